@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lib/policy/policy.h"
+
+namespace cellrun::journal {
+
+enum class Kind : std::uint8_t { kExec, kConnect, kSyscall, kAsk, kCell, kFile };
+
+// One thing that happened, with the fields of docs/journal.md (the `record` object of the command line and the HTTP API). Fields
+// are raw here; the journal caps them (path 4 KiB, argv 32 KiB and 256 arguments, …: the record says what was cut) and redacts.
+struct Record {
+  std::chrono::system_clock::time_point time;
+  std::string cell;  // id
+  Kind kind = Kind::kExec;
+  std::int64_t pid = 0;  // in the broker's pid namespace
+  std::uint32_t uid = 0;
+  std::string path;                // as the program wrote it; file: the path
+  std::string exe;                 // canonical
+  std::vector<std::string> chain;  // interpreters, outermost last
+  std::vector<std::string> argv;
+  std::string cwd;
+  std::string env_digest;  // sha256 of the environment, hex
+  std::string image_hash;
+  std::string to, name, proto;  // connect; syscall: name is the call's name
+  std::int64_t port = 0;
+  policy::Action verdict = policy::Action::kDeny;
+  policy::Strategy strategy = policy::Strategy::kInPlace;
+  std::string observed;  // the verdict that would have been, under --observe
+  policy::RuleReference rule;
+  std::string reason;  // message or reason shown
+  std::string result;  // ran, denied, failed:ERRNO, mismatch, started, ended; "" while it is not known
+  std::uint64_t count = 1;          // syscalls: how many this record stands for
+  std::vector<std::string> layers;  // cell start
+  std::string detail;               // cell start/end: profile, workspace, exit as JSON text
+  bool sync = false;                // on disk before Append returns
+};
+
+// Where records go. Thread-safe. Implemented by Journal (journal.h) and by fakes in tests.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+
+  // Queues a record, in order; its sequence number. 0: it cannot be kept (disk full, queue full, journal broken): the caller
+  // must deny. Blocks only for `sync` records.
+  virtual std::uint64_t Append(Record record) = 0;
+  // Says how a queued record came out. Known soon enough (before the next commit), it becomes part of the record; else a
+  // follow-up record refers to it.
+  virtual void SetResult(std::uint64_t seq, std::string result) = 0;
+  // Whether Append would work now, without writing anything.
+  virtual bool Healthy() const = 0;
+
+ protected:
+  Sink() = default;
+};
+
+}  // namespace cellrun::journal

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+install(FILES README.md LICENSE NEWS.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME cellrun)
+set(CPACK_PACKAGE_CONTACT "The cellrun authors <cellrun@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Run programs nobody fully trusts in a cell; a broker outside judges what they do")
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+include(CPack)

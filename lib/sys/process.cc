@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/process.h"
+
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+
+namespace cellrun::sys {
+namespace {
+
+Result<void> Check(long result, const char* operation) {
+  if (result < 0) return ErrnoError(operation);
+  return {};
+}
+Result<UniqueFd> Own(long fd, const char* operation) {
+  if (fd < 0) return ErrnoError(operation);
+  return UniqueFd(static_cast<int>(fd));
+}
+
+}  // namespace
+
+Result<pid_t> Clone3(clone_args arguments) {
+  const long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (pid < 0) return ErrnoError("clone3");
+  return static_cast<pid_t>(pid);
+}
+Result<UniqueFd> PidfdOpen(pid_t pid) { return Own(syscall(SYS_pidfd_open, pid, 0), "pidfd_open"); }
+Result<void> PidfdSendSignal(const UniqueFd& pidfd, int signal) {
+  return Check(syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0), "pidfd_send_signal");
+}
+Result<UniqueFd> PidfdGetfd(const UniqueFd& pidfd, int remote_fd) {
+  return Own(syscall(SYS_pidfd_getfd, pidfd.get(), remote_fd, 0), "pidfd_getfd");
+}
+Result<std::optional<WaitStatus>> WaitPid(pid_t pid, int options) {
+  WaitStatus found;
+  found.pid = waitpid(pid, &found.status, options);
+  if (found.pid < 0) return ErrnoError("waitpid");
+  if (found.pid == 0) return std::optional<WaitStatus>();
+  return std::optional<WaitStatus>(found);
+}
+
+Result<void> NoNewPrivileges() {
+  return Check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)");
+}
+Result<void> SetDumpable(bool on) {
+  return Check(prctl(PR_SET_DUMPABLE, on ? 1 : 0, 0, 0, 0), "prctl(PR_SET_DUMPABLE)");
+}
+Result<void> SetParentDeathSignal(int signal) {
+  return Check(prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)");
+}
+Result<void> SetName(const char* name) { return Check(prctl(PR_SET_NAME, name, 0, 0, 0), "prctl(PR_SET_NAME)"); }
+
+Result<void> DropCapabilities() {
+  // The bounding set goes first: once CAP_SETPCAP is gone it can no longer be shrunk. EINVAL: behind the last capability.
+  for (unsigned long capability = 0; capability < 64; ++capability) {
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL) break;
+    return ErrnoError("prctl(PR_CAPBSET_DROP)");
+  }
+  TRY(Check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl(PR_CAP_AMBIENT)"));
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, 2> sets{};
+  TRY(Check(syscall(SYS_capset, &header, sets.data()), "capset"));
+  TRY(Check(syscall(SYS_capget, &header, sets.data()), "capget"));
+  for (const auto& set : sets) CHECK((set.effective | set.permitted | set.inheritable) == 0);
+  CHECK(prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 0);
+  return {};
+}
+Result<void> JoinNewSessionKeyring() {
+  return Check(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr, 0, 0, 0),
+               "keyctl(KEYCTL_JOIN_SESSION_KEYRING)");
+}
+Result<void> CloseRange(unsigned first, unsigned last, unsigned flags) {
+  return Check(syscall(SYS_close_range, first, last, flags), "close_range");
+}
+Result<rlimit64> GetLimit(int resource) {
+  rlimit64 limit{};
+  TRY(Check(prlimit64(0, static_cast<__rlimit_resource>(resource), nullptr, &limit), "prlimit64"));
+  return limit;
+}
+Result<void> SetLimit(int resource, rlimit64 limit) {
+  return Check(prlimit64(0, static_cast<__rlimit_resource>(resource), &limit, nullptr), "prlimit64");
+}
+Result<void> SetNamespace(const UniqueFd& fd, int type) { return Check(setns(fd.get(), type), "setns"); }
+Result<void> SetIds(uid_t uid, gid_t gid) {
+  // Raw calls: glibc's signal every thread, and there is only one here.
+  TRY(Check(syscall(SYS_setgroups, 0, nullptr), "setgroups"));
+  TRY(Check(syscall(SYS_setresgid, gid, gid, gid), "setresgid"));
+  TRY(Check(syscall(SYS_setresuid, uid, uid, uid), "setresuid"));
+  CHECK(getuid() == uid && geteuid() == uid && getgid() == gid && getegid() == gid);
+  return {};
+}
+
+std::chrono::nanoseconds MonotonicNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+ChildProcess::ChildProcess(ChildProcess&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
+ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(pidfd_, other.pidfd_);
+  return *this;
+}
+ChildProcess::~ChildProcess() {
+  if (pid_ <= 0) return;
+  (void)Kill();  // ESRCH: it is a zombie already
+  (void)Wait();
+}
+Result<void> ChildProcess::Kill() const { return PidfdSendSignal(pidfd_, SIGKILL); }
+Result<int> ChildProcess::Wait() {
+  for (;;) {
+    const Result<std::optional<WaitStatus>> ended = WaitPid(pid_, __WALL);
+    if (!ended.ok() && ended.error().code() == EINTR) continue;
+    pid_ = -1;
+    if (!ended.ok()) return ended.error();
+    return ended.value()->status;
+  }
+}
+
+}  // namespace cellrun::sys

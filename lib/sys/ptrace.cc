@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/ptrace.h"
+
+#include <elf.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+
+namespace cellrun::sys {
+namespace {
+
+Result<void> Check(long result, const char* operation) {
+  if (result < 0) return ErrnoError(operation);
+  return {};
+}
+
+}  // namespace
+
+Result<void> PtraceSeize(pid_t tid, unsigned long options) {
+  return Check(ptrace(PTRACE_SEIZE, tid, nullptr, options), "ptrace(PTRACE_SEIZE)");
+}
+Result<void> PtraceInterrupt(pid_t tid) {
+  return Check(ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr), "ptrace(PTRACE_INTERRUPT)");
+}
+Result<void> PtraceDetach(pid_t tid, int signal) {
+  return Check(ptrace(PTRACE_DETACH, tid, nullptr, static_cast<unsigned long>(signal)),
+               "ptrace(PTRACE_DETACH)");
+}
+Result<unsigned long> PtraceGetEventMessage(pid_t tid) {
+  unsigned long message = 0;
+  TRY(Check(ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message), "ptrace(PTRACE_GETEVENTMSG)"));
+  return message;
+}
+Result<user_regs_struct> PtraceGetRegisters(pid_t tid) {
+  user_regs_struct registers{};
+  iovec area{.iov_base = &registers, .iov_len = sizeof registers};
+  TRY(Check(ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &area), "ptrace(PTRACE_GETREGSET)"));
+  if (area.iov_len != sizeof registers) return Error(EPROTO, "ptrace(PTRACE_GETREGSET)");  // a 32-bit task
+  return registers;
+}
+Result<void> PtraceSetRegisters(pid_t tid, const user_regs_struct& registers) {
+  user_regs_struct copy = registers;
+  iovec area{.iov_base = &copy, .iov_len = sizeof copy};
+  return Check(ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &area), "ptrace(PTRACE_SETREGSET)");
+}
+
+}  // namespace cellrun::sys

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/seccomp.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include "lib/sys/uapi.h"
+
+namespace cellrun::sys {
+namespace {
+
+Result<void> Reply(const UniqueFd& listener, seccomp_notif_resp response) {
+  if (ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response) != 0) {
+    return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_SEND)");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<seccomp_notif>> SeccompReceive(const UniqueFd& listener) {
+  seccomp_notif notification{};  // the kernel refuses a buffer that is not zeroed
+  if (ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) == 0) {
+    return std::optional<seccomp_notif>(notification);
+  }
+  if (errno == ENOENT || errno == EINTR) return std::optional<seccomp_notif>();
+  return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_RECV)");
+}
+Result<void> SeccompContinue(const UniqueFd& listener, std::uint64_t id) {
+  return Reply(listener, {.id = id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
+}
+Result<void> SeccompReplyError(const UniqueFd& listener, std::uint64_t id, int code) {
+  CHECK(code > 0);
+  return Reply(listener, {.id = id, .val = 0, .error = -code, .flags = 0});
+}
+Result<void> SeccompReplyValue(const UniqueFd& listener, std::uint64_t id, std::int64_t value) {
+  return Reply(listener, {.id = id, .val = value, .error = 0, .flags = 0});
+}
+bool SeccompIdValid(const UniqueFd& listener, std::uint64_t id) {
+  return ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd, bool send) {
+  seccomp_notif_addfd request{.id = id,
+                              .flags = send ? std::uint32_t{SECCOMP_ADDFD_FLAG_SEND} : 0U,
+                              .srcfd = static_cast<std::uint32_t>(fd.get()),
+                              .newfd = 0,
+                              .newfd_flags = O_CLOEXEC};
+  const int number = ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &request);
+  if (number < 0) return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_ADDFD)");
+  return number;
+}
+Result<void> SeccompSyncWakeUp(const UniqueFd& listener) {
+  if (ioctl(listener.get(), uapi::kSeccompNotifSetFlags, uapi::kSeccompNotifSyncWakeUp) != 0) {
+    return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_SET_FLAGS)");
+  }
+  return {};
+}
+
+}  // namespace cellrun::sys

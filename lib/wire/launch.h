@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The conversation between launcher and broker on launch.sock (SOCK_SEQPACKET, one JSON object a packet, ≤ kMaxLaunchBytes, ≤ 16
+// descriptors). docs/launch-protocol.md describes it.
+//
+//   launcher                                            broker
+//   {"type":"hello", cellrun, build}           ->
+//                                              <-       {"type":"hello", cellrun, build, pid}
+//   {"type":"run", …}  fds: control, strings, documents, given streams  ->
+//                                              <-       {"type":"need", "documents":["base"]}      (as often as needed)
+//   {"type":"documents", …} fds: documents     ->
+//                                              <-       {"type":"plan", …}  or  {"type":"refused", …}
+//   {"type":"started", pid} fds: pidfd of init ->
+//                                              <-       {"type":"terminal"} fds: PTY master
+//   {"type":"signal", "signal":N} {"type":"resize"…} ->
+//                                              <-       {"type":"exit", …}
+//
+// Either side closing the connection ends the cell.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "lib/base/result.h"
+#include "lib/policy/source.h"
+
+namespace cellrun::wire {
+
+inline constexpr std::size_t kMaxLaunchBytes = 128 * 1024;  // inline; strings and documents travel in sealed memory files
+inline constexpr std::size_t kMaxStringsBytes = 8 << 20;    // argv and environment of one command
+inline constexpr std::size_t kMaxDocumentsBytes = 4 << 20;
+
+// What a stream of the command is connected to.
+enum class Stream : std::uint8_t { kGiven, kTerminal, kNull };
+
+struct RunRequest {
+  std::string name;                        // of the cell; "" lets the broker choose
+  std::string profile;                     // as the user named it, for messages and the journal
+  std::vector<policy::Source> documents;   // floor and what they extend are added by the broker, on "need"
+  std::string workspace;                   // canonical, absolute
+  bool workspace_read_only = false;        // the caller cannot write there
+  std::string working_directory;           // absolute; inside the workspace
+  std::string home, user;                  // of the caller
+  std::vector<std::string> argv;           // not empty
+  std::vector<std::string> environment;    // the caller's whole environment, "NAME=value"
+  std::vector<std::pair<std::string, std::string>> set_environment;  // --env
+  std::vector<std::string> read, write;    // --read, --write: canonical, absolute
+  bool observe = false;
+  bool report = false;
+  std::chrono::milliseconds time_limit{0};  // 0: what the profile says
+  Stream streams[3] = {Stream::kNull, Stream::kNull, Stream::kNull};
+  std::uint16_t rows = 24, columns = 80;
+  std::string term;
+};
+
+// ---- The plan: what the launcher's child does, in this order. Every `to` is absolute inside the cell.
+
+enum class MountKind : std::uint8_t {
+  kDirectory,  // make a directory (and its parents) in the cell's root or in a tmpfs of the cell
+  kFile,       // a file with `text`
+  kSymlink,    // -> `text`
+  kBind,       // host path `from`, with everything mounted below it
+  kTmpfs,      // empty, `bytes` large
+  kProc,
+  kDevpts,
+  kCellrun,    // /run/cellrun: shim, denials.jsonl, tools; read-only for the cell
+  kMask,       // an empty read-only object of the same type over `to` (hide); nothing happens if it is not there
+  kPin,        // `to` bound onto itself, so that it cannot be renamed (hardening: parents of protected paths)
+};
+
+struct MountStep {
+  MountKind kind = MountKind::kDirectory;
+  std::string to;
+  std::string from;
+  std::string text;
+  std::uint32_t mode = 0755;
+  std::uint64_t bytes = 0;
+  bool read_only = false;
+  bool no_exec = false;
+  bool devices = false;   // otherwise nodev
+  bool id_map = false;    // root: the owner of `from` becomes the cell's user
+  bool optional = false;  // a missing `from` is skipped
+  std::string purpose;    // for errors: "workspace", "--read"
+};
+
+struct LandlockRule {
+  std::string path;  // inside the cell
+  bool execute = false;
+  bool write = false;
+};
+
+struct ResourceLimit {
+  int resource = 0;  // RLIMIT_*
+  std::uint64_t soft = 0, hard = 0;
+  std::string name;
+};
+
+struct CellPlan {
+  std::string id, name, profile;
+  std::string hostname;
+  std::uint32_t inside_uid = 0, inside_gid = 0;  // what the cell's one user is called inside
+  std::uint32_t host_uid = 0, host_gid = 0;      // and on the host; differs for a cell run by root
+  std::vector<MountStep> mounts;
+  std::vector<LandlockRule> landlock;
+  bool landlock_required = false;
+  std::vector<ResourceLimit> limits;
+  std::vector<std::string> layers;      // in force if the plan is carried out
+  std::vector<std::string> warnings;    // said to the user before the command starts (not enforced, read-only, …)
+  std::uint64_t inotify_instances = 64, inotify_watches = 65536;
+  std::chrono::milliseconds time_limit{0};  // the broker enforces it; here for messages
+};
+
+// Why a run was refused. `status` is the launcher's exit code.
+struct Refusal {
+  int status = 125;
+  std::string what, cause, suggest;  // error: / cause: / try:
+};
+
+struct ExitReport {
+  bool started = false;       // the command's exec succeeded
+  int exec_error = 0;         // errno of the failed first exec, 0 if it succeeded
+  int wait_status = 0;        // as wait(2)
+  bool timed_out = false;
+  std::string lost;           // why the cell ended before the command did; "" if it did not
+  std::uint64_t allowed = 0, asked = 0, denied = 0;
+  std::vector<std::string> denials;      // JSON records, at most 1000
+  std::vector<std::string> quarantined;  // paths
+  std::vector<std::string> layers, cut_limits;
+};
+
+// JSON in and out. Reading is strict: unknown members, wrong types, duplicates, depth over 64 are errors that name the field.
+// Strings that may not be UTF-8 (argv, environment, document texts) are not in the JSON: see PackStrings.
+Result<nlohmann::json> ParseStrictJson(std::string_view text);
+std::string Encode(const RunRequest& request);  // without argv, environment and document texts
+Result<RunRequest> DecodeRunRequest(const nlohmann::json& message);
+std::string Encode(const CellPlan& plan);
+Result<CellPlan> DecodeCellPlan(const nlohmann::json& message);
+std::string Encode(const Refusal& refusal);
+Result<Refusal> DecodeRefusal(const nlohmann::json& message);
+std::string Encode(const ExitReport& report);
+Result<ExitReport> DecodeExitReport(const nlohmann::json& message);
+
+// Each string followed by a NUL. A string with a NUL inside cannot be an argument; it ends there.
+std::string PackStrings(const std::vector<std::string>& strings);
+// Exactly `count` strings, nothing behind them; else EINVAL.
+Result<std::vector<std::string>> UnpackStrings(std::string_view block, std::size_t count);
+
+}  // namespace cellrun::wire
