@@ -12,8 +12,9 @@ namespace cellrun::journal {
 
 enum class Kind : std::uint8_t { kExec, kConnect, kSyscall, kAsk, kCell, kFile };
 
-// One thing that happened, with the fields of docs/journal.md (the `record` object of the command line and the HTTP API). Fields
-// are raw here; the journal caps them (path 4 KiB, argv 32 KiB and 256 arguments, …: the record says what was cut) and redacts.
+// One thing that happened, with the fields of docs/journal.md (the `record` object of the command
+// line and the HTTP API). Fields are raw here; the journal caps them (path 4 KiB, argv 32 KiB and
+// 256 arguments, …: the record says what was cut) and redacts.
 struct Record {
   std::chrono::system_clock::time_point time;
   std::string cell;  // id
@@ -34,7 +35,8 @@ struct Record {
   std::string observed;  // the verdict that would have been, under --observe
   policy::RuleReference rule;
   std::string reason;  // message or reason shown
-  std::string result;  // ran, denied, failed:ERRNO, mismatch, started, ended; "" while it is not known
+  std::string
+      result;  // ran, denied, failed:ERRNO, mismatch, started, ended; "" while it is not known
   std::uint64_t count = 1;          // syscalls: how many this record stands for
   std::vector<std::string> layers;  // cell start
   std::string detail;               // cell start/end: profile, workspace, exit as JSON text
@@ -48,11 +50,11 @@ class Sink {
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
 
-  // Queues a record, in order; its sequence number. 0: it cannot be kept (disk full, queue full, journal broken): the caller
-  // must deny. Blocks only for `sync` records.
+  // Queues a record, in order; its sequence number. 0: it cannot be kept (disk full, queue full,
+  // journal broken): the caller must deny. Blocks only for `sync` records.
   virtual std::uint64_t Append(Record record) = 0;
-  // Says how a queued record came out. Known soon enough (before the next commit), it becomes part of the record; else a
-  // follow-up record refers to it.
+  // Says how a queued record came out. Known soon enough (before the next commit), it becomes part
+  // of the record; else a follow-up record refers to it.
   virtual void SetResult(std::uint64_t seq, std::string result) = 0;
   // Whether Append would work now, without writing anything.
   virtual bool Healthy() const = 0;

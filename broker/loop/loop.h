@@ -14,8 +14,8 @@ class io_context;
 
 namespace cellrun::loop {
 
-// The broker's one event loop. Everything but supervisors, the journal writer and workers runs on the thread that is in Run();
-// only Post may be called from elsewhere. Handlers must not block.
+// The broker's one event loop. Everything but supervisors, the journal writer and workers runs on
+// the thread that is in Run(); only Post may be called from elsewhere. Handlers must not block.
 class Loop {
  public:
   Loop();
@@ -23,24 +23,27 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void Run();   // until Stop
-  void Stop();  // from a handler
+  void Run();                             // until Stop
+  void Stop();                            // from a handler
   void Post(std::function<void()> work);  // thread-safe
 
-  // Calls `ready` each time the descriptor can be read (also at end of file), until the Watch is destroyed. The descriptor is
-  // borrowed and must outlive the Watch. Destroying it inside `ready` is fine.
+  // Calls `ready` each time the descriptor can be read (also at end of file), until the Watch is
+  // destroyed. The descriptor is borrowed and must outlive the Watch. Destroying it inside `ready`
+  // is fine.
   class Watch {
    public:
     virtual ~Watch() = default;
   };
-  [[nodiscard]] std::unique_ptr<Watch> WatchReadable(const UniqueFd& fd, std::function<void()> ready);
+  [[nodiscard]] std::unique_ptr<Watch> WatchReadable(const UniqueFd& fd,
+                                                     std::function<void()> ready);
 
   // Calls `expired` once, unless the timer is destroyed before. Monotonic clock.
   class Timer {
    public:
     virtual ~Timer() = default;
   };
-  [[nodiscard]] std::unique_ptr<Timer> After(std::chrono::nanoseconds delay, std::function<void()> expired);
+  [[nodiscard]] std::unique_ptr<Timer> After(std::chrono::nanoseconds delay,
+                                             std::function<void()> expired);
 
   [[nodiscard]] boost::asio::io_context& context();  // for broker/http
 

@@ -9,7 +9,9 @@
 namespace cellrun {
 namespace {
 
-void Put(const char* text) noexcept { (void)!write(STDERR_FILENO, text, strlen(text)); }
+void Put(const char* text) noexcept {
+  (void)!write(STDERR_FILENO, text, strlen(text));
+}
 
 }  // namespace
 

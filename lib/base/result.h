@@ -12,9 +12,10 @@
 
 namespace cellrun {
 
-// Why an operation failed: an errno, the operation (a literal, usually a system call's name) and, optionally, what it was for.
-// Every cellrun error ends as an errno for the cell, an HTTP status or an exit code, so errno is the code. Making one without
-// context does not allocate and is safe between clone and exec; With() allocates.
+// Why an operation failed: an errno, the operation (a literal, usually a system call's name) and,
+// optionally, what it was for. Every cellrun error ends as an errno for the cell, an HTTP status or
+// an exit code, so errno is the code. Making one without context does not allocate and is safe
+// between clone and exec; With() allocates.
 class Error {
  public:
   // `code` is an errno > 0; `operation` must have static storage duration.
@@ -41,7 +42,9 @@ class Error {
 };
 
 // The error of a system call that has just failed.
-inline Error ErrnoError(const char* operation) noexcept { return Error(errno, operation); }
+inline Error ErrnoError(const char* operation) noexcept {
+  return Error(errno, operation);
+}
 
 // strerror(3) without its shared buffer.
 std::string ErrnoText(int code);
@@ -57,10 +60,11 @@ class [[nodiscard]] Result {
   using value_type = T;
 
   template <typename U = T>
-    requires(std::is_constructible_v<T, U &&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Error>)
-  // NOLINTNEXTLINE(google-explicit-constructor): return value; reads best
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  requires(std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Error>)
+      // NOLINTNEXTLINE(google-explicit-constructor): return value; reads best
+      Result(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
   // NOLINTNEXTLINE(google-explicit-constructor): return error; reads best
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
 
@@ -77,7 +81,9 @@ class [[nodiscard]] Result {
     CHECK(ok());
     return std::move(*std::get_if<0>(&state_));
   }
-  [[nodiscard]] T value_or(T other) && { return ok() ? std::move(*this).value() : std::move(other); }
+  [[nodiscard]] T value_or(T other) && {
+    return ok() ? std::move(*this).value() : std::move(other);
+  }
   [[nodiscard]] const Error& error() const& {
     CHECK(!ok());
     return *std::get_if<1>(&state_);
@@ -131,10 +137,13 @@ class [[nodiscard]] Result<void> {
 
 }  // namespace cellrun
 
-// TRY(expression): the value, or return the error from the enclosing function, which must return a Result.
-#define TRY(...)                                                   \
-  __extension__({                                                  \
-    auto try_result_ = (__VA_ARGS__);                              \
-    if (!try_result_.ok()) return std::move(try_result_).error();  \
-    std::move(try_result_).value();                                \
+// TRY(expression): the value, or return the error from the enclosing function, which must return a
+// Result.
+#define TRY(...) CELLRUN_TRY_NAMED(__COUNTER__, __VA_ARGS__)
+#define CELLRUN_TRY_NAMED(number, ...) CELLRUN_TRY_BODY(number, __VA_ARGS__)
+#define CELLRUN_TRY_BODY(number, ...)                                             \
+  __extension__({                                                                 \
+    auto try_result_##number = (__VA_ARGS__);                                     \
+    if (!try_result_##number.ok()) return std::move(try_result_##number).error(); \
+    std::move(try_result_##number).value();                                       \
   })

@@ -13,7 +13,9 @@ Result<int> Half(int n) {
   if (n % 2 != 0) return Error(EINVAL, "half");
   return n / 2;
 }
-Result<int> Quarter(int n) { return TRY(Half(TRY(Half(n).With("first"))).With("second")); }
+Result<int> Quarter(int n) {
+  return TRY(Half(TRY(Half(n).With("first"))).With("second"));
+}
 
 TEST(ResultTest, TryReturnsTheValueOrLeavesWithTheError) {
   EXPECT_EQ(Quarter(8).value(), 2);

@@ -13,26 +13,28 @@ struct Range {
   char32_t first, last;
 };
 
-// Unicode 15: what a terminal does not draw as itself. Cc, Cf, Zl, Zp, Zs but U+0020, Co, Cs, the invisible fillers and
-// variation selectors (Default_Ignorable_Code_Point), and the planes without assigned characters.
+// Unicode 15: what a terminal does not draw as itself. Cc, Cf, Zl, Zp, Zs but U+0020, Co, Cs, the
+// invisible fillers and variation selectors (Default_Ignorable_Code_Point), and the planes without
+// assigned characters.
 constexpr std::array kHidden = {
-    Range{0x0, 0x1f},         Range{0x7f, 0xa0},        Range{0xad, 0xad},
-    Range{0x34f, 0x34f},      Range{0x600, 0x605},      Range{0x61c, 0x61c},
-    Range{0x6dd, 0x6dd},      Range{0x70f, 0x70f},      Range{0x890, 0x891},
-    Range{0x8e2, 0x8e2},      Range{0x115f, 0x1160},    Range{0x1680, 0x1680},
-    Range{0x17b4, 0x17b5},    Range{0x180b, 0x180f},    Range{0x2000, 0x200f},
-    Range{0x2028, 0x202f},    Range{0x205f, 0x206f},    Range{0x2800, 0x2800},
-    Range{0x3000, 0x3000},    Range{0x3164, 0x3164},    Range{0xd800, 0xf8ff},
-    Range{0xfe00, 0xfe0f},    Range{0xfeff, 0xfeff},    Range{0xffa0, 0xffa0},
-    Range{0xfff0, 0xfffb},    Range{0xfffe, 0xffff},    Range{0x110bd, 0x110bd},
-    Range{0x110cd, 0x110cd},  Range{0x13430, 0x1343f},  Range{0x1bca0, 0x1bca3},
-    Range{0x1d173, 0x1d17a},  Range{0x1fffe, 0x1ffff},  Range{0x2fffe, 0x2ffff},
+    Range{0x0, 0x1f},         Range{0x7f, 0xa0},       Range{0xad, 0xad},
+    Range{0x34f, 0x34f},      Range{0x600, 0x605},     Range{0x61c, 0x61c},
+    Range{0x6dd, 0x6dd},      Range{0x70f, 0x70f},     Range{0x890, 0x891},
+    Range{0x8e2, 0x8e2},      Range{0x115f, 0x1160},   Range{0x1680, 0x1680},
+    Range{0x17b4, 0x17b5},    Range{0x180b, 0x180f},   Range{0x2000, 0x200f},
+    Range{0x2028, 0x202f},    Range{0x205f, 0x206f},   Range{0x2800, 0x2800},
+    Range{0x3000, 0x3000},    Range{0x3164, 0x3164},   Range{0xd800, 0xf8ff},
+    Range{0xfe00, 0xfe0f},    Range{0xfeff, 0xfeff},   Range{0xffa0, 0xffa0},
+    Range{0xfff0, 0xfffb},    Range{0xfffe, 0xffff},   Range{0x110bd, 0x110bd},
+    Range{0x110cd, 0x110cd},  Range{0x13430, 0x1343f}, Range{0x1bca0, 0x1bca3},
+    Range{0x1d173, 0x1d17a},  Range{0x1fffe, 0x1ffff}, Range{0x2fffe, 0x2ffff},
     Range{0x3fffe, 0x10ffff},
 };
 
 bool IsHidden(char32_t c) {
-  const auto* range = std::lower_bound(kHidden.begin(), kHidden.end(), c,
-                                       [](const Range& r, char32_t value) { return r.last < value; });
+  const auto* range =
+      std::lower_bound(kHidden.begin(), kHidden.end(), c,
+                       [](const Range& r, char32_t value) { return r.last < value; });
   return range != kHidden.end() && c >= range->first;
 }
 

@@ -11,7 +11,9 @@ namespace {
 
 TEST(TextTest, EscapesControlCharactersThatMoveTheCursor) {
   EXPECT_EQ(Escape("a\x1b[2Jb\r\n\x7f"), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{7f}");
-  EXPECT_EQ(Escape("\xc2\x9b" "1m"), "\\u{9b}1m");  // C1 CSI, encoded
+  EXPECT_EQ(Escape("\xc2\x9b"
+                   "1m"),
+            "\\u{9b}1m");  // C1 CSI, encoded
 }
 
 TEST(TextTest, EscapesBidiZeroWidthPrivateAndTagCharacters) {
@@ -25,9 +27,9 @@ TEST(TextTest, EscapesBidiZeroWidthPrivateAndTagCharacters) {
 
 TEST(TextTest, ShowsBytesThatAreNotUtf8) {
   EXPECT_EQ(Escape("\xff"), "\\x{ff}");
-  EXPECT_EQ(Escape("\xc0\xaf"), "\\x{c0}\\x{af}");          // overlong
+  EXPECT_EQ(Escape("\xc0\xaf"), "\\x{c0}\\x{af}");             // overlong
   EXPECT_EQ(Escape("\xed\xa0\x80"), "\\x{ed}\\x{a0}\\x{80}");  // surrogate
-  EXPECT_EQ(Escape("\xe2\x82"), "\\x{e2}\\x{82}");          // cut
+  EXPECT_EQ(Escape("\xe2\x82"), "\\x{e2}\\x{82}");             // cut
 }
 
 TEST(TextTest, LeavesOrdinaryTextOfAnyScriptAlone) {

@@ -5,8 +5,9 @@
 
 namespace cellrun {
 
-// Owns one file descriptor. close(2) is never retried (on Linux the number is free even after EINTR) and EBADF aborts: a
-// double close is a security bug here, since the number may already name somebody else's file.
+// Owns one file descriptor. close(2) is never retried (on Linux the number is free even after
+// EINTR) and EBADF aborts: a double close is a security bug here, since the number may already name
+// somebody else's file.
 class UniqueFd {
  public:
   UniqueFd() noexcept = default;

@@ -13,18 +13,21 @@
 
 namespace cellrun::policy {
 
-// What is wrong with a profile, for a person: where, what was found, what was expected, the nearest known key.
+// What is wrong with a profile, for a person: where, what was found, what was expected, the nearest
+// known key.
 struct Problem {
   Position at;
   std::string what;      // "unknown key 'exce'"
   std::string expected;  // "one of: exe, hash, …"; may be empty
   std::string suggest;   // "exe"; may be empty
 
-  // "strict.yaml:23:5: unknown key 'exce'; expected one of …; did you mean 'exe'?" All text from the file is escaped.
+  // "strict.yaml:23:5: unknown key 'exce'; expected one of …; did you mean 'exe'?" All text from
+  // the file is escaped.
   [[nodiscard]] std::string ToString() const;
 };
 
-// A value, or the problems that kept it from being made (at least one; at most 20, in document order).
+// A value, or the problems that kept it from being made (at least one; at most 20, in document
+// order).
 template <typename T>
 class [[nodiscard]] Checked {
  public:
@@ -41,7 +44,8 @@ class [[nodiscard]] Checked {
   std::variant<T, std::vector<Problem>> state_;
 };
 
-// Limits on input that is not trusted: a larger, deeper or non-UTF-8 document is a Problem, never a crash or a stall.
+// Limits on input that is not trusted: a larger, deeper or non-UTF-8 document is a Problem, never a
+// crash or a stall.
 inline constexpr std::size_t kMaxProfileBytes = 1 << 20;
 inline constexpr int kMaxProfileDepth = 32;
 inline constexpr int kMaxExtends = 16;  // documents in one chain
@@ -55,13 +59,14 @@ struct Places {
   std::string workspace;  // what relative names of hide, protect and "./" globs are below
 };
 
-// Parses, checks and merges. `sources` is in order of strength: floor documents, command line, workspace overlay, the profile,
-// then everything it extends, nearest first (left to right, depth first, each once). Merging, narrowing and the floor's rules
-// are those of docs/profile-format.md. Pure: reads nothing.
+// Parses, checks and merges. `sources` is in order of strength: floor documents, command line,
+// workspace overlay, the profile, then everything it extends, nearest first (left to right, depth
+// first, each once). Merging, narrowing and the floor's rules are those of docs/profile-format.md.
+// Pure: reads nothing.
 Checked<Profile> LoadProfile(const std::vector<Source>& sources, const Places& places);
 
-// What the profile asks for that this release cannot enforce yet; each Problem says "not supported yet". A cell with any of
-// these does not start.
+// What the profile asks for that this release cannot enforce yet; each Problem says "not supported
+// yet". A cell with any of these does not start.
 std::vector<Problem> UnsupportedFeatures(const Profile& profile);
 
 }  // namespace cellrun::policy

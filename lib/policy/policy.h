@@ -21,15 +21,16 @@ struct RuleReference {
   Position at;
 };
 
-// The answer to one request. There is no error: whatever goes wrong inside Decide is a deny with a message.
+// The answer to one request. There is no error: whatever goes wrong inside Decide is a deny with a
+// message.
 struct Verdict {
   Action action = Action::kDeny;
   Strategy strategy = Strategy::kInPlace;
   RuleReference rule;
   std::string reason, message, suggest;
-  int error = 0;  // deny with this errno instead of an explanation; 0: explain
+  int error = 0;                     // deny with this errno instead of an explanation; 0: explain
   const Rewrite* rewrite = nullptr;  // owned by the policy; null: run as asked
-  bool audit = true;       // whether a record is kept
+  bool audit = true;                 // whether a record is kept
   bool audit_sync = false;
   // Which image of the chain was decisive (the strictest link).
   std::size_t image = 0;
@@ -42,25 +43,27 @@ struct FileFacts {
 };
 using FileLookup = std::function<std::optional<FileFacts>(const std::string& absolute_path)>;
 
-// A profile made ready to decide: globs compiled once, literal programs behind a hash. Immutable and safe to share between
-// threads. Literal `exe` names are bound to files with `lookup` when it is made (a bare name is the first hit in `path:`); a
-// name that is nowhere matches nothing.
+// A profile made ready to decide: globs compiled once, literal programs behind a hash. Immutable
+// and safe to share between threads. Literal `exe` names are bound to files with `lookup` when it
+// is made (a bare name is the first hit in `path:`); a name that is nowhere matches nothing.
 class Policy {
  public:
   static Checked<std::shared_ptr<const Policy>> Compile(Profile profile, const Places& places,
-                                                         const FileLookup& lookup);
+                                                        const FileLookup& lookup);
   virtual ~Policy() = default;
 
   [[nodiscard]] virtual const Profile& profile() const = 0;
-  // Pure and linear in the size of the request; ≤ 2 µs with 10,000 literal rules. `ask` stays kAsk here.
+  // Pure and linear in the size of the request; ≤ 2 µs with 10,000 literal rules. `ask` stays kAsk
+  // here.
   [[nodiscard]] virtual Verdict Decide(const ExecRequest& request) const = 0;
   // Whether some rule that could apply to this image wants its hash.
   [[nodiscard]] virtual bool NeedsHash(const ExecImage& image) const = 0;
-  // Whether every image, argv and environment gets one and the same verdict without rewrite (then an exec need not be
-  // verified); and that verdict.
+  // Whether every image, argv and environment gets one and the same verdict without rewrite (then
+  // an exec need not be verified); and that verdict.
   [[nodiscard]] virtual std::optional<Action> Uniform() const = 0;
 
-  // For `why`: every rule in the order tried, whether it matched, and if not the first condition that failed.
+  // For `why`: every rule in the order tried, whether it matched, and if not the first condition
+  // that failed.
   struct Trial {
     RuleReference rule;
     Action then = Action::kDeny;

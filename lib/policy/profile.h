@@ -11,8 +11,9 @@
 
 #include "lib/policy/source.h"
 
-// A profile after parsing and merging: plain data, everything that the format can say. Which keys exist, their types, ranges
-// and defaults stand in one table (schema.cc), from which the loader, the JSON Schema and the documentation come.
+// A profile after parsing and merging: plain data, everything that the format can say. Which keys
+// exist, their types, ranges and defaults stand in one table (schema.cc), from which the loader,
+// the JSON Schema and the documentation come.
 namespace cellrun::policy {
 
 // Strictness order: allow < ask < deny.
@@ -36,7 +37,8 @@ struct EnvironmentCondition {
   std::optional<std::string> glob;  // nothing: the variable is absent
 };
 
-// `when`: all given conditions must hold; a list inside one is "any of". An empty list or optional: not given.
+// `when`: all given conditions must hold; a list inside one is "any of". An empty list or optional:
+// not given.
 struct When {
   std::vector<std::string> exe;
   std::vector<std::string> hash;  // 64 lower-case hex digits, without "sha256:"

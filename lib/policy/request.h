@@ -14,10 +14,12 @@ struct FileId {
   bool operator==(const FileId&) const = default;
 };
 
-// One program that an execve would run: the file itself, or an interpreter of its #! chain, or the payload of a dynamic loader.
+// One program that an execve would run: the file itself, or an interpreter of its #! chain, or the
+// payload of a dynamic loader.
 struct ExecImage {
   enum class Kind : std::uint8_t { kBinary, kScript };
-  std::string path;  // canonical, as seen in the cell; for anonymous images what /proc/PID/exe would show
+  std::string
+      path;  // canonical, as seen in the cell; for anonymous images what /proc/PID/exe would show
   FileId id;
   Kind kind = Kind::kBinary;
   bool writable = false;   // the cell could have written it (owner, mode and mount allow it)
@@ -25,10 +27,12 @@ struct ExecImage {
   std::string hash;        // 64 hex digits where a rule needs it (Policy::NeedsHash), else ""
 };
 
-// Everything a decision may depend on. No pointers into a cell, no descriptors: plain data, read once.
+// Everything a decision may depend on. No pointers into a cell, no descriptors: plain data, read
+// once.
 struct ExecRequest {
-  std::string raw_path;           // as the program wrote it
-  std::vector<ExecImage> images;  // [0] is the file named, then its interpreters, outermost last; never empty
+  std::string raw_path;  // as the program wrote it
+  std::vector<ExecImage>
+      images;  // [0] is the file named, then its interpreters, outermost last; never empty
   std::vector<std::string> argv;
   std::vector<std::string> env;  // "NAME=value"
   std::string cwd;

@@ -40,7 +40,8 @@ Result<UniqueFd> OpenAt(int directory, const char* path, int flags, mode_t mode)
 }
 Result<UniqueFd> OpenAt2(int directory, const char* path, open_how how) {
   how.flags |= O_CLOEXEC;
-  return Own(Retry([&] { return syscall(SYS_openat2, directory, path, &how, sizeof how); }), "openat2");
+  return Own(Retry([&] { return syscall(SYS_openat2, directory, path, &how, sizeof how); }),
+             "openat2");
 }
 Result<UniqueFd> Duplicate(const UniqueFd& fd) {
   return Own(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3), "fcntl(F_DUPFD_CLOEXEC)");
@@ -50,27 +51,28 @@ Result<void> DuplicateTo(const UniqueFd& fd, int number) {
   return Check(Retry([&] { return dup2(fd.get(), number); }), "dup2");
 }
 Result<struct stat> Fstat(const UniqueFd& fd) {
-  struct stat facts{};
+  struct stat facts {};
   TRY(Check(fstat(fd.get(), &facts), "fstat"));
   return facts;
 }
 Result<struct stat> FstatAt(int directory, const char* path, int flags) {
-  struct stat facts{};
+  struct stat facts {};
   TRY(Check(fstatat(directory, path, &facts, flags), "fstatat"));
   return facts;
 }
 Result<struct statvfs> Fstatvfs(const UniqueFd& fd) {
-  struct statvfs facts{};
+  struct statvfs facts {};
   TRY(Check(fstatvfs(fd.get(), &facts), "fstatvfs"));
   return facts;
 }
 Result<struct statfs> Fstatfs(const UniqueFd& fd) {
-  struct statfs facts{};
+  struct statfs facts {};
   TRY(Check(fstatfs(fd.get(), &facts), "fstatfs"));
   return facts;
 }
 Result<std::string> ReadLinkAt(int directory, const char* path) {
-  std::array<char, PATH_MAX> target;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the call
+  std::array<char, PATH_MAX>
+      target;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the call
   const ssize_t length = readlinkat(directory, path, target.data(), target.size());
   if (length < 0) return ErrnoError("readlinkat");
   if (static_cast<std::size_t>(length) == target.size()) return Error(ENAMETOOLONG, "readlinkat");
@@ -80,7 +82,8 @@ Result<std::size_t> Read(const UniqueFd& fd, std::span<char> buffer) {
   return Count(Retry([&] { return read(fd.get(), buffer.data(), buffer.size()); }), "read");
 }
 Result<std::size_t> Pread(const UniqueFd& fd, std::span<char> buffer, off_t offset) {
-  return Count(Retry([&] { return pread(fd.get(), buffer.data(), buffer.size(), offset); }), "pread");
+  return Count(Retry([&] { return pread(fd.get(), buffer.data(), buffer.size(), offset); }),
+               "pread");
 }
 Result<std::size_t> Write(const UniqueFd& fd, std::string_view bytes) {
   return Count(Retry([&] { return write(fd.get(), bytes.data(), bytes.size()); }), "write");
@@ -98,11 +101,13 @@ Result<void> SymlinkAt(const char* target, int directory, const char* path) {
 Result<void> UnlinkAt(int directory, const char* path, int flags) {
   return Check(unlinkat(directory, path, flags), "unlinkat");
 }
-Result<void> RenameAt2(int old_directory, const char* old_path, int new_directory, const char* new_path,
-                       unsigned flags) {
+Result<void> RenameAt2(int old_directory, const char* old_path, int new_directory,
+                       const char* new_path, unsigned flags) {
   return Check(renameat2(old_directory, old_path, new_directory, new_path, flags), "renameat2");
 }
-Result<void> Fchmod(const UniqueFd& fd, mode_t mode) { return Check(fchmod(fd.get(), mode), "fchmod"); }
+Result<void> Fchmod(const UniqueFd& fd, mode_t mode) {
+  return Check(fchmod(fd.get(), mode), "fchmod");
+}
 Result<void> Fchown(const UniqueFd& fd, uid_t uid, gid_t gid) {
   return Check(fchown(fd.get(), uid, gid), "fchown");
 }
@@ -131,7 +136,8 @@ Result<Pipe> Pipe2(int flags) {
   TRY(Check(pipe2(fds.data(), flags | O_CLOEXEC), "pipe2"));
   return Pipe{.read = UniqueFd(fds[0]), .write = UniqueFd(fds[1])};
 }
-Result<std::size_t> Splice(const UniqueFd& from, const UniqueFd& to, std::size_t bytes, unsigned flags) {
+Result<std::size_t> Splice(const UniqueFd& from, const UniqueFd& to, std::size_t bytes,
+                           unsigned flags) {
   return Count(Retry([&] { return splice(from.get(), nullptr, to.get(), nullptr, bytes, flags); }),
                "splice");
 }

@@ -11,8 +11,8 @@
 
 #include "lib/base/result.h"
 
-// The cell's seccomp filter, generated from one table (syscall_table.cc): the program, its decoder, the journal's names,
-// docs/filter.md and the tests all come from there.
+// The cell's seccomp filter, generated from one table (syscall_table.cc): the program, its decoder,
+// the journal's names, docs/filter.md and the tests all come from there.
 namespace cellrun::sys {
 
 enum class SyscallClass : std::uint8_t {

@@ -36,8 +36,9 @@ class Mapping {
 // A memory file that holds `bytes` and can no longer change: F_SEAL_{SEAL,SHRINK,GROW,WRITE}.
 Result<UniqueFd> MakeSealedMemfd(const char* name, std::string_view bytes);
 
-// The contents of a memory file that somebody else made: EPERM unless it is sealed against every change (else it could change
-// under the reader, or shrink and kill it with SIGBUS), EFBIG over the limit. An empty file gives an empty mapping.
+// The contents of a memory file that somebody else made: EPERM unless it is sealed against every
+// change (else it could change under the reader, or shrink and kill it with SIGBUS), EFBIG over the
+// limit. An empty file gives an empty mapping.
 Result<Mapping> MapSealedMemfd(const UniqueFd& fd, std::size_t limit_bytes);
 
 }  // namespace cellrun::sys

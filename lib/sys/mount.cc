@@ -5,7 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// <sys/mount.h> of glibc 2.36 redefines what <linux/mount.h> has, so the two old constants and calls are taken by number.
+// <sys/mount.h> of glibc 2.36 redefines what <linux/mount.h> has, so the two old constants and
+// calls are taken by number.
 namespace cellrun::sys {
 namespace {
 
@@ -35,15 +36,20 @@ Result<void> MountSetattr(const UniqueFd& tree, unsigned flags, mount_attr attri
                        sizeof attributes),
                "mount_setattr");
 }
-Result<UniqueFd> Fsopen(const char* type) { return Own(syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), "fsopen"); }
+Result<UniqueFd> Fsopen(const char* type) {
+  return Own(syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), "fsopen");
+}
 Result<void> FsconfigString(const UniqueFd& context, const char* key, const char* value) {
-  return Check(syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key, value, 0), "fsconfig");
+  return Check(syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key, value, 0),
+               "fsconfig");
 }
 Result<void> FsconfigFlag(const UniqueFd& context, const char* key) {
-  return Check(syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_FLAG, key, nullptr, 0), "fsconfig");
+  return Check(syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_FLAG, key, nullptr, 0),
+               "fsconfig");
 }
 Result<void> FsconfigCreate(const UniqueFd& context) {
-  return Check(syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0), "fsconfig");
+  return Check(syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0),
+               "fsconfig");
 }
 Result<UniqueFd> Fsmount(const UniqueFd& context, unsigned attributes) {
   return Own(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes), "fsmount");

@@ -7,8 +7,8 @@
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 
-// The mount API of 5.2 and later (open_tree(2) and friends) and what is still needed of the old one. No allocation on success:
-// callable between clone and exec.
+// The mount API of 5.2 and later (open_tree(2) and friends) and what is still needed of the old
+// one. No allocation on success: callable between clone and exec.
 namespace cellrun::sys {
 
 Result<UniqueFd> OpenTree(int directory, const char* path, unsigned flags);

@@ -33,9 +33,12 @@ Result<pid_t> Clone3(clone_args arguments) {
   if (pid < 0) return ErrnoError("clone3");
   return static_cast<pid_t>(pid);
 }
-Result<UniqueFd> PidfdOpen(pid_t pid) { return Own(syscall(SYS_pidfd_open, pid, 0), "pidfd_open"); }
+Result<UniqueFd> PidfdOpen(pid_t pid) {
+  return Own(syscall(SYS_pidfd_open, pid, 0), "pidfd_open");
+}
 Result<void> PidfdSendSignal(const UniqueFd& pidfd, int signal) {
-  return Check(syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0), "pidfd_send_signal");
+  return Check(syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0),
+               "pidfd_send_signal");
 }
 Result<UniqueFd> PidfdGetfd(const UniqueFd& pidfd, int remote_fd) {
   return Own(syscall(SYS_pidfd_getfd, pidfd.get(), remote_fd, 0), "pidfd_getfd");
@@ -57,10 +60,13 @@ Result<void> SetDumpable(bool on) {
 Result<void> SetParentDeathSignal(int signal) {
   return Check(prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)");
 }
-Result<void> SetName(const char* name) { return Check(prctl(PR_SET_NAME, name, 0, 0, 0), "prctl(PR_SET_NAME)"); }
+Result<void> SetName(const char* name) {
+  return Check(prctl(PR_SET_NAME, name, 0, 0, 0), "prctl(PR_SET_NAME)");
+}
 
 Result<void> DropCapabilities() {
-  // The bounding set goes first: once CAP_SETPCAP is gone it can no longer be shrunk. EINVAL: behind the last capability.
+  // The bounding set goes first: once CAP_SETPCAP is gone it can no longer be shrunk. EINVAL:
+  // behind the last capability.
   for (unsigned long capability = 0; capability < 64; ++capability) {
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
     if (errno == EINVAL) break;
@@ -88,9 +94,12 @@ Result<rlimit64> GetLimit(int resource) {
   return limit;
 }
 Result<void> SetLimit(int resource, rlimit64 limit) {
-  return Check(prlimit64(0, static_cast<__rlimit_resource>(resource), &limit, nullptr), "prlimit64");
+  return Check(prlimit64(0, static_cast<__rlimit_resource>(resource), &limit, nullptr),
+               "prlimit64");
 }
-Result<void> SetNamespace(const UniqueFd& fd, int type) { return Check(setns(fd.get(), type), "setns"); }
+Result<void> SetNamespace(const UniqueFd& fd, int type) {
+  return Check(setns(fd.get(), type), "setns");
+}
 Result<void> SetIds(uid_t uid, gid_t gid) {
   // Raw calls: glibc's signal every thread, and there is only one here.
   TRY(Check(syscall(SYS_setgroups, 0, nullptr), "setgroups"));
@@ -118,7 +127,9 @@ ChildProcess::~ChildProcess() {
   (void)Kill();  // ESRCH: it is a zombie already
   (void)Wait();
 }
-Result<void> ChildProcess::Kill() const { return PidfdSendSignal(pidfd_, SIGKILL); }
+Result<void> ChildProcess::Kill() const {
+  return PidfdSendSignal(pidfd_, SIGKILL);
+}
 Result<int> ChildProcess::Wait() {
   for (;;) {
     const Result<std::optional<WaitStatus>> ended = WaitPid(pid_, __WALL);

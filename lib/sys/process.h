@@ -15,7 +15,8 @@
 
 namespace cellrun::sys {
 
-// 0 in the child, as clone3(2). The caller must be single-threaded: the child may only do what is safe after fork.
+// 0 in the child, as clone3(2). The caller must be single-threaded: the child may only do what is
+// safe after fork.
 Result<pid_t> Clone3(clone_args arguments);
 Result<UniqueFd> PidfdOpen(pid_t pid);
 Result<void> PidfdSendSignal(const UniqueFd& pidfd, int signal);
@@ -25,20 +26,22 @@ struct WaitStatus {
   pid_t pid = 0;
   int status = 0;  // as wait(2)
 };
-// Nothing: nobody is ready (only with WNOHANG). EINTR is an error: the caller may be waited for elsewhere.
+// Nothing: nobody is ready (only with WNOHANG). EINTR is an error: the caller may be waited for
+// elsewhere.
 Result<std::optional<WaitStatus>> WaitPid(pid_t pid, int options);
 
 Result<void> NoNewPrivileges();
 Result<void> SetDumpable(bool on);
 Result<void> SetParentDeathSignal(int signal);
 Result<void> SetName(const char* name);  // of the calling thread, ≤ 15 bytes
-Result<void> DropCapabilities();         // bounding set, ambient set, then the rest; checked afterwards
+Result<void> DropCapabilities();  // bounding set, ambient set, then the rest; checked afterwards
 Result<void> JoinNewSessionKeyring();
 Result<void> CloseRange(unsigned first, unsigned last, unsigned flags);
 Result<rlimit64> GetLimit(int resource);
 Result<void> SetLimit(int resource, rlimit64 limit);
 Result<void> SetNamespace(const UniqueFd& fd, int type);
-Result<void> SetIds(uid_t uid, gid_t gid);  // all of real, effective, saved; groups are dropped first
+Result<void> SetIds(uid_t uid,
+                    gid_t gid);  // all of real, effective, saved; groups are dropped first
 
 // The calling thread's own, monotonic.
 std::chrono::nanoseconds MonotonicNow();

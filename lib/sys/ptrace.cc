@@ -34,7 +34,8 @@ Result<user_regs_struct> PtraceGetRegisters(pid_t tid) {
   user_regs_struct registers{};
   iovec area{.iov_base = &registers, .iov_len = sizeof registers};
   TRY(Check(ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &area), "ptrace(PTRACE_GETREGSET)"));
-  if (area.iov_len != sizeof registers) return Error(EPROTO, "ptrace(PTRACE_GETREGSET)");  // a 32-bit task
+  if (area.iov_len != sizeof registers)
+    return Error(EPROTO, "ptrace(PTRACE_GETREGSET)");  // a 32-bit task
   return registers;
 }
 Result<void> PtraceSetRegisters(pid_t tid, const user_regs_struct& registers) {

@@ -27,7 +27,8 @@ Result<std::optional<seccomp_notif>> SeccompReceive(const UniqueFd& listener) {
   return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_RECV)");
 }
 Result<void> SeccompContinue(const UniqueFd& listener, std::uint64_t id) {
-  return Reply(listener, {.id = id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
+  return Reply(listener,
+               {.id = id, .val = 0, .error = 0, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE});
 }
 Result<void> SeccompReplyError(const UniqueFd& listener, std::uint64_t id, int code) {
   CHECK(code > 0);
@@ -39,7 +40,8 @@ Result<void> SeccompReplyValue(const UniqueFd& listener, std::uint64_t id, std::
 bool SeccompIdValid(const UniqueFd& listener, std::uint64_t id) {
   return ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
-Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd, bool send) {
+Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd,
+                         bool send) {
   seccomp_notif_addfd request{.id = id,
                               .flags = send ? std::uint32_t{SECCOMP_ADDFD_FLAG_SEND} : 0U,
                               .srcfd = static_cast<std::uint32_t>(fd.get()),

@@ -12,16 +12,17 @@
 // seccomp_unotify(2), the supervisor's side.
 namespace cellrun::sys {
 
-// Waits for a notification. Nothing: the caller died or was interrupted before it could be delivered (ENOENT), or a signal
-// interrupted the wait (EINTR).
+// Waits for a notification. Nothing: the caller died or was interrupted before it could be
+// delivered (ENOENT), or a signal interrupted the wait (EINTR).
 Result<std::optional<seccomp_notif>> SeccompReceive(const UniqueFd& listener);
 // ENOENT: the caller no longer waits.
 Result<void> SeccompContinue(const UniqueFd& listener, std::uint64_t id);
-Result<void> SeccompReplyError(const UniqueFd& listener, std::uint64_t id, int code);  // an errno > 0
+Result<void> SeccompReplyError(const UniqueFd& listener, std::uint64_t id,
+                               int code);  // an errno > 0
 Result<void> SeccompReplyValue(const UniqueFd& listener, std::uint64_t id, std::int64_t value);
 bool SeccompIdValid(const UniqueFd& listener, std::uint64_t id);
-// A copy of `fd` in the caller, at a number that the kernel picks, with O_CLOEXEC; the number. `send` also answers the call
-// with it (SECCOMP_ADDFD_FLAG_SEND, 5.14).
+// A copy of `fd` in the caller, at a number that the kernel picks, with O_CLOEXEC; the number.
+// `send` also answers the call with it (SECCOMP_ADDFD_FLAG_SEND, 5.14).
 Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd, bool send);
 // 6.6: wake the supervisor on the caller's core and the other way round. ENOTTY or EINVAL before.
 Result<void> SeccompSyncWakeUp(const UniqueFd& listener);

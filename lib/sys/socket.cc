@@ -16,7 +16,8 @@ Result<void> Check(long result, const char* operation) {
   return {};
 }
 
-// Calls `use` with the address of `path`. A path that does not fit is reached through its directory's descriptor.
+// Calls `use` with the address of `path`. A path that does not fit is reached through its
+// directory's descriptor.
 template <typename Use>
 Result<void> WithAddress(const std::string& path, Use use) {
   sockaddr_un address{};
@@ -61,14 +62,16 @@ Result<void> Listen(const UniqueFd& socket, int backlog) {
 }
 Result<UniqueFd> Accept(const UniqueFd& socket, int flags) {
   int fd = accept4(socket.get(), nullptr, nullptr, flags | SOCK_CLOEXEC);
-  while (fd < 0 && errno == EINTR) fd = accept4(socket.get(), nullptr, nullptr, flags | SOCK_CLOEXEC);
+  while (fd < 0 && errno == EINTR)
+    fd = accept4(socket.get(), nullptr, nullptr, flags | SOCK_CLOEXEC);
   if (fd < 0) return ErrnoError("accept4");
   return UniqueFd(fd);
 }
 Result<ucred> PeerCredentials(const UniqueFd& socket) {
   ucred peer{};
   socklen_t length = sizeof peer;
-  TRY(Check(getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length), "getsockopt(SO_PEERCRED)"));
+  TRY(Check(getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length),
+            "getsockopt(SO_PEERCRED)"));
   return peer;
 }
 
@@ -108,7 +111,8 @@ Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, 
   while (got < 0 && errno == EINTR) got = recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC);
   if (got < 0) return ErrnoError("recvmsg");
   received.bytes.resize(static_cast<std::size_t>(got));
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {
@@ -117,7 +121,8 @@ Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, 
       received.fds.emplace_back(fd);
     }
   }
-  received.truncated = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || received.fds.size() > kMaxMessageFds;
+  received.truncated =
+      (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || received.fds.size() > kMaxMessageFds;
   return received;
 }
 

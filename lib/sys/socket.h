@@ -18,7 +18,8 @@ namespace cellrun::sys {
 
 Result<std::pair<UniqueFd, UniqueFd>> SocketPair(int type);  // AF_UNIX
 Result<UniqueFd> UnixSocket(int type);
-// Paths longer than sun_path go through /proc/self/fd of the parent directory. ENAMETOOLONG only for the last component.
+// Paths longer than sun_path go through /proc/self/fd of the parent directory. ENAMETOOLONG only
+// for the last component.
 Result<void> BindUnix(const UniqueFd& socket, const std::string& path);
 Result<void> ConnectUnix(const UniqueFd& socket, const std::string& path);
 Result<void> Listen(const UniqueFd& socket, int backlog);
@@ -30,7 +31,8 @@ inline constexpr std::size_t kMaxMessageFds = 16;
 struct Message {
   std::string bytes;          // empty at end of file
   std::vector<UniqueFd> fds;  // CLOEXEC; at most kMaxMessageFds
-  bool truncated = false;     // more bytes or descriptors were sent than fit; what did not fit was closed by the kernel
+  bool truncated = false;     // more bytes or descriptors were sent than fit; what did not fit was
+                              // closed by the kernel
 };
 
 // One packet with descriptors; MSG_NOSIGNAL. EAGAIN is an error.

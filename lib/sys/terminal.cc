@@ -13,7 +13,9 @@ Result<void> Check(long result, const char* operation) {
 
 }  // namespace
 
-bool IsTerminal(const UniqueFd& fd) { return isatty(fd.get()) == 1; }
+bool IsTerminal(const UniqueFd& fd) {
+  return isatty(fd.get()) == 1;
+}
 Result<termios> GetAttributes(const UniqueFd& terminal) {
   termios attributes{};
   TRY(Check(tcgetattr(terminal.get(), &attributes), "tcgetattr"));

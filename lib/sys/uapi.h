@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Constants of kernels newer than the headers of Debian 12 (6.1). A feature is probed by calling it, never by version.
+// Constants of kernels newer than the headers of Debian 12 (6.1). A feature is probed by calling
+// it, never by version.
 #pragma once
 
 #include <linux/landlock.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket between the broker and a cell's init: SOCK_SEQPACKET, one header and its payload a packet. Plain structs,
-// shared with the shim, which has no C++ library. Both ends are the same build (the launcher checks), so native byte order and
-// layout are the format. Init trusts the broker; the broker checks everything that comes from a cell.
+// The control socket between the broker and a cell's init: SOCK_SEQPACKET, one header and its
+// payload a packet. Plain structs, shared with the shim, which has no C++ library. Both ends are
+// the same build (the launcher checks), so native byte order and layout are the format. Init trusts
+// the broker; the broker checks everything that comes from a cell.
 #pragma once
 
 #include <stdint.h>
@@ -13,26 +14,32 @@ constexpr int kControlFd = 3;
 // Where the cell's own copy of the shim lies.
 constexpr char kShimPath[] = "/run/cellrun/shim";
 
-// The first call of a waiting room is connect(kChannelFd, kChannelMagic, 0): the descriptor is no descriptor, so the call can do
-// nothing by itself; the broker answers it with one end of a socket pair.
+// The first call of a waiting room is connect(kChannelFd, kChannelMagic, 0): the descriptor is no
+// descriptor, so the call can do nothing by itself; the broker answers it with one end of a socket
+// pair.
 constexpr int kChannelFd = -1000042;
 constexpr uint64_t kChannelMagic = 0x63656c6c72756e00;
 
 enum ControlType : uint32_t {
-  // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's read-only mount), denials
+  // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
+  // read-only mount), denials
   // (O_WRONLY | O_APPEND).
   kCellBuilt = 1,
 
   // broker -> init.
-  kSetup = 10,   // payload: SetupOrder, filter instructions, handover text. Answered by kListener or kInitFailed.
-  kSpawn = 11,   // payload: SpawnOrder. fds: sealed memfd with the strings, then the given streams in order.
-  kSignal = 12,  // a: pid (init's numbering), b: signal, c: 1 for its process group. Only pids that init spawned.
+  kSetup = 10,  // payload: SetupOrder, filter instructions, handover text. Answered by kListener or
+                // kInitFailed.
+  kSpawn = 11,  // payload: SpawnOrder. fds: sealed memfd with the strings, then the given streams
+                // in order.
+  kSignal = 12,  // a: pid (init's numbering), b: signal, c: 1 for its process group. Only pids that
+                 // init spawned.
 
   // init -> broker.
-  kListener = 20,    // fds: the seccomp listener. payload: the handover text of kSetup, unchanged.
-  kSpawned = 21,     // id of the order; a: pid in the cell
-  kTerminal = 22,    // id of the order; fds: the PTY's master
-  kExecFailed = 23,  // id; a: pid; b: errno of the exec (the process then exits 127 or 126: kExited follows)
+  kListener = 20,  // fds: the seccomp listener. payload: the handover text of kSetup, unchanged.
+  kSpawned = 21,   // id of the order; a: pid in the cell
+  kTerminal = 22,  // id of the order; fds: the PTY's master
+  kExecFailed =
+      23,  // id; a: pid; b: errno of the exec (the process then exits 127 or 126: kExited follows)
   kExited = 24,      // id; a: pid; b: wait status as wait(2)
   kStopped = 25,     // id; a: pid; b: the stop signal; 0 when it was continued
   kInitFailed = 26,  // a: errno; payload: the step, as text
@@ -46,14 +53,15 @@ struct ControlHeader {
 };
 
 struct SetupOrder {
-  uint32_t filter_flags;         // of seccomp(2), beside NEW_LISTENER; tried again without WAIT_KILLABLE_RECV on EINVAL
+  uint32_t filter_flags;         // of seccomp(2), beside NEW_LISTENER; tried again without
+                                 // WAIT_KILLABLE_RECV on EINVAL
   uint32_t filter_instructions;  // struct sock_filter
   uint32_t handover_bytes;
 };
 
 enum SpawnFlags : uint32_t {
-  kSpawnMain = 1,          // when it ends, init reports and exits: the cell is over
-  kSpawnStdinGiven = 2,    // each stream is given, or (terminal) the PTY, or /dev/null of the cell
+  kSpawnMain = 1,        // when it ends, init reports and exits: the cell is over
+  kSpawnStdinGiven = 2,  // each stream is given, or (terminal) the PTY, or /dev/null of the cell
   kSpawnStdoutGiven = 4,
   kSpawnStderrGiven = 8,
   kSpawnStdinTerminal = 16,
@@ -61,8 +69,9 @@ enum SpawnFlags : uint32_t {
   kSpawnStderrTerminal = 64,
 };
 
-// The memory file holds, each ended by a NUL: program, working directory, `argument_count` arguments, `environment_count`
-// variables. A program without a slash is looked for in PATH of that environment, as execvp(3) does.
+// The memory file holds, each ended by a NUL: program, working directory, `argument_count`
+// arguments, `environment_count` variables. A program without a slash is looked for in PATH of that
+// environment, as execvp(3) does.
 struct SpawnOrder {
   uint32_t flags;
   uint32_t argument_count;
@@ -72,11 +81,13 @@ struct SpawnOrder {
   uint32_t padding;
 };
 
-// ---- The channel of a waiting room (SOCK_SEQPACKET; broker -> shim, one packet, then end of file).
+// ---- The channel of a waiting room (SOCK_SEQPACKET; broker -> shim, one packet, then end of
+// file).
 
 enum ShimOrder : uint32_t {
   kShimExplain = 1,  // payload: text for stderr; exit with `status`
-  kShimExec = 2,     // fds: sealed memfd: program, arguments, environment as in SpawnOrder (no working directory)
+  kShimExec = 2,  // fds: sealed memfd: program, arguments, environment as in SpawnOrder (no working
+                  // directory)
 };
 
 struct ShimMessage {

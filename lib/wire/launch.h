@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The conversation between launcher and broker on launch.sock (SOCK_SEQPACKET, one JSON object a packet, ≤ kMaxLaunchBytes, ≤ 16
-// descriptors). docs/launch-protocol.md describes it.
+// The conversation between launcher and broker on launch.sock (SOCK_SEQPACKET, one JSON object a
+// packet, ≤ kMaxLaunchBytes, ≤ 16 descriptors). docs/launch-protocol.md describes it.
 //
 //   launcher                                            broker
 //   {"type":"hello", cellrun, build}           ->
 //                                              <-       {"type":"hello", cellrun, build, pid}
 //   {"type":"run", …}  fds: control, strings, documents, given streams  ->
-//                                              <-       {"type":"need", "documents":["base"]}      (as often as needed)
+//                                              <-       {"type":"need", "documents":["base"]} (as
+//                                              often as needed)
 //   {"type":"documents", …} fds: documents     ->
-//                                              <-       {"type":"plan", …}  or  {"type":"refused", …}
+//                                              <-       {"type":"plan", …}  or  {"type":"refused",
+//                                              …}
 //   {"type":"started", pid} fds: pidfd of init ->
 //                                              <-       {"type":"terminal"} fds: PTY master
 //   {"type":"signal", "signal":N} {"type":"resize"…} ->
@@ -20,37 +22,38 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <nlohmann/json_fwd.hpp>
 
 #include "lib/base/result.h"
 #include "lib/policy/source.h"
 
 namespace cellrun::wire {
 
-inline constexpr std::size_t kMaxLaunchBytes = 128 * 1024;  // inline; strings and documents travel in sealed memory files
-inline constexpr std::size_t kMaxStringsBytes = 8 << 20;    // argv and environment of one command
+inline constexpr std::size_t kMaxLaunchBytes =
+    128 * 1024;  // inline; strings and documents travel in sealed memory files
+inline constexpr std::size_t kMaxStringsBytes = 8 << 20;  // argv and environment of one command
 inline constexpr std::size_t kMaxDocumentsBytes = 4 << 20;
 
 // What a stream of the command is connected to.
 enum class Stream : std::uint8_t { kGiven, kTerminal, kNull };
 
 struct RunRequest {
-  std::string name;                        // of the cell; "" lets the broker choose
-  std::string profile;                     // as the user named it, for messages and the journal
-  std::vector<policy::Source> documents;   // floor and what they extend are added by the broker, on "need"
-  std::string workspace;                   // canonical, absolute
-  bool workspace_read_only = false;        // the caller cannot write there
-  std::string working_directory;           // absolute; inside the workspace
-  std::string home, user;                  // of the caller
-  std::vector<std::string> argv;           // not empty
-  std::vector<std::string> environment;    // the caller's whole environment, "NAME=value"
+  std::string name;     // of the cell; "" lets the broker choose
+  std::string profile;  // as the user named it, for messages and the journal
+  std::vector<policy::Source>
+      documents;          // floor and what they extend are added by the broker, on "need"
+  std::string workspace;  // canonical, absolute
+  bool workspace_read_only = false;      // the caller cannot write there
+  std::string working_directory;         // absolute; inside the workspace
+  std::string home, user;                // of the caller
+  std::vector<std::string> argv;         // not empty
+  std::vector<std::string> environment;  // the caller's whole environment, "NAME=value"
   std::vector<std::pair<std::string, std::string>> set_environment;  // --env
-  std::vector<std::string> read, write;    // --read, --write: canonical, absolute
+  std::vector<std::string> read, write;  // --read, --write: canonical, absolute
   bool observe = false;
   bool report = false;
   std::chrono::milliseconds time_limit{0};  // 0: what the profile says
@@ -59,7 +62,8 @@ struct RunRequest {
   std::string term;
 };
 
-// ---- The plan: what the launcher's child does, in this order. Every `to` is absolute inside the cell.
+// ---- The plan: what the launcher's child does, in this order. Every `to` is absolute inside the
+// cell.
 
 enum class MountKind : std::uint8_t {
   kDirectory,  // make a directory (and its parents) in the cell's root or in a tmpfs of the cell
@@ -69,9 +73,11 @@ enum class MountKind : std::uint8_t {
   kTmpfs,      // empty, `bytes` large
   kProc,
   kDevpts,
-  kCellrun,    // /run/cellrun: shim, denials.jsonl, tools; read-only for the cell
-  kMask,       // an empty read-only object of the same type over `to` (hide); nothing happens if it is not there
-  kPin,        // `to` bound onto itself, so that it cannot be renamed (hardening: parents of protected paths)
+  kCellrun,  // /run/cellrun: shim, denials.jsonl, tools; read-only for the cell
+  kMask,  // an empty read-only object of the same type over `to` (hide); nothing happens if it is
+          // not there
+  kPin,   // `to` bound onto itself, so that it cannot be renamed (hardening: parents of protected
+          // paths)
 };
 
 struct MountStep {
@@ -110,8 +116,9 @@ struct CellPlan {
   std::vector<LandlockRule> landlock;
   bool landlock_required = false;
   std::vector<ResourceLimit> limits;
-  std::vector<std::string> layers;      // in force if the plan is carried out
-  std::vector<std::string> warnings;    // said to the user before the command starts (not enforced, read-only, …)
+  std::vector<std::string> layers;  // in force if the plan is carried out
+  std::vector<std::string>
+      warnings;  // said to the user before the command starts (not enforced, read-only, …)
   std::uint64_t inotify_instances = 64, inotify_watches = 65536;
   std::chrono::milliseconds time_limit{0};  // the broker enforces it; here for messages
 };
@@ -123,19 +130,20 @@ struct Refusal {
 };
 
 struct ExitReport {
-  bool started = false;       // the command's exec succeeded
-  int exec_error = 0;         // errno of the failed first exec, 0 if it succeeded
-  int wait_status = 0;        // as wait(2)
+  bool started = false;  // the command's exec succeeded
+  int exec_error = 0;    // errno of the failed first exec, 0 if it succeeded
+  int wait_status = 0;   // as wait(2)
   bool timed_out = false;
-  std::string lost;           // why the cell ended before the command did; "" if it did not
+  std::string lost;  // why the cell ended before the command did; "" if it did not
   std::uint64_t allowed = 0, asked = 0, denied = 0;
   std::vector<std::string> denials;      // JSON records, at most 1000
   std::vector<std::string> quarantined;  // paths
   std::vector<std::string> layers, cut_limits;
 };
 
-// JSON in and out. Reading is strict: unknown members, wrong types, duplicates, depth over 64 are errors that name the field.
-// Strings that may not be UTF-8 (argv, environment, document texts) are not in the JSON: see PackStrings.
+// JSON in and out. Reading is strict: unknown members, wrong types, duplicates, depth over 64 are
+// errors that name the field. Strings that may not be UTF-8 (argv, environment, document texts) are
+// not in the JSON: see PackStrings.
 Result<nlohmann::json> ParseStrictJson(std::string_view text);
 std::string Encode(const RunRequest& request);  // without argv, environment and document texts
 Result<RunRequest> DecodeRunRequest(const nlohmann::json& message);
