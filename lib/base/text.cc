@@ -125,15 +125,14 @@ std::string QuoteArguments(std::span<const std::string> untrusted) {
 std::string EscapeShort(std::string_view untrusted, std::size_t max_bytes) {
   constexpr std::string_view kCut = "…";
   std::string out;
+  std::size_t room_for_cut = 0;  // the longest prefix behind which the mark still fits
   while (!untrusted.empty()) {
-    const std::size_t before = out.size();
-    const std::size_t taken = EscapeOne(untrusted, out);
-    const std::size_t reserve = untrusted.size() > taken ? kCut.size() : 0;
-    if (out.size() + reserve > max_bytes) {
-      out.resize(before);
+    untrusted.remove_prefix(EscapeOne(untrusted, out));
+    if (out.size() > max_bytes) {
+      out.resize(room_for_cut);
       return out.append(kCut);
     }
-    untrusted.remove_prefix(taken);
+    if (out.size() + kCut.size() <= max_bytes) room_for_cut = out.size();
   }
   return out;
 }
