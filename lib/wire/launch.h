@@ -67,7 +67,7 @@ struct RunRequest {
 
 enum class MountKind : std::uint8_t {
   kDirectory,  // make a directory (and its parents) in the cell's root or in a tmpfs of the cell
-  kFile,       // a file with `text`
+  kFile,       // a read-only file with `text` (`mode`, at least 0444): made where nothing is, else mounted over what is there
   kSymlink,    // -> `text`
   kBind,       // host path `from`, with everything mounted below it
   kTmpfs,      // empty, `bytes` large
