@@ -21,8 +21,9 @@ enum class Action : std::uint8_t { kAllow, kAsk, kDeny };
 enum class Strategy : std::uint8_t { kInPlace, kMirror, kGhost };
 enum class AuditLevel : std::uint8_t { kAll, kDenied, kNone };
 
-const char* ActionName(Action action);        // "allow" "ask" "deny"
-const char* StrategyName(Strategy strategy);  // "in-place" "mirror" "ghost"
+const char* ActionName(Action action);         // "allow" "ask" "deny"
+const char* StrategyName(Strategy strategy);   // "in-place" "mirror" "ghost"
+const char* AuditLevelName(AuditLevel level);  // "all" "denied" "none"
 
 // A value that remembers where it was written (for `profile show` and for messages).
 template <typename T>
@@ -131,6 +132,7 @@ struct Secret {
 };
 
 enum class WorkspaceMode : std::uint8_t { kReadWrite, kReadOnly, kOverlay, kSnapshot };
+const char* WorkspaceModeName(WorkspaceMode mode);  // "rw" "ro" "overlay" "snapshot"
 
 struct Filesystem {
   Placed<std::string> root;  // "host", "image" or an absolute directory
