@@ -67,7 +67,8 @@ struct RunRequest {
 
 enum class MountKind : std::uint8_t {
   kDirectory,  // make a directory (and its parents) in the cell's root or in a tmpfs of the cell
-  kFile,       // a read-only file with `text` (`mode`, at least 0444): made where nothing is, else mounted over what is there
+  kFile,       // a read-only file with `text` (`mode`, at least 0444): made where nothing is, else
+               // mounted over what is there
   kSymlink,    // -> `text`
   kBind,       // host path `from`, with everything mounted below it
   kTmpfs,      // empty, `bytes` large
@@ -141,11 +142,31 @@ struct ExitReport {
   std::vector<std::string> layers, cut_limits;
 };
 
+// ---- The small messages.
+
+struct Hello {
+  std::string version, build;
+  int pid = 0;  // the broker's; 0 from the launcher
+};
+struct Started {
+  int pid = 0;                           // of init, as the launcher sees it
+  std::vector<std::string> lost_layers;  // layers of the plan that this kernel does not have
+};
+struct Resize {
+  std::uint16_t rows = 0, columns = 0;
+};
+
 // JSON in and out. Reading is strict: unknown members, wrong types, duplicates, depth over 64 are
-// errors that name the field. Strings that may not be UTF-8 (argv, environment, document texts) are
-// not in the JSON: see PackStrings.
+// errors (EINVAL) whose context names the field. A string that is not UTF-8 (a path may be
+// anything) is {"bytes":"HEX"} instead of text. What is long is not in the JSON: see PackStrings
+// and PackDocuments.
 Result<nlohmann::json> ParseStrictJson(std::string_view text);
-std::string Encode(const RunRequest& request);  // without argv, environment and document texts
+// The "type" of a message; EINVAL if it is no object or has none.
+Result<std::string> MessageType(const nlohmann::json& message);
+
+// Without argv, environment and document texts. Decoding makes as many empty ones as the other side
+// said it has (at most kMaxStrings); UnpackArguments and UnpackDocuments fill them in.
+std::string Encode(const RunRequest& request);
 Result<RunRequest> DecodeRunRequest(const nlohmann::json& message);
 std::string Encode(const CellPlan& plan);
 Result<CellPlan> DecodeCellPlan(const nlohmann::json& message);
@@ -154,9 +175,36 @@ Result<Refusal> DecodeRefusal(const nlohmann::json& message);
 std::string Encode(const ExitReport& report);
 Result<ExitReport> DecodeExitReport(const nlohmann::json& message);
 
+std::string Encode(const Hello& hello);
+Result<Hello> DecodeHello(const nlohmann::json& message);
+std::string Encode(const Started& started);
+Result<Started> DecodeStarted(const nlohmann::json& message);
+std::string Encode(const Resize& resize);
+Result<Resize> DecodeResize(const nlohmann::json& message);
+std::string EncodeNeed(const std::vector<std::string>& documents);
+Result<std::vector<std::string>> DecodeNeed(const nlohmann::json& message);
+// Texts as with RunRequest.
+std::string EncodeDocuments(const std::vector<policy::Source>& documents);
+Result<std::vector<policy::Source>> DecodeDocuments(const nlohmann::json& message);
+std::string EncodeSignal(int signal);
+Result<int> DecodeSignal(const nlohmann::json& message);
+std::string EncodeTerminal();
+
+// ---- What travels in sealed memory files.
+
+inline constexpr std::size_t kMaxStrings = 1 << 20;
+
 // Each string followed by a NUL. A string with a NUL inside cannot be an argument; it ends there.
 std::string PackStrings(const std::vector<std::string>& strings);
 // Exactly `count` strings, nothing behind them; else EINVAL.
 Result<std::vector<std::string>> UnpackStrings(std::string_view block, std::size_t count);
+
+// The strings of a run: argv, then environment.
+std::string PackArguments(const RunRequest& request);
+Result<void> UnpackArguments(std::string_view block, RunRequest& request);
+
+// The texts, each after its length (8 bytes, native order).
+std::string PackDocuments(const std::vector<policy::Source>& documents);
+Result<void> UnpackDocuments(std::string_view block, std::vector<policy::Source>& documents);
 
 }  // namespace cellrun::wire
