@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+#include "broker/journal/record.h"
+#include "lib/base/unique_fd.h"
+#include "lib/policy/policy.h"
+
+namespace cellrun::notify {
+
+// What the supervisor of one cell has to know about it. The descriptors are owned; the sink is
+// borrowed and outlives the supervisor.
+struct CellFacts {
+  std::string cell_id;
+  std::string profile_name;
+  std::shared_ptr<const policy::Policy> policy;  // not null; see Supervisor::ReplacePolicy
+  journal::Sink* journal = nullptr;              // not null
+  // The cell's copy of the shim, opened O_RDONLY through the cell's own read-only mount. Invalid:
+  // every explained denial becomes a plain EACCES.
+  UniqueFd shim;
+  UniqueFd denials;     // O_WRONLY | O_APPEND; may be invalid
+  pid_t init_pid = -1;  // of the cell's init, in the broker's pid namespace
+  // The cell's one user as the kernel sees it, and what it is called inside (rules and records).
+  uid_t host_uid = 0;
+  gid_t host_gid = 0;
+  uid_t inside_uid = 0;
+  std::string user;
+  bool observe = false;  // run what would be denied, and record what the verdict would have been
+};
+
+}  // namespace cellrun::notify
