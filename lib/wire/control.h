@@ -38,8 +38,10 @@ enum ControlType : uint32_t {
   kListener = 20,  // fds: the seccomp listener. payload: the handover text of kSetup, unchanged.
   kSpawned = 21,   // id of the order; a: pid in the cell
   kTerminal = 22,  // id of the order; fds: the PTY's master
-  kExecFailed =
-      23,  // id; a: pid; b: errno of the exec (the process then exits 127 or 126: kExited follows)
+  // id; a: pid; b: errno; c: SpawnStep. The process then exits 127 (ENOENT) or 126: kExited
+  // follows.
+  // a is 0 when there is no process (kStepFork and kStepTerminal of init): nothing follows.
+  kExecFailed = 23,
   kExited = 24,      // id; a: pid; b: wait status as wait(2)
   kStopped = 25,     // id; a: pid; b: the stop signal; 0 when it was continued
   kInitFailed = 26,  // a: errno; payload: the step, as text
@@ -69,9 +71,28 @@ enum SpawnFlags : uint32_t {
   kSpawnStderrTerminal = 64,
 };
 
-// The memory file holds, each ended by a NUL: program, working directory, `argument_count`
-// arguments, `environment_count` variables. A program without a slash is looked for in PATH of that
-// environment, as execvp(3) does.
+// Where a spawn failed.
+enum SpawnStep : int32_t {
+  kStepExec = 0,
+  kStepWorkingDirectory = 1,
+  kStepStreams = 2,
+  kStepTerminal = 3,
+  kStepLimits = 4,
+  kStepFork = 5,
+};
+
+// What init spawns gets a hard RLIMIT_NOFILE that is lower than init's own by this, or by a quarter
+// where that is less: descriptors in flight are counted per uid, and init must still be able to
+// send when the cell has used up its share (ETOOMANYREFS).
+constexpr uint64_t kReservedFiles = 1024;
+
+// Longest memory file of strings.
+constexpr uint32_t kMaxBlockBytes = 16U << 20;
+
+// The memory file is sealed (MakeSealedMemfd) and holds, each ended by a NUL: program, working
+// directory, `argument_count` arguments, `environment_count` variables. A program without a slash
+// is looked for in PATH of that environment, as execvp(3) does. Bytes, counts and descriptors must
+// fit each other exactly.
 struct SpawnOrder {
   uint32_t flags;
   uint32_t argument_count;
