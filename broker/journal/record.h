@@ -10,7 +10,10 @@
 
 namespace cellrun::journal {
 
-enum class Kind : std::uint8_t { kExec, kConnect, kSyscall, kAsk, kCell, kFile };
+// kJournal: what the journal says about itself (resumed after a full disk, pruned).
+enum class Kind : std::uint8_t { kExec, kConnect, kSyscall, kAsk, kCell, kFile, kJournal };
+
+const char* KindName(Kind kind);  // "exec" "connect" "syscall" "ask" "cell" "file" "journal"
 
 // One thing that happened, with the fields of docs/journal.md (the `record` object of the command
 // line and the HTTP API). Fields are raw here; the journal caps them (path 4 KiB, argv 32 KiB and
@@ -28,8 +31,16 @@ struct Record {
   std::string cwd;
   std::string env_digest;  // sha256 of the environment, hex
   std::string image_hash;
-  std::string to, name, proto;  // connect; syscall: name is the call's name
+  // What a rule may ask for beside argv, exe, chain and cwd: `why` judges the request again.
+  std::string parent;                  // canonical path of the calling program
+  std::string user;                    // name of `uid`
+  bool tty = false;                    // descriptor 0 was a terminal
+  std::uint32_t script_images = 0;     // bit i: image i ([0] is exe, then the chain) was a script,
+  std::uint32_t writable_images = 0;   // the cell could write it,
+  std::uint32_t anonymous_images = 0;  // it was a memfd, deleted or foreign
+  std::string to, name, proto;  // connect; syscall: name is the call's name; cell: the cell's name
   std::int64_t port = 0;
+  std::uint64_t bytes_in = 0, bytes_out = 0;  // connect, once it ended
   policy::Action verdict = policy::Action::kDeny;
   policy::Strategy strategy = policy::Strategy::kInPlace;
   std::string observed;  // the verdict that would have been, under --observe
@@ -40,6 +51,7 @@ struct Record {
   std::uint64_t count = 1;          // syscalls: how many this record stands for
   std::vector<std::string> layers;  // cell start
   std::string detail;               // cell start/end: profile, workspace, exit as JSON text
+  bool redact = true;               // hide values after password-like flags and the like
   bool sync = false;                // on disk before Append returns
 };
 

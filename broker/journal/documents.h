@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "broker/journal/journal.h"
+#include "lib/base/result.h"
+#include "lib/policy/load.h"
+
+namespace cellrun::journal {
+
+// Keeps every document of a cell's profile and describes how the policy is made of them:
+// {"documents": [{"digest", "name", "origin", "layer"}], "home", "workspace"}. The record of a
+// cell's start carries it in its detail as the member "policy"; `why` reads it back.
+Result<nlohmann::json> KeepDocuments(Journal& journal, const std::vector<policy::Source>& sources,
+                                     const policy::Places& places);
+
+}  // namespace cellrun::journal
