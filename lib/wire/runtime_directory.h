@@ -12,9 +12,9 @@ namespace cellrun::wire {
 // $CELLRUN_RUNTIME_DIR, else (root) /run/cellrun, else $XDG_RUNTIME_DIR/cellrun, else
 // /run/user/UID/cellrun where that parent is ours and 0700, else /tmp/cellrun-UID. Made when it is
 // missing; verified on every call: a directory and not a link, owned by the effective user, mode
-// 0700, below a parent that nobody else can rename it in (ours or root's; writable by others only if
-// sticky). An existing one that fails is an error (EPERM) that says what is wrong with it, never a
-// reason to use another one.
+// 0700, below a parent that nobody else can rename it in (ours or root's; writable by others only
+// if sticky). An existing one that fails is an error (EPERM) that says what is wrong with it, never
+// a reason to use another one.
 Result<std::string> RuntimeDirectory();
 
 // $CELLRUN_STATE_DIR, else (root) /var/lib/cellrun, else $XDG_STATE_HOME/cellrun, else
