@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "launcher/options/verb.h"
+
+// What `-h`, `--help` and `help` print. Plain text, at most 100 columns.
+namespace cellrun::options {
+
+// Synopsis and options.
+std::string ShortHelp(const Verb& verb);
+// Examples first, then everything.
+std::string FullHelp(const Verb& verb);
+// All verbs, one a line.
+std::string Overview();
+// The verbs "GROUP …".
+std::string GroupHelp(std::string_view group);
+// A verb, a group or a topic by name; nothing if there is none of that name.
+std::optional<std::string> TopicHelp(std::string_view name);
+// The name nearest to `name` among those that TopicHelp knows; "" if none is near.
+std::string_view NearestTopic(std::string_view name);
+
+// "[options] [--] COMMAND [ARG…]"
+std::string Synopsis(const Verb& verb);
+// "-p, --profile NAME|FILE"
+std::string OptionUsage(const Option& option);
+// What help and manual say: the help text, with the choices or "not in this release".
+std::string OptionMeaning(const Option& option);
+
+}  // namespace cellrun::options

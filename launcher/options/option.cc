@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "launcher/options/verb.h"
+
+namespace cellrun::options {
+namespace {
+
+constexpr VerbMask kRun = In(VerbId::kRun);
+constexpr VerbMask kHistory = In(VerbId::kHistory);
+constexpr VerbMask kExport = In(VerbId::kAuditExport);
+constexpr VerbMask kRecords = kHistory | kExport;
+constexpr VerbMask kAll = (VerbMask{1} << static_cast<unsigned>(VerbId::kCount)) - 1;
+// Verbs that print one object, or rows of them.
+constexpr VerbMask kRows = In(VerbId::kPs) | kHistory | In(VerbId::kProfileList);
+constexpr VerbMask kObject = In(VerbId::kProfileLint) | In(VerbId::kProfileTest) |
+                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus) |
+                             In(VerbId::kAuditVerify);
+
+constexpr std::array kOptions = {
+    Option{OptionId::kProfile, "--profile", 'p', ValueKind::kProfile, "NAME|FILE", "", false,
+           Support::kNow, kRun | In(VerbId::kWhy) | In(VerbId::kDoctor),
+           "the profile; default: the project's, else strict"},
+    Option{OptionId::kWorkspace, "--workspace", 'w', ValueKind::kDirectory, "DIR", "", false,
+           Support::kNow, kRun | In(VerbId::kWhy) | In(VerbId::kDoctor),
+           "the directory to work on; default: the enclosing git repository, else the current "
+           "directory"},
+    Option{OptionId::kName, "--name", '\0', ValueKind::kText, "NAME", "", false, Support::kNow,
+           kRun, "what to call the cell; default: two words"},
+    Option{OptionId::kEnvironment, "--env", 'e', ValueKind::kAssignment, "NAME[=VALUE]", "", true,
+           Support::kNow, kRun, "set a variable in the cell, or let the caller's through"},
+    Option{OptionId::kRead, "--read", '\0', ValueKind::kPath, "PATH", "", true, Support::kNow, kRun,
+           "let the cell read PATH"},
+    Option{OptionId::kWrite, "--write", '\0', ValueKind::kPath, "PATH", "", true, Support::kNow,
+           kRun, "let the cell read and write PATH"},
+    Option{OptionId::kObserve, "--observe", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           kRun, "deny nothing that the floor does not deny; record what would have been denied"},
+    Option{OptionId::kTerminal, "--tty", '\0', ValueKind::kChoice, "WHEN", "auto|yes|no|raw", false,
+           Support::kNow, kRun,
+           "give the command a terminal of its own; raw passes its output through unfiltered"},
+    Option{OptionId::kReport, "--report", '\0', ValueKind::kPath, "FILE", "", false, Support::kNow,
+           kRun, "write a JSON report: counts of verdicts, denials, changed files"},
+    Option{OptionId::kTime, "--time", '\0', ValueKind::kDuration, "DURATION", "", false,
+           Support::kNow, kRun, "end the cell after 30s, 5m, 2h, …; exit status 124"},
+    Option{OptionId::kBackend, "--backend", '\0', ValueKind::kChoice, "BACKEND", "native|docker",
+           false, Support::kLater, kRun, "where the cell lives; only native in this release"},
+    Option{OptionId::kImage, "--image", '\0', ValueKind::kText, "IMAGE", "", false, Support::kLater,
+           kRun, "a container image"},
+    Option{OptionId::kDetach, "--detach", 'd', ValueKind::kFlag, "", "", false, Support::kLater,
+           kRun, "leave the cell running in the background"},
+    Option{OptionId::kNetwork, "--net", '\0', ValueKind::kText, "HOST[:PORT]", "", true,
+           Support::kLater, kRun, "let the cell reach a destination"},
+    Option{OptionId::kPublish, "--publish", '\0', ValueKind::kText, "PORT", "", true,
+           Support::kLater, kRun, "publish a port of the cell"},
+    Option{OptionId::kMemory, "--memory", '\0', ValueKind::kText, "SIZE", "", false,
+           Support::kLater, kRun, "limit memory"},
+
+    Option{OptionId::kKind, "--kind", '\0', ValueKind::kChoice, "KIND",
+           "exec|connect|syscall|ask|cell|file", false, Support::kNow, kRecords,
+           "only records of this kind"},
+    Option{OptionId::kVerdict, "--verdict", '\0', ValueKind::kChoice, "VERDICT", "allow|ask|deny",
+           false, Support::kNow, kRecords, "only records with this verdict"},
+    Option{OptionId::kProgram, "--exe", '\0', ValueKind::kText, "PATH", "", false, Support::kNow,
+           kRecords, "only records of this program"},
+    Option{OptionId::kSince, "--since", '\0', ValueKind::kMoment, "TIME", "", false, Support::kNow,
+           kRecords, "only records from TIME on: RFC 3339, or 10m for ten minutes ago"},
+    Option{OptionId::kUntil, "--until", '\0', ValueKind::kMoment, "TIME", "", false, Support::kNow,
+           kRecords, "only records before TIME"},
+    Option{OptionId::kRecordLimit, "--limit", '\0', ValueKind::kCount, "N", "", false,
+           Support::kNow, kHistory, "at most N records, the newest; default 100"},
+    Option{OptionId::kFollow, "--follow", 'f', ValueKind::kFlag, "", "", false, Support::kNow,
+           kHistory | In(VerbId::kBrokerLogs), "go on with what is added, until interrupted"},
+    Option{OptionId::kExportFormat, "--format", '\0', ValueKind::kChoice, "FORMAT", "jsonl|ocsf",
+           false, Support::kNow, kExport, "form of the records; default jsonl"},
+
+    Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
+           "table|json|jsonl|yaml|name", false, Support::kNow, kRows,
+           "form of the output; default table"},
+    Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
+           "table|json|jsonl|yaml", false, Support::kNow, kObject,
+           "form of the output; default table"},
+    Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT", "text|json", false,
+           Support::kNow, In(VerbId::kProfileShow) | In(VerbId::kWhy) | In(VerbId::kVersion),
+           "form of the output; default text"},
+    Option{OptionId::kNoHeaders, "--no-headers", '\0', ValueKind::kFlag, "", "", false,
+           Support::kNow, kRows, "a table without its first line"},
+    Option{OptionId::kForce, "--force", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           In(VerbId::kBrokerStop), "end the cells that still run"},
+    Option{OptionId::kNoSelfTest, "--no-self-test", '\0', ValueKind::kFlag, "", "", false,
+           Support::kNow, In(VerbId::kDoctor), "only look; start no cell"},
+    Option{OptionId::kAttackPlan, "--attack-plan", '\0', ValueKind::kPath, "FILE", "", false,
+           Support::kHidden, In(VerbId::kDoctor), "run the attacks, inside the cell"},
+    Option{OptionId::kShortHelp, "", 'h', ValueKind::kFlag, "", "", false, Support::kNow, kAll,
+           "print the options"},
+    Option{OptionId::kHelp, "--help", '\0', ValueKind::kFlag, "", "", false, Support::kNow, kAll,
+           "print everything about the verb"},
+};
+
+}  // namespace
+
+std::span<const Option> AllOptions() {
+  return kOptions;
+}
+
+}  // namespace cellrun::options

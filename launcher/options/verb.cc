@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/options/verb.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "lib/base/check.h"
+
+namespace cellrun::options {
+namespace {
+
+constexpr std::array kRunExamples = {
+    Example{"cellrun npm test", "run npm test in a cell under the project's profile, else strict"},
+    Example{"cellrun -p standard -w ~/src/app -- bash -i", "an interactive shell in a cell"},
+    Example{"cellrun --observe --report report.json make -j2",
+            "deny nothing but what the floor denies, and write down what would have been denied"},
+    Example{"cellrun --env CI=1 --read ~/.gitconfig -- git log",
+            "let one variable and one file into the cell"},
+    Example{"cellrun -- doctor", "run a command that has the name of a verb"},
+};
+constexpr std::array kPsExamples = {
+    Example{"cellrun ps", "the cells that run now"},
+    Example{"cellrun ps -o name", "their names, one a line"},
+};
+constexpr std::array kHistoryExamples = {
+    Example{"cellrun history --verdict deny --since 1h", "what was denied in the last hour"},
+    Example{"cellrun history -f quiet-otter", "follow one cell"},
+    Example{"cellrun history -o jsonl --limit 1000", "records for a program, one a line"},
+};
+constexpr std::array kWhyExamples = {
+    Example{"cellrun why 4711", "which rule decided record 4711"},
+    Example{"cellrun why -- git push origin main", "what would happen, without running anything"},
+};
+constexpr std::array kAuditVerifyExamples = {
+    Example{"cellrun audit verify", "check every link of the journal's hash chain"},
+};
+constexpr std::array kAuditExportExamples = {
+    Example{"cellrun audit export --since 24h > audit.jsonl", "the last day, one record a line"},
+};
+constexpr std::array kProfileListExamples = {
+    Example{"cellrun profile list", "every profile that can be named, and where it comes from"},
+};
+constexpr std::array kProfileShowExamples = {
+    Example{"cellrun profile show strict", "the merged profile, each value with its origin"},
+};
+constexpr std::array kProfileLintExamples = {
+    Example{"cellrun profile lint strict ./ci.yaml", "find rules that do not do what they seem to"},
+};
+constexpr std::array kProfileTestExamples = {
+    Example{"cellrun profile test ./ci.yaml", "run the profile's own tests: section"},
+};
+constexpr std::array kProfileSchemaExamples = {
+    Example{"cellrun profile schema > cellrun-profile.schema.json", "for an editor's completion"},
+};
+constexpr std::array kDoctorExamples = {
+    Example{"cellrun doctor", "check this machine, then attack a throw-away cell"},
+    Example{"cellrun doctor -o json", "the same for a program"},
+};
+constexpr std::array kBrokerStartExamples = {
+    Example{"cellrun broker start", "start the broker now instead of at the first run"},
+};
+constexpr std::array kBrokerStopExamples = {
+    Example{"cellrun broker stop", "stop it when no cell runs"},
+};
+constexpr std::array kBrokerStatusExamples = {
+    Example{"cellrun broker status -o json", "whether it runs, since when, with how many cells"},
+};
+constexpr std::array kBrokerLogsExamples = {
+    Example{"cellrun broker logs -f", "follow the broker's own log"},
+};
+constexpr std::array kVersionExamples = {
+    Example{"cellrun version", "version and build"},
+};
+constexpr std::array kCompletionExamples = {
+    Example{"cellrun completion bash > ~/.local/share/bash-completion/completions/cellrun",
+            "install completion for one user"},
+};
+constexpr std::array kHelpExamples = {
+    Example{"cellrun help exit-status", "what each exit status means"},
+};
+
+// In the order of VerbId.
+constexpr std::array kVerbs = {
+    Verb{VerbId::kRun, "run", "COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
+         "run a command in a cell",
+         "Runs COMMAND in a new cell: namespaces of its own, no capabilities, no network, a file "
+         "tree with nothing of the host but its programs and the workspace. The kernel stops every "
+         "execve in the cell until the broker has judged it under the profile.\n\n"
+         "The word run may be left out. Options end at the first word that is not one; the first "
+         "-- ends them too, and only that one is removed. A verb wins over a command of the same "
+         "name: cellrun -- VERB runs the command.",
+         kRunExamples},
+    Verb{VerbId::kPs, "ps", "", WordKind::kNone, 0, 0, "list the cells that run",
+         "Lists the cells of this user's broker. No broker means no cells.", kPsExamples},
+    Verb{VerbId::kHistory, "history", "[CELL]", WordKind::kCell, 0, 1,
+         "show what ran, and what was denied",
+         "Shows the journal: every judged execve, every blocked system call, the start and the end "
+         "of every cell. CELL is a name, an id, or the beginning of an id that only one cell has.",
+         kHistoryExamples},
+    Verb{VerbId::kWhy, "why", "ID | [--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
+         "explain a decision, or what a command would meet",
+         "With the number of a record: which rule decided, with file and line, which rules lost, "
+         "and the smallest change that would alter it. With a command: the same for that command, "
+         "without running it. Exit status 1: it was, or would be, denied.",
+         kWhyExamples},
+    Verb{VerbId::kAuditVerify, "audit verify", "", WordKind::kNone, 0, 0,
+         "check the journal's hash chain",
+         "Reads the whole journal and checks that every record names the hash of the one before "
+         "it. Exit status 1: the first bad record is named.",
+         kAuditVerifyExamples},
+    Verb{VerbId::kAuditExport, "audit export", "", WordKind::kNone, 0, 0,
+         "write the journal in a form for other programs",
+         "Writes records to stdout: JSON Lines with the fields of cellrun history, or OCSF.",
+         kAuditExportExamples},
+    Verb{VerbId::kProfileList, "profile list", "", WordKind::kNone, 0, 0,
+         "list the profiles that can be named",
+         "Lists every profile that --profile NAME would find, where it lies, and which profiles of "
+         "the same name it hides.",
+         kProfileListExamples},
+    Verb{VerbId::kProfileShow, "profile show", "NAME|FILE", WordKind::kProfile, 1, 1,
+         "print a profile with everything it extends",
+         "Prints the merged profile as a cell would get it, each value with the file and line that "
+         "it comes from.",
+         kProfileShowExamples},
+    Verb{VerbId::kProfileLint, "profile lint", "NAME|FILE…", WordKind::kProfile, 1, kAnyNumber,
+         "find what a profile says but does not mean",
+         "Finds rules that can never match, an allow that is broader than a deny below it, denials "
+         "that a copy of the program evades, directories that are both writable and executable, "
+         "and commands that are not in path. Exit status 1: something of severity warning or "
+         "higher was found.",
+         kProfileLintExamples},
+    Verb{VerbId::kProfileTest, "profile test", "NAME|FILE…", WordKind::kProfile, 1, kAnyNumber,
+         "run the tests that a profile contains",
+         "Decides each case of the profile's tests: section, without a cell and without root. Exit "
+         "status 1: a case came out differently.",
+         kProfileTestExamples},
+    Verb{VerbId::kProfileSchema, "profile schema", "", WordKind::kNone, 0, 0,
+         "print the JSON Schema of profiles",
+         "Prints the JSON Schema of the profile format, made from the table that the loader uses.",
+         kProfileSchemaExamples},
+    Verb{VerbId::kDoctor, "doctor", "", WordKind::kNone, 0, 0,
+         "check this machine and attack a throw-away cell",
+         "Calls each feature of the kernel that cellrun builds on and says what its absence costs "
+         "and the one command that mends it; checks the installation and the broker; then starts a "
+         "throw-away cell and attacks it from inside. Exit status 1: something required is missing "
+         "or an attack succeeded.",
+         kDoctorExamples},
+    Verb{VerbId::kBrokerStart, "broker start", "", WordKind::kNone, 0, 0,
+         "start the broker if it does not run",
+         "Starts this user's broker, as the first cellrun run would.", kBrokerStartExamples},
+    Verb{VerbId::kBrokerStop, "broker stop", "", WordKind::kNone, 0, 0, "stop the broker",
+         "Stops this user's broker. While cells run it refuses; --force ends them.",
+         kBrokerStopExamples},
+    Verb{VerbId::kBrokerStatus, "broker status", "", WordKind::kNone, 0, 0,
+         "show whether the broker runs, and how it is",
+         "Shows the broker's pid, version, build, uptime, cells and the state of its journal. Exit "
+         "status 1: it does not run.",
+         kBrokerStatusExamples},
+    Verb{VerbId::kBrokerLogs, "broker logs", "", WordKind::kNone, 0, 0, "print the broker's log",
+         "Prints broker.log of the state directory: the broker's own messages. What happened in "
+         "cells is in the journal: cellrun history.",
+         kBrokerLogsExamples},
+    Verb{VerbId::kVersion, "version", "", WordKind::kNone, 0, 0, "print the version",
+         "Prints the version and the build. Programs of cellrun that talk to each other must be of "
+         "the same build.",
+         kVersionExamples},
+    Verb{VerbId::kCompletion, "completion", "bash|zsh|fish", WordKind::kShell, 1, 1,
+         "print a completion script for a shell",
+         "Prints the completion script for the shell. An installation puts them in place already.",
+         kCompletionExamples},
+    Verb{VerbId::kHelp, "help", "[VERB|TOPIC]", WordKind::kTopic, 0, 2, "explain a verb or a topic",
+         "Explains a verb as --help does, or one of the topics exit-status, environment and files.",
+         kHelpExamples},
+};
+static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
+
+constexpr std::array<std::string_view, 35> kLaterVerbs = {
+    "inspect",
+    "logs",
+    "top",
+    "exec",
+    "shell",
+    "attach",
+    "stop",
+    "kill",
+    "pause",
+    "resume",
+    "rm",
+    "wait",
+    "approvals",
+    "approve",
+    "deny",
+    "egress",
+    "port",
+    "tool",
+    "trust",
+    "request",
+    "profile diff",
+    "profile init",
+    "profile import",
+    "egress list",
+    "egress add",
+    "egress remove",
+    "egress reload",
+    "egress bypass",
+    "tool add",
+    "tool rm",
+    "tool ls",
+    "approvals list",
+    "approvals watch",
+    "approvals show",
+    "approvals rules",
+};
+
+}  // namespace
+
+std::span<const Verb> AllVerbs() {
+  return kVerbs;
+}
+
+const Verb& VerbOf(VerbId id) {
+  const Verb& verb = kVerbs[static_cast<std::size_t>(id)];
+  CHECK(verb.id == id);
+  return verb;
+}
+
+const Verb* FindVerb(std::string_view name) {
+  const auto* found = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                   [name](const Verb& verb) { return name == verb.name; });
+  return found == kVerbs.end() ? nullptr : found;
+}
+
+bool IsVerbGroup(std::string_view name) {
+  return std::any_of(kVerbs.begin(), kVerbs.end(), [name](const Verb& verb) {
+    const std::string_view full = verb.name;
+    return full.size() > name.size() && full.starts_with(name) && full[name.size()] == ' ';
+  });
+}
+
+std::span<const std::string_view> LaterVerbs() {
+  return kLaterVerbs;
+}
+
+}  // namespace cellrun::options
