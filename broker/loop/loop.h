@@ -29,7 +29,7 @@ class Loop {
 
   // Calls `ready` each time the descriptor can be read (also at end of file), until the Watch is
   // destroyed. The descriptor is borrowed and must outlive the Watch. Destroying it inside `ready`
-  // is fine.
+  // is fine. Not for regular files (epoll(7) refuses them). One Watch a descriptor.
   class Watch {
    public:
     virtual ~Watch() = default;
@@ -37,7 +37,8 @@ class Loop {
   [[nodiscard]] std::unique_ptr<Watch> WatchReadable(const UniqueFd& fd,
                                                      std::function<void()> ready);
 
-  // Calls `expired` once, unless the timer is destroyed before. Monotonic clock.
+  // Calls `expired` once, unless the timer is destroyed before. Monotonic clock. Destroyed before
+  // the loop is.
   class Timer {
    public:
     virtual ~Timer() = default;
