@@ -20,14 +20,21 @@ enum class SyscallClass : std::uint8_t {
   kJudged,       // notify: execve, execveat, connect
   kBlocked,      // notify: recorded, then EPERM
   kFallBack,     // ENOSYS: libc has another way
-  kConditional,  // by arguments: see its conditions
+  kConditional,  // by arguments; what is notified of these is as good as kBlocked
 };
 const char* SyscallClassName(SyscallClass c);
+
+// The reviewed opt-ins of a profile; each widens what a cell can do to itself.
+enum class OptIn : std::uint8_t { kNone, kPtrace, kPerf, kKeyctl };
+
+struct ArgumentRule;  // argument_rule.h
 
 struct SyscallEntry {
   int number;  // x86_64
   const char* name;
   SyscallClass syscall_class;
+  const ArgumentRule* rule = nullptr;  // of kConditional
+  OptIn opt_in = OptIn::kNone;         // which one turns kBlocked into kAllow
 };
 
 // Nothing for a number that no kernel of the table has.
@@ -42,6 +49,7 @@ struct FilterOptions {
 };
 // Names that `syscalls.rules … then: allow` may contain.
 std::span<const std::string_view> OptInNames();
+std::string_view OptInName(OptIn opt_in);  // "" for kNone
 
 // A tree: install cost is linear in its length (607 instructions took 0.5 ms).
 std::vector<sock_filter> BuildFilter(const FilterOptions& options);

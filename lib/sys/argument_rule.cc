@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/argument_rule.h"
+
+#include <asm/ioctls.h>
+#include <linux/netlink.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <initializer_list>
+
+#include "lib/base/check.h"
+
+namespace cellrun::sys {
+namespace {
+
+constexpr std::uint32_t kWhole = 0xffffffff;
+
+constexpr ArgumentTest Make(std::uint8_t argument, ArgumentTest::Half half, std::uint32_t mask,
+                            ArgumentTest::Kind kind, std::initializer_list<std::uint32_t> values) {
+  ArgumentTest test{argument, half, mask, kind, 0, {}};
+  for (const std::uint32_t value : values) test.values[test.value_count++] = value;
+  return test;
+}
+constexpr ArgumentTest IsOneOf(std::uint8_t argument, std::initializer_list<std::uint32_t> values) {
+  return Make(argument, ArgumentTest::kLow, kWhole, ArgumentTest::kIsOneOf, values);
+}
+constexpr ArgumentTest IsNot(std::uint8_t argument, std::uint32_t value) {
+  return Make(argument, ArgumentTest::kLow, kWhole, ArgumentTest::kIsNoneOf, {value});
+}
+constexpr ArgumentTest HasAnyBit(std::uint8_t argument, std::uint32_t bits) {
+  return Make(argument, ArgumentTest::kLow, bits, ArgumentTest::kIsNoneOf, {0});
+}
+constexpr ArgumentTest HasNoBit(std::uint8_t argument, std::uint32_t bits) {
+  return Make(argument, ArgumentTest::kLow, bits, ArgumentTest::kIsOneOf, {0});
+}
+constexpr ArgumentTest MaskedIsOneOf(std::uint8_t argument, std::uint32_t mask,
+                                     std::initializer_list<std::uint32_t> values) {
+  return Make(argument, ArgumentTest::kLow, mask, ArgumentTest::kIsOneOf, values);
+}
+constexpr ArgumentTest HighIsNotZero(std::uint8_t argument) {
+  return Make(argument, ArgumentTest::kHigh, kWhole, ArgumentTest::kIsNoneOf, {0});
+}
+
+constexpr Condition When(std::initializer_list<ArgumentTest> tests, Answer answer,
+                         OptIn opt_in = OptIn::kNone) {
+  Condition condition{0, {}, answer, opt_in};
+  for (const ArgumentTest& test : tests) condition.tests[condition.test_count++] = test;
+  return condition;
+}
+
+// ---- clone, unshare. clone reads the low 32 bits of its flags, less the signal in the lowest 8,
+// where unshare has CLONE_NEWTIME.
+
+constexpr std::uint32_t kCloneNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
+                                           CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
+                                           CLONE_NEWNET;
+// exec keeps a shared fs_struct: another process could then move the working directory of a program
+// whose start was approved. That holds for CLONE_VFORK | CLONE_VM too, which posix_spawn(3) and
+// vfork(2) use without these two bits.
+constexpr Condition kClone[] = {
+    When({HasAnyBit(0, kCloneNamespaces)}, Answer::kNotify),
+    When({HasAnyBit(0, CLONE_FS | CLONE_FILES), HasNoBit(0, CLONE_THREAD)}, Answer::kEperm),
+};
+constexpr Condition kUnshare[] = {
+    When({HasAnyBit(0, kCloneNamespaces | CLONE_NEWTIME)}, Answer::kNotify),
+};
+
+// ---- Another task's limits and scheduling: the kernel compares uids only, and init has the
+// cell's. A task that names itself by its number is refused as well; numbers cannot be told apart
+// here.
+
+constexpr Condition kLimit[] = {
+    When({IsNot(0, 0), IsNot(2, 0)}, Answer::kEperm),
+    When({IsNot(0, 0), HighIsNotZero(2)}, Answer::kEperm),  // the new limit is a 64-bit pointer
+};
+// Groups and users are refused whole: the user's processes include init.
+constexpr Condition kPriority[] = {
+    When({IsOneOf(0, {PRIO_PROCESS}), IsOneOf(1, {0})}, Answer::kAllow),
+};
+constexpr std::uint32_t kIoPriorityProcess = 1;  // linux/ioprio.h is not C++
+constexpr Condition kIoPriority[] = {
+    When({IsOneOf(0, {kIoPriorityProcess}), IsOneOf(1, {0})}, Answer::kAllow),
+};
+constexpr Condition kScheduler[] = {
+    When({IsOneOf(0, {0})}, Answer::kAllow),
+};
+
+// ---- The rest.
+
+constexpr std::uint32_t kPersonalityQuery = 0xffffffff;
+constexpr Condition kPersonality[] = {
+    When({IsOneOf(0, {PER_LINUX, ADDR_NO_RANDOMIZE, kPersonalityQuery})}, Answer::kAllow),
+};
+// The mode is 16 bits wide in the kernel, which the mask of its type lies within.
+constexpr Condition kMknod[] = {
+    When({MaskedIsOneOf(1, S_IFMT, {S_IFCHR, S_IFBLK})}, Answer::kNotify),
+};
+constexpr Condition kMknodat[] = {
+    When({MaskedIsOneOf(2, S_IFMT, {S_IFCHR, S_IFBLK})}, Answer::kNotify),
+};
+constexpr Condition kPrctl[] = {
+    When({IsOneOf(0, {PR_SET_MM})}, Answer::kNotify),
+    When({IsOneOf(0, {PR_SET_PTRACER})}, Answer::kNotify, OptIn::kPtrace),
+};
+// A listener of the cell's own would stand between a call and the broker.
+constexpr Condition kSeccomp[] = {
+    When({IsOneOf(0, {SECCOMP_SET_MODE_FILTER}), HasAnyBit(1, SECCOMP_FILTER_FLAG_NEW_LISTENER)},
+         Answer::kNotify),
+};
+constexpr Condition kIoctl[] = {
+    When({IsOneOf(1, {TIOCSTI, TIOCLINUX, TIOCSETD})}, Answer::kEperm),
+};
+// The kernel takes the type from the low 4 bits and refuses what is above but SOCK_CLOEXEC and
+// SOCK_NONBLOCK.
+constexpr std::uint32_t kSocketTypeMask = 0xf;
+constexpr Condition kSocket[] = {
+    When({IsOneOf(0, {AF_UNIX})}, Answer::kAllow),
+    When({IsOneOf(0, {AF_INET, AF_INET6}),
+          MaskedIsOneOf(1, kSocketTypeMask, {SOCK_STREAM, SOCK_DGRAM}),
+          IsOneOf(2, {IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP})},
+         Answer::kAllow),
+    When({IsOneOf(0, {AF_NETLINK}), IsOneOf(2, {NETLINK_ROUTE})}, Answer::kAllow),
+    When({IsOneOf(0, {AF_INET, AF_INET6, AF_NETLINK})}, Answer::kProtocol),
+};
+
+}  // namespace
+
+const ArgumentRule kCloneRule{
+    kClone, Answer::kAllow,
+    "CLONE_NEW* is blocked; CLONE_FS or CLONE_FILES without CLONE_THREAD: EPERM"};
+const ArgumentRule kUnshareRule{kUnshare, Answer::kAllow, "CLONE_NEW* is blocked"};
+const ArgumentRule kLimitRule{kLimit, Answer::kAllow, "a new limit for a pid other than 0: EPERM"};
+const ArgumentRule kPriorityRule{kPriority, Answer::kEperm,
+                                 "allowed for PRIO_PROCESS and 0 (the caller), else EPERM"};
+const ArgumentRule kIoPriorityRule{kIoPriority, Answer::kEperm,
+                                   "allowed for IOPRIO_WHO_PROCESS and 0 (the caller), else EPERM"};
+const ArgumentRule kSchedulerRule{kScheduler, Answer::kEperm,
+                                  "allowed for 0 (the calling thread), else EPERM"};
+const ArgumentRule kPersonalityRule{kPersonality, Answer::kNotify,
+                                    "allowed: query, PER_LINUX, ADDR_NO_RANDOMIZE; else blocked"};
+const ArgumentRule kMknodRule{kMknod, Answer::kAllow, "devices are blocked"};
+const ArgumentRule kMknodatRule{kMknodat, Answer::kAllow, "devices are blocked"};
+const ArgumentRule kPrctlRule{
+    kPrctl, Answer::kAllow,
+    "PR_SET_MM is blocked; PR_SET_PTRACER too, unless a profile opts into ptrace"};
+const ArgumentRule kSeccompRule{kSeccomp, Answer::kAllow,
+                                "SECCOMP_SET_MODE_FILTER with a listener is blocked"};
+const ArgumentRule kIoctlRule{kIoctl, Answer::kAllow, "TIOCSTI, TIOCLINUX, TIOCSETD: EPERM"};
+const ArgumentRule kSocketRule{
+    kSocket, Answer::kFamily,
+    "allowed: AF_UNIX; AF_INET and AF_INET6 with SOCK_STREAM or SOCK_DGRAM and protocol 0, TCP or "
+    "UDP; AF_NETLINK with NETLINK_ROUTE; else EPROTONOSUPPORT within these families, EAFNOSUPPORT "
+    "for the others"};
+
+std::uint32_t AnswerCode(Answer answer) {
+  constexpr auto kError = [](std::uint32_t code) { return SECCOMP_RET_ERRNO | code; };
+  switch (answer) {
+    case Answer::kAllow:
+      return SECCOMP_RET_ALLOW;
+    case Answer::kNotify:
+      return SECCOMP_RET_USER_NOTIF;
+    case Answer::kEperm:
+      return kError(EPERM);
+    case Answer::kEnosys:
+      return kError(ENOSYS);
+    case Answer::kFamily:
+      return kError(EAFNOSUPPORT);
+    case Answer::kProtocol:
+      return kError(EPROTONOSUPPORT);
+    case Answer::kKill:
+      return SECCOMP_RET_KILL_PROCESS;
+  }
+  CHECK(false);
+}
+
+const char* AnswerName(Answer answer) {
+  constexpr std::array kNames = {"allow",        "notify",          "EPERM", "ENOSYS",
+                                 "EAFNOSUPPORT", "EPROTONOSUPPORT", "kill"};
+  return kNames[static_cast<std::size_t>(answer)];
+}
+
+}  // namespace cellrun::sys
