@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -48,8 +49,10 @@ using FileLookup = std::function<std::optional<FileFacts>(const std::string& abs
 // is made (a bare name is the first hit in `path:`); a name that is nowhere matches nothing.
 class Policy {
  public:
-  static Checked<std::shared_ptr<const Policy>> Compile(Profile profile, const Places& places,
-                                                        const FileLookup& lookup);
+  // Rules that have expired at `now` are gone.
+  static Checked<std::shared_ptr<const Policy>> Compile(
+      Profile profile, const Places& places, const FileLookup& lookup,
+      std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
   virtual ~Policy() = default;
 
   [[nodiscard]] virtual const Profile& profile() const = 0;
@@ -61,6 +64,8 @@ class Policy {
   // Whether every image, argv and environment gets one and the same verdict without rewrite (then
   // an exec need not be verified); and that verdict.
   [[nodiscard]] virtual std::optional<Action> Uniform() const = 0;
+  // When the next rule expires: from then on a policy compiled anew decides differently.
+  [[nodiscard]] virtual std::optional<std::chrono::system_clock::time_point> NextExpiry() const = 0;
 
   // For `why`: every rule in the order tried, whether it matched, and if not the first condition
   // that failed.

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/policy/program_set.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <tuple>
+#include <utility>
+
+namespace cellrun::policy {
+namespace {
+
+bool IsBareName(std::string_view text) {
+  return text.find('/') == std::string_view::npos && text != "." && text != ".." && text != "~";
+}
+
+Result<void> RefuseUncanonical(std::string_view path) {
+  for (const std::string_view part : {"//", "/./", "/../"}) {
+    if (path.find(part) != std::string_view::npos) {
+      return Error(EINVAL, "no canonical path contains '//', '/./' or '/../'");
+    }
+  }
+  if (path.ends_with("/..") || path.ends_with("/.") || (path.size() > 1 && path.ends_with('/'))) {
+    return Error(EINVAL, "no canonical path ends in '/', '/.' or '/..'");
+  }
+  return {};
+}
+
+void AddFile(const FileFacts& file, ProgramSet& set) {
+  set.ids.push_back(file.id);
+  set.paths.push_back(file.canonical);
+}
+
+template <typename T, typename Less>
+void SortUnique(std::vector<T>& values, Less less) {
+  std::sort(values.begin(), values.end(), less);
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
+
+}  // namespace
+
+bool Before(const FileId& a, const FileId& b) {
+  return std::tie(a.device, a.inode) < std::tie(b.device, b.inode);
+}
+
+bool ProgramSet::Matches(const FileId& id, std::string_view canonical) const {
+  return std::binary_search(ids.begin(), ids.end(), id, Before) || MatchesPath(canonical);
+}
+
+bool ProgramSet::MatchesPath(std::string_view canonical) const {
+  return std::binary_search(paths.begin(), paths.end(), canonical, std::less<>()) ||
+         std::any_of(patterns.begin(), patterns.end(),
+                     [&](const Pattern& pattern) { return pattern.Matches(canonical); });
+}
+
+Result<std::string> AbsolutePattern(std::string_view text, const Places& places) {
+  const bool glob = HasGlobCharacters(text);
+  const auto below = [&](const std::string& directory, std::string_view rest) {
+    return (glob ? EscapeGlob(directory) : directory) + std::string(rest);
+  };
+  std::string absolute;
+  if (text == "." || text.starts_with("./")) {
+    absolute = below(places.workspace, text.substr(1));
+  } else if (text == "~" || text.starts_with("~/")) {
+    absolute = below(places.home, text.substr(1));
+  } else if (text.starts_with('/') || text.starts_with("**") || text.starts_with('{')) {
+    absolute = text;
+  } else {
+    return Error(EINVAL, "expected a bare name, an absolute path, './…', '~/…' or '**/…'");
+  }
+  TRY(RefuseUncanonical(absolute));
+  return absolute;
+}
+
+ProgramBinder::ProgramBinder(const Profile& profile, const Places& places, const FileLookup& lookup)
+    : places_(places), lookup_(lookup) {
+  for (const Placed<std::string>& directory : profile.path) {
+    directories_.push_back(directory.value);
+    const std::optional<FileFacts> found = lookup_(directory.value);
+    std::string canonical = found ? found->canonical : directory.value;
+    if (std::find(canonical_directories_.begin(), canonical_directories_.end(), canonical) ==
+        canonical_directories_.end()) {
+      canonical_directories_.push_back(std::move(canonical));
+    }
+  }
+}
+
+Result<ProgramSet> ProgramBinder::Bind(const std::vector<std::string>& entries) {
+  ProgramSet set;
+  for (const std::string& entry : entries) TRY(BindOne(entry, set).With(entry));
+  SortUnique(set.ids, Before);
+  SortUnique(set.paths, std::less<>());
+  return set;
+}
+
+Result<void> ProgramBinder::BindOne(const std::string& entry, ProgramSet& set) {
+  if (entry.empty()) return Error(EINVAL, "an empty name matches nothing");
+  if (entry.starts_with(kRegexPrefix)) {
+    set.patterns.push_back(TRY(Pattern::Compile(entry, GlobKind::kPath)));
+    return {};
+  }
+  if (IsBareName(entry) && entry != "**") {
+    if (HasGlobCharacters(entry)) return BindNameGlob(entry, set);
+    BindName(entry, set);
+    return {};
+  }
+  Pattern pattern = TRY(Pattern::Compile(TRY(AbsolutePattern(entry, places_)), GlobKind::kPath));
+  if (!pattern.literal()) {
+    set.patterns.push_back(std::move(pattern));
+    return {};
+  }
+  // The path itself as well as what it leads to now: it may be made later, as a build does.
+  set.paths.push_back(*pattern.literal());
+  if (const std::optional<FileFacts> file = lookup_(*pattern.literal())) AddFile(*file, set);
+  return {};
+}
+
+Result<void> ProgramBinder::BindNameGlob(const std::string& glob, ProgramSet& set) {
+  for (const std::string& directory : canonical_directories_) {
+    set.patterns.push_back(
+        TRY(Pattern::Compile(EscapeGlob(directory) + "/" + glob, GlobKind::kPath)));
+  }
+  return {};
+}
+
+void ProgramBinder::BindName(const std::string& name, ProgramSet& set) {
+  if (const std::optional<FileFacts> file = FindByName(name)) {
+    AddFile(*file, set);
+  } else {
+    set.unknown.push_back(name);
+  }
+}
+
+std::optional<FileFacts> ProgramBinder::FindByName(const std::string& name) {
+  const auto known = names_.find(name);
+  if (known != names_.end()) return known->second;
+  std::optional<FileFacts> found;
+  for (const std::string& directory : directories_) {
+    found = lookup_(directory + "/" + name);
+    if (found) break;
+  }
+  names_.emplace(name, found);
+  return found;
+}
+
+}  // namespace cellrun::policy
