@@ -85,6 +85,18 @@ Result<void> JoinNewSessionKeyring() {
   return Check(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr, 0, 0, 0),
                "keyctl(KEYCTL_JOIN_SESSION_KEYRING)");
 }
+Result<void> NewSession() {
+  return Check(setsid(), "setsid");
+}
+Result<void> SetHostName(std::string_view name) {
+  return Check(sethostname(name.data(), name.size()), "sethostname");
+}
+Result<void> ChangeDirectory(const char* path) {
+  return Check(chdir(path), "chdir");
+}
+Result<void> ChangeDirectory(const UniqueFd& directory) {
+  return Check(fchdir(directory.get()), "fchdir");
+}
 Result<void> CloseRange(unsigned first, unsigned last, unsigned flags) {
   return Check(syscall(SYS_close_range, first, last, flags), "close_range");
 }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
@@ -36,6 +37,10 @@ Result<void> SetParentDeathSignal(int signal);
 Result<void> SetName(const char* name);  // of the calling thread, ≤ 15 bytes
 Result<void> DropCapabilities();  // bounding set, ambient set, then the rest; checked afterwards
 Result<void> JoinNewSessionKeyring();
+Result<void> NewSession();  // setsid: away from the controlling terminal
+Result<void> SetHostName(std::string_view name);
+Result<void> ChangeDirectory(const char* path);
+Result<void> ChangeDirectory(const UniqueFd& directory);
 Result<void> CloseRange(unsigned first, unsigned last, unsigned flags);
 Result<rlimit64> GetLimit(int resource);
 Result<void> SetLimit(int resource, rlimit64 limit);

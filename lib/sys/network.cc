@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/network.h"
+
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "lib/base/unique_fd.h"
+
+namespace cellrun::sys {
+
+Result<void> RaiseLoopback() {
+  const UniqueFd any_socket(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!any_socket.valid()) return ErrnoError("socket");
+  ifreq loopback{};
+  memcpy(&loopback.ifr_name[0], "lo", sizeof "lo");
+  loopback.ifr_flags = IFF_UP;
+  if (ioctl(any_socket.get(), SIOCSIFFLAGS, &loopback) != 0)
+    return ErrnoError("ioctl(SIOCSIFFLAGS)");
+  return {};
+}
+
+}  // namespace cellrun::sys
