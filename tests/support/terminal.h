@@ -17,7 +17,7 @@ namespace cellrun::test {
 // text; nothing waits for time.
 class Terminal {
  public:
-  Terminal(Command command, std::uint16_t rows = 24, std::uint16_t columns = 80);
+  explicit Terminal(Command command, std::uint16_t rows = 24, std::uint16_t columns = 80);
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
   ~Terminal();  // hangs up, kills, reaps
