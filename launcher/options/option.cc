@@ -9,13 +9,14 @@ namespace {
 constexpr VerbMask kRun = In(VerbId::kRun);
 constexpr VerbMask kHistory = In(VerbId::kHistory);
 constexpr VerbMask kExport = In(VerbId::kAuditExport);
-constexpr VerbMask kRecords = kHistory | kExport;
+constexpr VerbMask kVerify = In(VerbId::kAuditVerify);
 constexpr VerbMask kAll = (VerbMask{1} << static_cast<unsigned>(VerbId::kCount)) - 1;
-// Verbs that print one object, or rows of them.
-constexpr VerbMask kRows = In(VerbId::kPs) | kHistory | In(VerbId::kProfileList);
+// How verbs print: rows with names, one object, rows that may follow each other, a text.
+constexpr VerbMask kNamedRows = In(VerbId::kPs) | In(VerbId::kProfileList);
 constexpr VerbMask kObject = In(VerbId::kProfileLint) | In(VerbId::kProfileTest) |
-                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus) |
-                             In(VerbId::kAuditVerify);
+                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus);
+constexpr VerbMask kReport = In(VerbId::kWhy) | kVerify;
+constexpr VerbMask kText = In(VerbId::kProfileShow) | In(VerbId::kVersion);
 
 constexpr std::array kOptions = {
     Option{OptionId::kProfile, "--profile", 'p', ValueKind::kProfile, "NAME|FILE", "", false,
@@ -56,34 +57,46 @@ constexpr std::array kOptions = {
            Support::kLater, kRun, "limit memory"},
 
     Option{OptionId::kKind, "--kind", '\0', ValueKind::kChoice, "KIND",
-           "exec|connect|syscall|ask|cell|file", false, Support::kNow, kRecords,
+           "exec|connect|syscall|ask|cell|file", true, Support::kNow, kHistory,
            "only records of this kind"},
     Option{OptionId::kVerdict, "--verdict", '\0', ValueKind::kChoice, "VERDICT", "allow|ask|deny",
-           false, Support::kNow, kRecords, "only records with this verdict"},
-    Option{OptionId::kProgram, "--exe", '\0', ValueKind::kText, "PATH", "", false, Support::kNow,
-           kRecords, "only records of this program"},
+           true, Support::kNow, kHistory, "only records with this verdict"},
+    Option{OptionId::kProgram, "--exe", '\0', ValueKind::kText, "GLOB", "", false, Support::kNow,
+           kHistory, "only records of programs with this path, or name if it has no slash"},
+    Option{OptionId::kText, "--text", '\0', ValueKind::kText, "TEXT", "", false, Support::kNow,
+           kHistory, "only records with TEXT in some field"},
     Option{OptionId::kSince, "--since", '\0', ValueKind::kMoment, "TIME", "", false, Support::kNow,
-           kRecords, "only records from TIME on: RFC 3339, or 10m for ten minutes ago"},
+           kHistory | kExport, "only records from TIME on: RFC 3339, or 10m for ten minutes ago"},
     Option{OptionId::kUntil, "--until", '\0', ValueKind::kMoment, "TIME", "", false, Support::kNow,
-           kRecords, "only records before TIME"},
+           kHistory | kExport, "only records before TIME"},
     Option{OptionId::kRecordLimit, "--limit", '\0', ValueKind::kCount, "N", "", false,
-           Support::kNow, kHistory, "at most N records, the newest; default 100"},
+           Support::kNow, kHistory, "at most N records, the newest; default: 100 in a table"},
     Option{OptionId::kFollow, "--follow", 'f', ValueKind::kFlag, "", "", false, Support::kNow,
            kHistory | In(VerbId::kBrokerLogs), "go on with what is added, until interrupted"},
     Option{OptionId::kExportFormat, "--format", '\0', ValueKind::kChoice, "FORMAT", "jsonl|ocsf",
            false, Support::kNow, kExport, "form of the records; default jsonl"},
+    Option{OptionId::kDatabase, "--file", '\0', ValueKind::kPath, "FILE", "", false, Support::kNow,
+           kVerify | kExport, "a copy of the journal; default: the journal itself"},
+    Option{OptionId::kHead, "--head", '\0', ValueKind::kText, "SEQ:HASH", "", false, Support::kNow,
+           kVerify, "a record kept elsewhere, which must be in the chain"},
 
     Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
-           "table|json|jsonl|yaml|name", false, Support::kNow, kRows,
+           "table|json|jsonl|yaml|name", false, Support::kNow, kNamedRows,
            "form of the output; default table"},
+    Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT", "table|json|jsonl",
+           false, Support::kNow, kHistory, "form of the output; default table"},
     Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
            "table|json|jsonl|yaml", false, Support::kNow, kObject,
            "form of the output; default table"},
+    Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT", "table|json", false,
+           Support::kNow, kReport, "form of the output; default table"},
     Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT", "text|json", false,
-           Support::kNow, In(VerbId::kProfileShow) | In(VerbId::kWhy) | In(VerbId::kVersion),
-           "form of the output; default text"},
+           Support::kNow, kText, "form of the output; default text"},
     Option{OptionId::kNoHeaders, "--no-headers", '\0', ValueKind::kFlag, "", "", false,
-           Support::kNow, kRows, "a table without its first line"},
+           Support::kNow, kNamedRows | kHistory, "a table without its first line"},
+    Option{OptionId::kColor, "--color", '\0', ValueKind::kChoice, "WHEN", "auto|always|never",
+           false, Support::kNow, kHistory | In(VerbId::kWhy) | In(VerbId::kDoctor),
+           "colour; default: on a terminal, unless NO_COLOR is set"},
     Option{OptionId::kForce, "--force", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
            In(VerbId::kBrokerStop), "end the cells that still run"},
     Option{OptionId::kNoSelfTest, "--no-self-test", '\0', ValueKind::kFlag, "", "", false,

@@ -109,7 +109,7 @@ constexpr std::array kVerbs = {
          "Reads the whole journal and checks that every record names the hash of the one before "
          "it. Exit status 1: the first bad record is named.",
          kAuditVerifyExamples},
-    Verb{VerbId::kAuditExport, "audit export", "", WordKind::kNone, 0, 0,
+    Verb{VerbId::kAuditExport, "audit export", "[CELL]", WordKind::kCell, 0, 1,
          "write the journal in a form for other programs",
          "Writes records to stdout: JSON Lines with the fields of cellrun history, or OCSF.",
          kAuditExportExamples},
