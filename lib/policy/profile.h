@@ -41,20 +41,20 @@ struct EnvironmentCondition {
 // `when`: all given conditions must hold; a list inside one is "any of". An empty list or optional:
 // not given.
 struct When {
-  std::vector<std::string> exe;
-  std::vector<std::string> hash;  // 64 lower-case hex digits, without "sha256:"
-  std::vector<std::string> script;
-  std::vector<std::string> interpreter;
-  std::optional<std::vector<std::string>> args;
-  std::vector<std::string> args_any;
-  std::vector<std::string> args_none;
-  std::vector<std::string> cwd;
-  std::vector<std::string> parent;
-  std::vector<std::string> user;  // uids or names
-  std::optional<bool> tty;
-  std::vector<EnvironmentCondition> env;
-  std::optional<bool> writable;
-  std::optional<bool> anonymous;
+  std::vector<std::string> exe{};
+  std::vector<std::string> hash{};  // 64 lower-case hex digits, without "sha256:"
+  std::vector<std::string> script{};
+  std::vector<std::string> interpreter{};
+  std::optional<std::vector<std::string>> args{};
+  std::vector<std::string> args_any{};
+  std::vector<std::string> args_none{};
+  std::vector<std::string> cwd{};
+  std::vector<std::string> parent{};
+  std::vector<std::string> user{};  // uids or names
+  std::optional<bool> tty{};
+  std::vector<EnvironmentCondition> env{};
+  std::optional<bool> writable{};
+  std::optional<bool> anonymous{};
 };
 
 struct Rewrite {
