@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/policy/destination.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace cellrun::policy {
+namespace {
+
+constexpr std::string_view kCellPrefix = "host.cell/";
+
+Error Refused(const char* why) {
+  return Error(EINVAL, why);
+}
+
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+bool IsWordCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || IsDigit(c) || c == '-' || c == '_';
+}
+
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return lower;
+}
+
+std::optional<int> ParseNumber(std::string_view text, int largest) {
+  int number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || rest != end || number < 0 || number > largest) return std::nullopt;
+  return text.starts_with('-') ? std::nullopt : std::optional(number);
+}
+
+bool IsLabel(std::string_view label) {
+  constexpr std::size_t kLongest = 63;
+  return !label.empty() && label.size() <= kLongest && !label.starts_with('-') &&
+         !label.ends_with('-') && std::all_of(label.begin(), label.end(), IsWordCharacter);
+}
+
+// Whether inet_aton would read a name that ends in this label as an address.
+bool LooksNumeric(std::string_view label) {
+  return std::all_of(label.begin(), label.end(), IsDigit) || label.starts_with("0x") ||
+         label.starts_with("0X");
+}
+
+bool ReadAddress(const std::string& text, Destination* destination) {
+  if (inet_pton(AF_INET, text.c_str(), destination->address.data()) == 1) {
+    destination->prefix = 32;
+    return true;
+  }
+  destination->ipv6 = inet_pton(AF_INET6, text.c_str(), destination->address.data()) == 1;
+  destination->prefix = 128;
+  return destination->ipv6;
+}
+
+// "10.0.0.1/8" is a typing error more often than a block.
+bool HasBitsBehindPrefix(const Destination& block) {
+  const int bits = block.ipv6 ? 128 : 32;
+  for (int bit = block.prefix; bit < bits; ++bit) {
+    if ((block.address[static_cast<std::size_t>(bit / 8)] & (0x80 >> (bit % 8))) != 0) return true;
+  }
+  return false;
+}
+
+bool IsMappedIpv4(const Destination& block) {
+  constexpr std::array<std::uint8_t, 12> kPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  return block.ipv6 && std::equal(kPrefix.begin(), kPrefix.end(), block.address.begin());
+}
+
+Result<Destination> ParseBlock(std::string_view text) {
+  Destination block{.kind = Destination::Kind::kBlock, .name = Lower(text)};
+  const std::size_t slash = text.find('/');
+  if (!ReadAddress(std::string(text.substr(0, slash)), &block)) {
+    return Refused("not an IP address");
+  }
+  if (IsMappedIpv4(block)) return Refused("write the IPv4 address instead of ::ffff:…");
+  if (slash == std::string_view::npos) return block;
+  const std::optional<int> prefix = ParseNumber(text.substr(slash + 1), block.prefix);
+  if (!prefix) return Refused("the prefix length is not a number in range");
+  block.prefix = *prefix;
+  if (HasBitsBehindPrefix(block)) return Refused("the address has bits behind the prefix");
+  return block;
+}
+
+Result<Destination> ParseName(Destination::Kind kind, std::string_view text) {
+  if (!IsHostName(text)) return Refused("not a host name (other scripts: write the xn-- form)");
+  const std::size_t last = text.rfind('.') + 1;  // npos + 1 is 0
+  if (LooksNumeric(text.substr(last))) return Refused("resolvers read this name as an address");
+  return Destination{.kind = kind, .name = Lower(text)};
+}
+
+Result<Destination> ParseReference(Destination::Kind kind, std::string_view name) {
+  if (!IsLabel(name)) return Refused("not a name of letters, digits, '-' and '_'");
+  return Destination{.kind = kind, .name = std::string(name)};
+}
+
+}  // namespace
+
+bool IsHostName(std::string_view text) {
+  constexpr std::size_t kLongest = 253;
+  if (text.empty() || text.size() > kLongest) return false;
+  while (true) {
+    const std::size_t dot = text.find('.');
+    if (!IsLabel(text.substr(0, dot))) return false;
+    if (dot == std::string_view::npos) return true;
+    text.remove_prefix(dot + 1);
+  }
+}
+
+Result<Destination> ParseTarget(std::string_view text) {
+  if (text == "host") return Destination{.kind = Destination::Kind::kHost};
+  if (text.starts_with(kCellPrefix)) {
+    return ParseReference(Destination::Kind::kCell, text.substr(kCellPrefix.size()));
+  }
+  if (text.starts_with('@')) return ParseReference(Destination::Kind::kGroup, text.substr(1));
+  if (text.starts_with("*.")) return ParseName(Destination::Kind::kBelow, text.substr(2));
+  if (text.find(':') != std::string_view::npos || text.find('/') != std::string_view::npos) {
+    return ParseBlock(text);
+  }
+  if (text.starts_with('.')) return ParseName(Destination::Kind::kWithBelow, text.substr(1));
+  Result<Destination> address = ParseBlock(text);
+  return address.ok() ? address : ParseName(Destination::Kind::kName, text);
+}
+
+Result<Destination> ParseEndpoint(std::string_view text) {
+  if (text.starts_with('[')) {
+    const std::size_t close = text.find(']');
+    if (close == std::string_view::npos) return Refused("a bracket that does not close");
+    Destination block = TRY(ParseBlock(text.substr(1, close - 1)));
+    if (!block.ipv6) return Refused("brackets are for IPv6 addresses");
+    const std::string_view rest = text.substr(close + 1);
+    if (rest.empty()) return block;
+    block.ports = rest.starts_with(':') ? ParsePorts(rest.substr(1)) : std::nullopt;
+    if (!block.ports) return Refused("not a port after the bracket");
+    return block;
+  }
+  const std::size_t colon = text.find(':');
+  // Two colons: an IPv6 address without a port.
+  if (colon == std::string_view::npos || colon != text.rfind(':')) return ParseTarget(text);
+  const std::optional<PortRange> ports = ParsePorts(text.substr(colon + 1));
+  if (!ports) return Refused("not a port after the colon");
+  Destination destination = TRY(ParseTarget(text.substr(0, colon)));
+  destination.ports = ports;
+  return destination;
+}
+
+std::optional<PortRange> ParsePorts(std::string_view text) {
+  constexpr int kLargest = 65535;
+  const std::size_t dash = text.find('-');
+  const std::optional<int> first = ParseNumber(text.substr(0, dash), kLargest);
+  const std::optional<int> last =
+      dash == std::string_view::npos ? first : ParseNumber(text.substr(dash + 1), kLargest);
+  if (!first || !last || *first < 1 || *last < *first) return std::nullopt;
+  return PortRange(*first, *last);
+}
+
+}  // namespace cellrun::policy
