@@ -60,6 +60,11 @@ Result<struct stat> FstatAt(int directory, const char* path, int flags) {
   TRY(Check(fstatat(directory, path, &facts, flags), "fstatat"));
   return facts;
 }
+Result<struct statx> Statx(int directory, const char* path, int flags, unsigned mask) {
+  struct statx facts {};
+  TRY(Check(statx(directory, path, flags, mask, &facts), "statx"));
+  return facts;
+}
 Result<struct statvfs> Fstatvfs(const UniqueFd& fd) {
   struct statvfs facts {};
   TRY(Check(fstatvfs(fd.get(), &facts), "fstatvfs"));

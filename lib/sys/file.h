@@ -27,6 +27,7 @@ Result<UniqueFd> Duplicate(const UniqueFd& fd);            // fcntl F_DUPFD_CLOE
 Result<void> DuplicateTo(const UniqueFd& fd, int number);  // dup2: the copy survives exec
 Result<struct stat> Fstat(const UniqueFd& fd);
 Result<struct stat> FstatAt(int directory, const char* path, int flags);
+Result<struct statx> Statx(int directory, const char* path, int flags, unsigned mask);
 Result<struct statvfs> Fstatvfs(const UniqueFd& fd);
 Result<struct statfs> Fstatfs(const UniqueFd& fd);
 Result<std::string> ReadLinkAt(int directory, const char* path);

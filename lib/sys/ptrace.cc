@@ -25,6 +25,10 @@ Result<void> PtraceDetach(pid_t tid, int signal) {
   return Check(ptrace(PTRACE_DETACH, tid, nullptr, static_cast<unsigned long>(signal)),
                "ptrace(PTRACE_DETACH)");
 }
+Result<void> PtraceSyscall(pid_t tid, int signal) {
+  return Check(ptrace(PTRACE_SYSCALL, tid, nullptr, static_cast<unsigned long>(signal)),
+               "ptrace(PTRACE_SYSCALL)");
+}
 Result<unsigned long> PtraceGetEventMessage(pid_t tid) {
   unsigned long message = 0;
   TRY(Check(ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message), "ptrace(PTRACE_GETEVENTMSG)"));
@@ -42,6 +46,13 @@ Result<void> PtraceSetRegisters(pid_t tid, const user_regs_struct& registers) {
   user_regs_struct copy = registers;
   iovec area{.iov_base = &copy, .iov_len = sizeof copy};
   return Check(ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &area), "ptrace(PTRACE_SETREGSET)");
+}
+Result<std::size_t> ProcessVmReadv(pid_t tid, std::span<const iovec> local,
+                                   std::span<const iovec> remote) {
+  const ssize_t bytes =
+      process_vm_readv(tid, local.data(), local.size(), remote.data(), remote.size(), 0);
+  if (bytes < 0) return ErrnoError("process_vm_readv");
+  return static_cast<std::size_t>(bytes);
 }
 
 }  // namespace cellrun::sys

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/thread.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+namespace cellrun::sys {
+namespace {
+
+void DoNothing(int) {}
+
+void* RunBody(void* argument) {
+  const std::unique_ptr<std::function<void()>> body(static_cast<std::function<void()>*>(argument));
+  (*body)();
+  return nullptr;
+}
+
+// A new thread inherits the mask of its maker.
+class MaskAllButWake {
+ public:
+  MaskAllButWake() {
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (const int signal : {WakeSignal(), SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP}) {
+      sigdelset(&blocked, signal);
+    }
+    CHECK(pthread_sigmask(SIG_SETMASK, &blocked, &before_) == 0);
+  }
+  ~MaskAllButWake() { CHECK(pthread_sigmask(SIG_SETMASK, &before_, nullptr) == 0); }
+  MaskAllButWake(const MaskAllButWake&) = delete;
+  MaskAllButWake& operator=(const MaskAllButWake&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+timespec ToTimespec(std::chrono::nanoseconds duration) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  return {.tv_sec = seconds.count(), .tv_nsec = (duration - seconds).count()};
+}
+
+}  // namespace
+
+int WakeSignal() {
+  return SIGRTMIN + 7;
+}
+
+Result<void> InstallWakeSignal() {
+  struct sigaction action {};
+  action.sa_handler = DoNothing;
+  sigemptyset(&action.sa_mask);
+  if (sigaction(WakeSignal(), &action, nullptr) != 0) return ErrnoError("sigaction");
+  return {};
+}
+
+Thread::Thread(Thread&& other) noexcept
+    : thread_(other.thread_), started_(std::exchange(other.started_, false)) {}
+Thread& Thread::operator=(Thread&& other) noexcept {
+  CHECK(!started_);
+  thread_ = other.thread_;
+  started_ = std::exchange(other.started_, false);
+  return *this;
+}
+Thread::~Thread() {
+  CHECK(!started_);
+}
+
+Result<Thread> Thread::Start(std::size_t stack_bytes, std::function<void()> body) {
+  pthread_attr_t attributes;
+  CHECK(pthread_attr_init(&attributes) == 0);
+  int failed = pthread_attr_setstacksize(&attributes, stack_bytes);
+  Thread thread;
+  auto owned = std::make_unique<std::function<void()>>(std::move(body));
+  if (failed == 0) {
+    const MaskAllButWake mask;
+    failed = pthread_create(&thread.thread_, &attributes, RunBody, owned.get());
+  }
+  CHECK(pthread_attr_destroy(&attributes) == 0);
+  if (failed != 0) return Error(failed, "pthread_create");
+  (void)owned.release();  // RunBody's
+  thread.started_ = true;
+  return thread;
+}
+void Thread::Wake() const noexcept {
+  CHECK(started_);
+  // ESRCH: it has ended already.
+  (void)pthread_kill(thread_, WakeSignal());
+}
+void Thread::Join() noexcept {
+  CHECK(std::exchange(started_, false));
+  CHECK(pthread_join(thread_, nullptr) == 0);
+}
+
+Result<ThreadTicker> ThreadTicker::Make() {
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = WakeSignal();
+  event._sigev_un._tid = ThreadId();
+  timer_t timer{};
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return ErrnoError("timer_create");
+  return ThreadTicker(timer);
+}
+ThreadTicker::ThreadTicker(ThreadTicker&& other) noexcept
+    : timer_(other.timer_), owned_(std::exchange(other.owned_, false)), period_(other.period_) {}
+ThreadTicker& ThreadTicker::operator=(ThreadTicker&& other) noexcept {
+  std::swap(timer_, other.timer_);
+  std::swap(owned_, other.owned_);
+  std::swap(period_, other.period_);
+  return *this;
+}
+ThreadTicker::~ThreadTicker() {
+  if (owned_) (void)timer_delete(timer_);  // EINVAL cannot happen: it is ours
+}
+void ThreadTicker::Arm(std::chrono::nanoseconds period) noexcept {
+  const itimerspec setting{.it_interval = ToTimespec(period), .it_value = ToTimespec(period)};
+  CHECK(timer_settime(timer_, 0, &setting, nullptr) == 0);
+  period_ = period;
+}
+void ThreadTicker::Disarm() noexcept {
+  Arm(std::chrono::nanoseconds(0));
+}
+
+pid_t ThreadId() noexcept {
+  return static_cast<pid_t>(syscall(SYS_gettid));
+}
+Result<void> Kill(pid_t pid, int signal) {
+  CHECK(pid > 0);
+  if (kill(pid, signal) != 0) return ErrnoError("kill");
+  return {};
+}
+Result<bool> HungUp(int fd) {
+  pollfd state{.fd = fd, .events = 0, .revents = 0};
+  if (poll(&state, 1, 0) < 0) return ErrnoError("poll");
+  return (state.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+}  // namespace cellrun::sys
