@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/cell.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "broker/cells/handover.h"
+#include "lib/base/text.h"
+#include "lib/sys/file.h"
+#include "lib/sys/filter.h"
+#include "lib/sys/memory.h"
+#include "lib/sys/process.h"
+#include "lib/sys/random.h"
+#include "lib/sys/uapi.h"
+#include "lib/wire/control.h"
+
+namespace cellrun::cells {
+namespace {
+
+constexpr std::uint32_t kMainOrder = 1;
+constexpr std::size_t kMaxControlBytes = 16 * 1024;
+
+template <typename T>
+void AppendStruct(std::string& bytes, const T& value) {
+  bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+std::string Packet(wire::ControlType type, std::uint32_t id, const std::string& payload,
+                   std::int32_t a = 0, std::int32_t b = 0, std::int32_t c = 0) {
+  const wire::ControlHeader header{.type = type,
+                                   .id = id,
+                                   .a = a,
+                                   .b = b,
+                                   .c = c,
+                                   .payload_bytes = static_cast<std::uint32_t>(payload.size())};
+  std::string packet;
+  AppendStruct(packet, header);
+  return packet + payload;
+}
+
+// The pid behind a pidfd, in our own pid namespace, from the kernel rather than from whoever sent
+// it. 0: none.
+pid_t PidOf(const UniqueFd& pidfd) {
+  const Result<std::string> info = sys::ReadWholeFileAt(
+      AT_FDCWD, ("/proc/self/fdinfo/" + std::to_string(pidfd.get())).c_str(), 4096);
+  if (!info.ok()) return 0;
+  const std::size_t at = info->find("\nPid:");
+  if (at == std::string::npos) return 0;
+  const char* number = info->c_str() + info->find_first_not_of(" \t", at + 5);
+  pid_t pid = 0;
+  std::from_chars(number, info->c_str() + info->size(), pid);
+  return std::max(pid, 0);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueFd control,
+                                         std::vector<UniqueFd> streams, Callbacks callbacks) {
+  std::unique_ptr<Cell> cell(
+      new Cell(services, std::move(setup), std::move(control), std::move(callbacks)));
+  TRY(sys::SetNonBlocking(cell->control_, true));
+  cell->quarantine_ =
+      TRY(Quarantine::Start(
+              services.inotify, cell->setup_.request.workspace, cell->setup_.protection,
+              [made = cell.get()](const Quarantine::Event& event) { made->OnQuarantine(event); },
+              [made = cell.get()] { made->End("the cell keeps making protected names"); })
+              .With("watching protected names"));
+  if (!cell->Record("started"))
+    return Error(ENOSPC, "", "the journal cannot keep the start of the cell");
+  TRY(cell->SendSetup());
+  TRY(cell->SendSpawn(std::move(streams)));
+  cell->control_watch_ =
+      services.loop.WatchReadable(cell->control_, [made = cell.get()] { made->OnControl(); });
+  return cell;
+}
+
+Cell::Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks)
+    : services_(services),
+      setup_(std::move(setup)),
+      control_(std::move(control)),
+      callbacks_(std::move(callbacks)),
+      token_(sys::RandomHex(16)) {}
+
+Cell::~Cell() {
+  if (init_.valid()) (void)sys::PidfdSendSignal(init_, SIGKILL);  // ESRCH: it has ended
+}
+
+Result<void> Cell::SendSetup() {
+  sys::FilterOptions options;
+  for (const policy::SyscallRule& rule : setup_.policy->profile().syscall_rules) {
+    if (rule.then != policy::Action::kAllow) continue;
+    for (const std::string& name : rule.names) {
+      options.allow_ptrace |= name == "ptrace";
+      options.allow_perf |= name == "perf";
+      options.allow_keyctl |= name == "keyctl";
+    }
+  }
+  const std::vector<sock_filter> filter = sys::BuildFilter(options);
+  const std::string handover = EncodeHandover(token_);
+  std::string payload;
+  AppendStruct(
+      payload,
+      wire::SetupOrder{.filter_flags = static_cast<std::uint32_t>(uapi::kSeccompWaitKillableRecv),
+                       .filter_instructions = static_cast<std::uint32_t>(filter.size()),
+                       .handover_bytes = static_cast<std::uint32_t>(handover.size())});
+  payload.append(reinterpret_cast<const char*>(filter.data()), filter.size() * sizeof(sock_filter));
+  payload += handover;
+  return sys::SendMessage(control_, Packet(wire::kSetup, 0, payload), {})
+      .With("ordering the filter");
+}
+
+Result<void> Cell::SendSpawn(std::vector<UniqueFd> streams) {
+  const wire::RunRequest& request = setup_.request;
+  std::string block = request.argv[0] + '\0' + request.working_directory + '\0';
+  block += wire::PackStrings(request.argv);
+  block += wire::PackStrings(setup_.environment);
+
+  constexpr std::uint32_t kGiven[] = {wire::kSpawnStdinGiven, wire::kSpawnStdoutGiven,
+                                      wire::kSpawnStderrGiven};
+  constexpr std::uint32_t kTerminal[] = {wire::kSpawnStdinTerminal, wire::kSpawnStdoutTerminal,
+                                         wire::kSpawnStderrTerminal};
+  wire::SpawnOrder order{.flags = wire::kSpawnMain,
+                         .argument_count = static_cast<std::uint32_t>(request.argv.size()),
+                         .environment_count = static_cast<std::uint32_t>(setup_.environment.size()),
+                         .block_bytes = static_cast<std::uint32_t>(block.size()),
+                         .rows = request.rows,
+                         .columns = request.columns,
+                         .padding = 0};
+  for (std::size_t i = 0; i < std::size(request.streams); ++i) {
+    if (request.streams[i] == wire::Stream::kGiven) order.flags |= kGiven[i];
+    if (request.streams[i] == wire::Stream::kTerminal) order.flags |= kTerminal[i];
+  }
+  const UniqueFd memory = TRY(sys::MakeSealedMemfd("spawn", block));
+  std::vector<int> fds = {memory.get()};
+  for (const UniqueFd& stream : streams) fds.push_back(stream.get());
+  std::string payload;
+  AppendStruct(payload, order);
+  return sys::SendMessage(control_, Packet(wire::kSpawn, kMainOrder, payload), fds)
+      .With("ordering the command");
+}
+
+void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) {
+  init_ = std::move(pidfd);
+  init_pid_ = PidOf(init_);
+  lost_layers_ = lost_layers;
+  if (init_pid_ == 0) return End("init ended before it was seen");
+  init_watch_ = services_.loop.WatchReadable(init_, [this] { Finish(); });
+  const std::vector<std::string> layers = Layers();
+  for (const auto& required : setup_.policy->profile().require) {
+    if (std::find(layers.begin(), layers.end(), required.value) == layers.end()) {
+      return End("the profile requires " + required.value + " (" + required.at.ToString() +
+                 "), which this host does not have");
+    }
+  }
+  if (setup_.plan.time_limit.count() > 0) {
+    time_limit_ = services_.loop.After(setup_.plan.time_limit, [this] {
+      report_.timed_out = true;
+      End("");
+    });
+  }
+  StartSupervisor();
+}
+
+std::vector<std::string> Cell::Layers() const {
+  std::vector<std::string> layers;
+  for (const std::string& layer : setup_.plan.layers) {
+    if (std::find(lost_layers_.begin(), lost_layers_.end(), layer) == lost_layers_.end())
+      layers.push_back(layer);
+  }
+  return layers;
+}
+
+void Cell::OnControl() {
+  for (;;) {
+    Result<sys::Message> message = sys::ReceiveMessage(control_, kMaxControlBytes, MSG_DONTWAIT);
+    if (!message.ok()) {
+      if (message.error().code() == EAGAIN || finished_) return;
+      return End("control socket: " + message.error().ToString());
+    }
+    if (message->bytes.empty()) {
+      control_watch_.reset();
+      // Every holder of init's end is gone. Where the launcher never got as far as init, nothing
+      // else will say so.
+      if (!init_.valid()) Finish();
+      return;
+    }
+    OnMessage(std::move(*message));
+    if (control_watch_ == nullptr && !finished_) return;
+  }
+}
+
+void Cell::OnMessage(sys::Message message) {
+  wire::ControlHeader header{};
+  if (message.truncated || message.bytes.size() < sizeof header)
+    return End("init sent a broken message");
+  memcpy(&header, message.bytes.data(), sizeof header);
+  const std::string payload = message.bytes.substr(sizeof header);
+  if (header.payload_bytes != payload.size()) return End("init sent a broken message");
+  switch (header.type) {
+    case wire::kCellBuilt:
+      if (message.fds.size() != 2 || shim_.valid()) return End("init sent a broken message");
+      shim_ = std::move(message.fds[0]);
+      denials_ = std::move(message.fds[1]);
+      return StartSupervisor();
+    case wire::kListener: {
+      Result<Handover> handover = DecodeHandover(payload, std::move(message.fds));
+      const Result<void> adopted =
+          handover.ok() ? AdoptListener(handover->token, std::move(handover->listener))
+                        : Result<void>(handover.error());
+      if (!adopted.ok()) End("listener: " + adopted.error().ToString());
+      return;
+    }
+    case wire::kSpawned:
+      if (header.id == kMainOrder) main_pid_ = header.a;
+      report_.started = true;
+      return;
+    case wire::kTerminal:
+      if (message.fds.size() == 1) callbacks_.on_terminal(std::move(message.fds[0]));
+      return;
+    case wire::kExecFailed:
+      if (header.id == kMainOrder) OnExecFailed(header.b, header.c);
+      return;
+    case wire::kExited:
+      if (header.id == kMainOrder) OnExited(header.a, header.b);
+      return;
+    case wire::kStopped:
+      return;
+    case wire::kInitFailed:
+      return End("init: " + text::EscapeShort(payload, 200) + ": " + ErrnoText(header.a));
+    default:
+      return End("init sent a message of unknown type");
+  }
+}
+
+void Cell::OnExecFailed(int code, int step) {
+  constexpr const char* kSteps[] = {"",    "working directory ", "streams", "terminal", "limits",
+                                    "fork"};
+  if (step == wire::kStepExec) {
+    report_.exec_error = code;
+    return;
+  }
+  const bool known = step > 0 && static_cast<std::size_t>(step) < std::size(kSteps);
+  const std::string where =
+      step == wire::kStepWorkingDirectory ? text::Escape(setup_.request.working_directory) : "";
+  End("starting the command: " + (known ? kSteps[step] + where : "unknown step") + ": " +
+      ErrnoText(code));
+}
+
+void Cell::OnExited(int pid, int status) {
+  if (pid != main_pid_ || ended_) return;
+  report_.wait_status = status;
+  ended_ = true;
+}
+
+// The listener, the shim's descriptor and init's pid come over two sockets in any order.
+void Cell::StartSupervisor() {
+  if (finished_ || supervisor_ != nullptr || !listener_.valid() || !shim_.valid() || init_pid_ == 0)
+    return;
+  notify::CellFacts facts;
+  facts.cell_id = setup_.plan.id;
+  facts.profile_name = setup_.plan.profile;
+  facts.policy = setup_.policy;
+  facts.journal = &services_.journal;
+  facts.shim = std::move(shim_);
+  facts.denials = std::move(denials_);
+  facts.init_pid = init_pid_;
+  facts.host_uid = setup_.plan.host_uid;
+  facts.host_gid = setup_.plan.host_gid;
+  facts.inside_uid = setup_.plan.inside_uid;
+  facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
+  facts.observe = setup_.request.observe;
+  Result<std::unique_ptr<notify::Supervisor>> started =
+      notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
+  if (!started.ok()) return End("supervisor: " + started.error().ToString());
+  supervisor_ = std::move(*started);
+}
+
+Result<void> Cell::AdoptListener(const std::string& token, UniqueFd listener) {
+  if (!Expects(token)) return Error(EPERM, "", "this cell expects no such listener");
+  adopted_ = true;
+  listener_ = std::move(listener);
+  StartSupervisor();
+  return {};
+}
+
+void Cell::Signal(int signal) {
+  if (main_pid_ == 0 || ended_) return;
+  (void)sys::SendMessage(control_, Packet(wire::kSignal, 0, "", main_pid_, signal, 1),
+                         {});  // a deaf init: End still works
+}
+
+void Cell::End(const std::string& why) {
+  if (!ended_) report_.lost = why;
+  ended_ = true;
+  control_watch_.reset();
+  if (init_.valid()) {
+    (void)sys::PidfdSendSignal(init_, SIGKILL);  // ESRCH: it has ended
+    return;                                      // Finish follows when its pidfd becomes readable
+  }
+  // No init yet: the launcher still holds its child; closing our end makes whatever becomes init
+  // leave.
+  services_.loop.Post([this] { Finish(); });
+}
+
+void Cell::OnQuarantine(const Quarantine::Event& event) {
+  const std::string path =
+      setup_.request.workspace + "/" + (event.moved_to.empty() ? event.path : event.moved_to);
+  report_.quarantined.push_back(path);
+  journal::Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = setup_.plan.id;
+  record.kind = journal::Kind::kFile;
+  record.path = setup_.request.workspace + "/" + event.path;
+  record.to = path;
+  record.verdict = policy::Action::kDeny;
+  record.reason = event.problem;
+  record.result = event.changed            ? "changed"
+                  : event.moved_to.empty() ? "not quarantined"
+                                           : "quarantined";
+  (void)services_.journal.Append(
+      std::move(record));  // the file is set aside whether or not this can be kept
+}
+
+// Init is dead and reaped by the kernel's rules: every task of the cell is gone before its pidfd
+// becomes readable.
+void Cell::Finish() {
+  if (finished_) return;
+  finished_ = true;
+  init_watch_.reset();
+  control_watch_.reset();
+  time_limit_.reset();
+  OnControl();  // what init said last may still lie in the socket
+  if (supervisor_ != nullptr) {
+    const notify::Counters counters = supervisor_->counters();
+    report_.allowed = counters.allowed;
+    report_.asked = counters.asked;
+    report_.denied = counters.denied;
+    if (setup_.request.report) report_.denials = supervisor_->denials();
+    supervisor_.reset();
+  }
+  if (quarantine_ != nullptr) quarantine_->FinalSweep();
+  quarantine_.reset();
+  report_.layers = Layers();
+  for (const std::string& warning : setup_.plan.warnings) {
+    if (warning.starts_with("limits.")) report_.cut_limits.push_back(warning);
+  }
+  if (!ended_ && report_.lost.empty()) report_.lost = "init ended before the command did";
+  (void)Record("ended");  // the cell is over either way
+  callbacks_.on_end(report_);
+}
+
+bool Cell::Record(const char* result) {
+  journal::Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = setup_.plan.id;
+  record.kind = journal::Kind::kCell;
+  record.pid = init_pid_;
+  record.uid = setup_.plan.host_uid;
+  record.argv = setup_.request.argv;
+  record.cwd = setup_.request.working_directory;
+  record.name = setup_.plan.name;
+  record.verdict = policy::Action::kAllow;
+  record.result = result;
+  record.layers = Layers();
+  nlohmann::json facts = {{"profile", setup_.request.profile},
+                          {"workspace", text::Escape(setup_.request.workspace)},
+                          {"observe", setup_.request.observe}};
+  if (!setup_.documents.empty())
+    facts["documents"] = nlohmann::json::parse(setup_.documents, nullptr, false);
+  if (record.result == "ended") {
+    facts["wait_status"] = report_.wait_status;
+    facts["timed_out"] = report_.timed_out;
+    facts["lost"] = text::Escape(report_.lost);
+    facts["verdicts"] = {
+        {"allow", report_.allowed}, {"ask", report_.asked}, {"deny", report_.denied}};
+  } else {
+    facts["read"] = nlohmann::json::array();
+    for (const std::string& path : setup_.request.read) facts["read"].push_back(text::Escape(path));
+    facts["write"] = nlohmann::json::array();
+    for (const std::string& path : setup_.request.write)
+      facts["write"].push_back(text::Escape(path));
+    facts["env"] = nlohmann::json::array();
+    for (const auto& [name, value] : setup_.request.set_environment)
+      facts["env"].push_back(text::Escape(name));
+  }
+  record.detail = facts.dump();
+  return services_.journal.Append(std::move(record)) != 0;
+}
+
+}  // namespace cellrun::cells

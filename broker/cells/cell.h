@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/cells/inotify_hub.h"
+#include "broker/cells/plan.h"
+#include "broker/cells/quarantine.h"
+#include "broker/journal/record.h"
+#include "broker/loop/loop.h"
+#include "broker/notify/supervisor.h"
+#include "lib/base/unique_fd.h"
+#include "lib/policy/policy.h"
+#include "lib/sys/socket.h"
+#include "lib/wire/launch.h"
+
+namespace cellrun::cells {
+
+// What the broker's parts share. Everything outlives the cells.
+struct Services {
+  loop::Loop& loop;
+  journal::Sink& journal;
+  InotifyHub& inotify;
+};
+
+// One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
+// init's control socket, the supervisor and the watch over protected names. Only on the loop's
+// thread.
+class Cell {
+ public:
+  struct Setup {
+    wire::RunRequest request;  // without documents
+    wire::CellPlan plan;
+    std::shared_ptr<const policy::Policy> policy;
+    Caller caller;
+    Protection protection;
+    std::vector<std::string> environment;
+    std::string documents;  // for the journal: which texts the profile is made of, as JSON
+  };
+  struct Callbacks {
+    std::function<void(UniqueFd master)> on_terminal;
+    std::function<void(const wire::ExitReport& report)>
+        on_end;  // last call; the cell may be destroyed in it
+  };
+  // Records the start and sends init its first orders, which wait in the socket until there is an
+  // init. `streams` are the given ones in order. ENOSPC: the journal cannot keep the record, so
+  // nothing may run.
+  static Result<std::unique_ptr<Cell>> Make(Services services, Setup setup, UniqueFd control,
+                                            std::vector<UniqueFd> streams, Callbacks callbacks);
+  ~Cell();
+  Cell(const Cell&) = delete;
+  Cell& operator=(const Cell&) = delete;
+
+  // The launcher has made init. Layers that the kernel did not have are taken off the plan's; a
+  // required one among them ends the cell.
+  void Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers);
+  // The seccomp listener, however it came (control socket, listener.sock); the token proves that it
+  // is this cell's. Once.
+  [[nodiscard]] bool Expects(const std::string& token) const {
+    return !adopted_ && token == token_;
+  }
+  Result<void> AdoptListener(const std::string& token, UniqueFd listener);
+  void Signal(int signal);  // to the command's process group
+  // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
+  void End(const std::string& why);
+
+  [[nodiscard]] const wire::CellPlan& plan() const { return setup_.plan; }
+  [[nodiscard]] const Setup& setup() const { return setup_; }
+  [[nodiscard]] std::chrono::system_clock::time_point created() const { return created_; }
+  [[nodiscard]] pid_t init_pid() const { return init_pid_; }
+  [[nodiscard]] std::vector<std::string> Layers() const;
+
+ private:
+  Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks);
+  Result<void> SendSetup();
+  Result<void> SendSpawn(std::vector<UniqueFd> streams);
+  void OnControl();
+  void OnMessage(sys::Message message);
+  void OnExecFailed(int code, int step);
+  void OnExited(int pid, int status);
+  void StartSupervisor();
+  void OnQuarantine(const Quarantine::Event& event);
+  void Finish();
+  bool Record(const char* result);
+
+  Services services_;
+  Setup setup_;
+  UniqueFd control_;
+  Callbacks callbacks_;
+  const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
+
+  UniqueFd init_, shim_, denials_, listener_;
+  const std::string token_;  // single use
+  bool adopted_ = false;
+  pid_t init_pid_ = 0;
+  std::int32_t main_pid_ = 0;  // in the cell
+  std::vector<std::string> lost_layers_;
+  bool ended_ = false;     // main has been reported, or End was called
+  bool finished_ = false;  // nothing is left
+  wire::ExitReport report_;
+
+  std::unique_ptr<notify::Supervisor> supervisor_;
+  std::unique_ptr<Quarantine> quarantine_;
+  std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;
+  std::unique_ptr<loop::Loop::Timer> time_limit_;
+};
+
+}  // namespace cellrun::cells

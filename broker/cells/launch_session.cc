@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/launch_session.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "broker/cells/caller.h"
+#include "broker/cells/environment.h"
+#include "broker/journal/documents.h"
+#include "lib/base/log.h"
+#include "lib/base/text.h"
+#include "lib/base/version.h"
+#include "lib/sys/memory.h"
+
+namespace cellrun::cells {
+namespace {
+
+constexpr std::size_t kMaxDenialBytes = 64 * 1024;  // of an exit message; the journal has them all
+
+wire::Refusal RefusalOf(const Error& error) {
+  return {.status = 125, .what = error.ToString(), .cause = "", .suggest = ""};
+}
+
+bool IsAbsoluteAndPlain(const std::string& path) {
+  return path.starts_with('/') && path.find('\0') == std::string::npos &&
+         path.find("//") == std::string::npos && (path + "/").find("/../") == std::string::npos &&
+         (path + "/").find("/./") == std::string::npos &&
+         (path.size() == 1 || !path.ends_with('/'));
+}
+
+Result<void> CheckRequest(const wire::RunRequest& request) {
+  const auto require = [](bool holds, const char* what) -> Result<void> {
+    if (!holds) return Error(EINVAL, "", what);
+    return {};
+  };
+  TRY(require(!request.argv.empty(), "argv: must not be empty"));
+  TRY(require(IsAbsoluteAndPlain(request.workspace) && request.workspace.size() > 1,
+              "workspace: must be an absolute path"));
+  TRY(require(IsAbsoluteAndPlain(request.home) && request.home.size() > 1,
+              "home: must be an absolute path"));
+  TRY(require(IsAbsoluteAndPlain(request.working_directory),
+              "working_directory: must be an absolute path"));
+  for (const std::string& path : request.read)
+    TRY(require(IsAbsoluteAndPlain(path), "read: must be absolute paths"));
+  for (const std::string& path : request.write)
+    TRY(require(IsAbsoluteAndPlain(path), "write: must be absolute paths"));
+  return {};
+}
+
+}  // namespace
+
+LaunchSession::LaunchSession(Broker broker, UniqueFd socket, ucred peer,
+                             std::function<void()> on_close)
+    : broker_(broker),
+      socket_(std::move(socket)),
+      caller_(Identify(peer)),
+      on_close_(std::move(on_close)),
+      watch_(broker.services.loop.WatchReadable(socket_, [this] { OnReadable(); })) {}
+
+LaunchSession::~LaunchSession() = default;
+
+void LaunchSession::OnReadable() {
+  Result<sys::Message> message = sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes, MSG_DONTWAIT);
+  if (!message.ok()) {
+    if (message.error().code() == EAGAIN) return;
+    return Close();
+  }
+  if (message->bytes.empty()) return Close();
+  const Result<void> handled =
+      message->truncated
+          ? Result<void>(Error(EMSGSIZE, "", "message: too long, or too many descriptors"))
+          : OnMessage(std::move(*message));
+  if (!handled.ok()) Refuse(RefusalOf(handled.error()));
+}
+
+Result<void> LaunchSession::OnMessage(sys::Message message) {
+  const nlohmann::json json = TRY(wire::ParseStrictJson(message.bytes));
+  const std::string type = TRY(wire::MessageType(json));
+  if (type == "hello" && state_ == State::kHello) return OnHello(json);
+  if (type == "run" && state_ == State::kRun) return OnRun(json, std::move(message.fds));
+  if (type == "documents" && state_ == State::kDocuments)
+    return OnDocuments(json, std::move(message.fds));
+  if (type == "started" && state_ == State::kPlanned)
+    return OnStarted(json, std::move(message.fds));
+  if (type == "signal" && state_ == State::kRunning) return OnSignal(json);
+  // The terminal is resized by whoever holds its master; the message is for a broker that holds it
+  // (detached cells).
+  if (type == "resize" && state_ == State::kRunning) return {};
+  return Error(EPROTO, "", "type: '" + text::EscapeShort(type, 40) + "' was not expected here");
+}
+
+Result<void> LaunchSession::OnHello(const nlohmann::json& message) {
+  const wire::Hello hello = TRY(wire::DecodeHello(message));
+  Send(wire::Encode(wire::Hello{
+      .version = &kVersion[0], .build = &kBuildId[0], .pid = static_cast<int>(getpid())}));
+  // The launcher decides what another version means: it sees ours in the answer. Messages of this
+  // conversation only mean something between the same build.
+  if (hello.version != &kVersion[0] || hello.build != &kBuildId[0]) {
+    Refuse({.status = 125,
+            .what = "this broker is cellrun " + std::string(&kVersion[0]) + " (" + &kBuildId[0] +
+                    "), the launcher is " + text::EscapeShort(hello.version, 40) + " (" +
+                    text::EscapeShort(hello.build, 40) + ")",
+            .cause = "another installation started it, or it was running during an upgrade",
+            .suggest = "cellrun broker stop"});
+    return {};
+  }
+  state_ = State::kRun;
+  return {};
+}
+
+Result<void> LaunchSession::OnRun(const nlohmann::json& message, std::vector<UniqueFd> fds) {
+  request_ = TRY(wire::DecodeRunRequest(message));
+  const auto given = static_cast<std::size_t>(
+      std::count(std::begin(request_.streams), std::end(request_.streams), wire::Stream::kGiven));
+  if (fds.size() != 3 + given) {
+    return Error(EINVAL, "",
+                 "descriptors: control, strings, documents and " + std::to_string(given) +
+                     " streams were expected, " + std::to_string(fds.size()) + " came");
+  }
+  control_ = std::move(fds[0]);
+  TRY(wire::UnpackArguments(
+          TRY(sys::MapSealedMemfd(fds[1], wire::kMaxStringsBytes).With("strings")).text(), request_)
+          .With("strings"));
+  TRY(CheckRequest(request_));
+  for (std::size_t i = 3; i < fds.size(); ++i) streams_.push_back(std::move(fds[i]));
+  if (broker_.draining()) {
+    Refuse({.status = 125,
+            .what = "the broker is stopping",
+            .cause = "",
+            .suggest = "run the command again"});
+    return {};
+  }
+  std::vector<policy::Source> documents = std::move(request_.documents);
+  request_.documents.clear();
+  TRY(TakeDocuments(fds[2], std::move(documents)));
+  return PlanOrAsk();
+}
+
+Result<void> LaunchSession::TakeDocuments(const UniqueFd& memory,
+                                          std::vector<policy::Source> documents) {
+  const sys::Mapping block =
+      TRY(sys::MapSealedMemfd(memory, wire::kMaxDocumentsBytes).With("documents"));
+  TRY(wire::UnpackDocuments(block.text(), documents).With("documents"));
+  for (policy::Source& document : documents) {
+    // The floor is read by the broker itself; nobody sends one.
+    const bool allowed = document.layer == policy::Layer::kProfile ||
+                         document.layer == policy::Layer::kInherited ||
+                         document.layer == policy::Layer::kWorkspace;
+    if (!allowed)
+      return Error(EINVAL, "",
+                   "documents: layer " + std::string(policy::LayerName(document.layer)));
+    request_.documents.push_back(std::move(document));
+  }
+  return {};
+}
+
+Result<void> LaunchSession::OnDocuments(const nlohmann::json& message, std::vector<UniqueFd> fds) {
+  if (fds.size() != 1) return Error(EINVAL, "", "descriptors: one was expected");
+  TRY(TakeDocuments(fds[0], TRY(wire::DecodeDocuments(message))));
+  return PlanOrAsk();
+}
+
+Result<void> LaunchSession::PlanOrAsk() {
+  policy::Checked<std::vector<std::string>> missing = broker_.policies.Missing(request_.documents);
+  if (!missing.ok()) {
+    RefuseProblems(missing.problems());
+    return {};
+  }
+  if (missing.value().empty()) return MakePlan();
+  if (++rounds_ > policy::kMaxExtends) {
+    return Error(ELOOP, "",
+                 "more than " + std::to_string(policy::kMaxExtends) + " rounds of `extends`");
+  }
+  state_ = State::kDocuments;
+  Send(wire::EncodeNeed(missing.value()));
+  return {};
+}
+
+Result<void> LaunchSession::MakePlan() {
+  const policy::Places places{.home = request_.home, .workspace = request_.workspace};
+  std::vector<policy::Source> documents = TRY(ReadFloor());
+  documents.insert(documents.end(), request_.documents.begin(), request_.documents.end());
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy =
+      broker_.policies.Get(documents, places);
+  if (!policy.ok()) {
+    RefuseProblems(policy.problems());
+    return {};
+  }
+  if (!broker_.journal.Healthy()) {
+    Refuse({.status = 125,
+            .what = "the journal cannot be written, so nothing may run",
+            .cause = broker_.journal.path(),
+            .suggest = "free space on its file system"});
+    return {};
+  }
+
+  identity_ = TRY(broker_.registry.Reserve(request_.name, caller_.uid == 0));
+  Cell::Setup setup;
+  setup.caller = caller_;
+  setup.policy = policy.value();
+  setup.protection = TRY(FindProtection(setup.policy->profile(), request_.workspace));
+  setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
+  const PlanInput input{.profile = setup.policy->profile(),
+                        .request = request_,
+                        .caller = caller_,
+                        .protection = setup.protection,
+                        .id = identity_->id,
+                        .name = identity_->name,
+                        .cell_uid = identity_->uid.value_or(caller_.uid)};
+  setup.plan = TRY(BuildPlan(input));
+  setup.environment = CellEnvironment(setup.policy->profile(), request_,
+                                      caller_.uid == 0 ? "cell" : caller_.user, identity_->id);
+  setup.request = std::move(request_);
+  setup.request.documents.clear();
+  const std::string plan = wire::Encode(setup.plan);
+  cell_ =
+      TRY(Cell::Make(broker_.services, std::move(setup), std::move(control_), std::move(streams_),
+                     {.on_terminal = [this](UniqueFd master) { OnTerminal(std::move(master)); },
+                      .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); }}));
+  broker_.registry.Add(*cell_);
+  state_ = State::kPlanned;
+  if (!Send(plan)) Close();
+  return {};
+}
+
+Result<void> LaunchSession::OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds) {
+  const wire::Started started = TRY(wire::DecodeStarted(message));
+  if (fds.size() != 1) return Error(EINVAL, "", "descriptors: a pidfd was expected");
+  state_ = State::kRunning;
+  cell_->Started(std::move(fds[0]), started.lost_layers);
+  return {};
+}
+
+Result<void> LaunchSession::OnSignal(const nlohmann::json& message) {
+  cell_->Signal(TRY(wire::DecodeSignal(message)));
+  return {};
+}
+
+void LaunchSession::OnTerminal(UniqueFd master) {
+  Send(wire::EncodeTerminal(), &master);
+}
+
+void LaunchSession::OnCellEnd(const wire::ExitReport& report) {
+  wire::ExitReport sent = report;
+  std::size_t bytes = 0;
+  const auto fits =
+      std::find_if(sent.denials.begin(), sent.denials.end(), [&](const std::string& denial) {
+        bytes += denial.size();
+        return bytes > kMaxDenialBytes;
+      });
+  sent.denials.erase(fits, sent.denials.end());
+  if (state_ != State::kClosed) Send(wire::Encode(sent));
+  broker_.registry.Remove(cell_->plan().id);
+  // The cell is calling: it goes with the session, after it has returned.
+  broker_.services.loop.Post([this] {
+    state_ = State::kClosed;
+    cell_.reset();
+    Close();
+  });
+}
+
+void LaunchSession::Refuse(const wire::Refusal& refusal) {
+  if (state_ == State::kClosed) return;
+  Send(wire::Encode(refusal));
+  Close();
+}
+
+void LaunchSession::RefuseProblems(const std::vector<policy::Problem>& problems) {
+  std::string what = "the profile " + text::Quote(request_.profile) + " cannot be used";
+  std::string cause;
+  for (const policy::Problem& problem : problems) {
+    if (!cause.empty()) cause += "\n";
+    cause += problem.ToString();
+  }
+  Refuse({.status = 125, .what = what, .cause = cause, .suggest = ""});
+}
+
+bool LaunchSession::Send(const std::string& text, const UniqueFd* fd) {
+  const int number = fd != nullptr ? fd->get() : -1;
+  const Result<void> sent = sys::SendMessage(
+      socket_, text, fd != nullptr ? std::span(&number, 1) : std::span<const int>());
+  if (!sent.ok()) log::Warn("launcher cannot be answered", {{"error", sent.error().ToString()}});
+  return sent.ok();
+}
+
+// The connection is over. A cell that still runs is ended first; the session goes when it has.
+void LaunchSession::Close() {
+  watch_.reset();
+  if (cell_ != nullptr) {
+    state_ = State::kClosed;
+    cell_->End("the launcher is gone");
+    return;
+  }
+  state_ = State::kClosed;
+  if (identity_) broker_.registry.Release(*identity_);
+  identity_.reset();
+  if (on_close_) broker_.services.loop.Post(std::exchange(on_close_, nullptr));
+}
+
+}  // namespace cellrun::cells

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/plan.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "lib/sys/file.h"
+#include "lib/sys/process.h"
+
+namespace cellrun::cells {
+namespace {
+
+using wire::MountKind;
+using wire::MountStep;
+
+// `root: host`: what of the host's root a cell sees, read-only.
+constexpr std::array kHostRoot = {"/usr",   "/bin",    "/sbin", "/lib", "/lib32",
+                                  "/lib64", "/libx32", "/etc",  "/opt"};
+// Secrets of the host below /etc: hidden whatever the profile says.
+constexpr std::array kHostSecrets = {"/etc/shadow",      "/etc/shadow-", "/etc/gshadow",
+                                     "/etc/gshadow-",    "/etc/sudoers", "/etc/sudoers.d",
+                                     "/etc/ssl/private", "/etc/ssh",     "/etc/security/opasswd",
+                                     "/etc/krb5.keytab", "/etc/cellrun"};
+// What /proc tells about the host's kernel beyond the cell's own tasks, or lets a privileged writer
+// do.
+constexpr std::array kHiddenProc = {
+    "/proc/acpi",   "/proc/kcore",       "/proc/keys",       "/proc/latency_stats",
+    "/proc/scsi",   "/proc/sched_debug", "/proc/timer_list", "/proc/sysrq-trigger",
+    "/proc/kmsg",   "/proc/kallsyms",    "/proc/config.gz",  "/proc/mtrr",
+    "/proc/asound", "/proc/key-users"};
+constexpr std::array kDevices = {"null", "zero", "full", "random", "urandom", "tty"};
+constexpr std::uint64_t kSmallTmpfs = 64ULL << 20;
+constexpr std::uint64_t kHomeTmpfs = 1ULL << 30;
+
+class PlanBuilder {
+ public:
+  explicit PlanBuilder(const PlanInput& input)
+      : in_(input), fs_(input.profile.filesystem), by_root_(input.caller.uid == 0) {}
+
+  Result<wire::CellPlan> Run() {
+    Identity();
+    TRY(RootFileSystem());
+    ProcAndDevices();
+    PrivateDirectories();
+    GeneratedFiles();
+    TRY(Grants());
+    Masks();
+    NoExec();
+    Landlock();
+    TRY(Limits());
+    Layers();
+    return std::move(plan_);
+  }
+
+ private:
+  MountStep& Add(MountKind kind, std::string to, std::string purpose = "") {
+    MountStep& step = plan_.mounts.emplace_back();
+    step.kind = kind;
+    step.to = std::move(to);
+    step.purpose = purpose.empty() ? step.to : std::move(purpose);
+    return step;
+  }
+
+  void Identity() {
+    plan_.id = in_.id;
+    plan_.name = in_.name;
+    plan_.profile = in_.request.profile;
+    plan_.hostname = in_.profile.hostname.value.empty() ? "cell" : in_.profile.hostname.value;
+    plan_.host_uid = in_.cell_uid;
+    plan_.host_gid = by_root_ ? in_.cell_uid : in_.caller.gid;
+    plan_.inside_uid = by_root_ ? kRootCellInsideUid : in_.caller.uid;
+    plan_.inside_gid = by_root_ ? kRootCellInsideUid : in_.caller.gid;
+  }
+  [[nodiscard]] std::string InsideUser() const { return by_root_ ? "cell" : in_.caller.user; }
+
+  Result<void> RootFileSystem() {
+    const std::string base = fs_.root.value == "host" ? "" : fs_.root.value;
+    if (base.empty()) {
+      for (const char* name : kHostRoot) AddRootEntry("", name);
+      return {};
+    }
+    // A directory as root: everything in it but the mount points that the cell has of its own.
+    UniqueFd directory = TRY(sys::OpenAt(AT_FDCWD, base.c_str(), O_RDONLY | O_DIRECTORY)
+                                 .With("filesystem.root " + base));
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(directory.get()), closedir);
+    if (stream == nullptr) return ErrnoError("fdopendir");
+    (void)directory.Release();
+    constexpr std::array kOwn = {".", "..", "proc", "dev", "sys", "tmp", "run", "var"};
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+    while (const dirent* entry = readdir(stream.get())) {
+      const std::string name(&entry->d_name[0]);
+      if (std::find(kOwn.begin(), kOwn.end(), name) == kOwn.end()) AddRootEntry(base, "/" + name);
+    }
+    return {};
+  }
+
+  void AddRootEntry(const std::string& base, const std::string& name) {
+    const Result<struct stat> facts =
+        sys::FstatAt(AT_FDCWD, (base + name).c_str(), AT_SYMLINK_NOFOLLOW);
+    if (!facts.ok()) return;  // not every host has /lib32
+    if (S_ISLNK(facts->st_mode)) {
+      const Result<std::string> target = sys::ReadLinkAt(AT_FDCWD, (base + name).c_str());
+      if (target.ok()) Add(MountKind::kSymlink, name).text = *target;
+      return;
+    }
+    if (!S_ISDIR(facts->st_mode)) return;
+    MountStep& step = Add(MountKind::kBind, name);
+    step.from = base + name;
+    step.read_only = true;
+  }
+
+  void ProcAndDevices() {
+    Add(MountKind::kProc, "/proc");
+    for (const char* path : kHiddenProc) Add(MountKind::kMask, path);
+    for (const char* path : {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"}) ReadOnlyPin(path);
+    Add(MountKind::kDirectory, "/dev");
+    for (const char* name : kDevices) {
+      MountStep& step = Add(MountKind::kBind, std::string("/dev/") + name);
+      step.from = step.to;
+      step.devices = true;
+      step.no_exec = true;
+    }
+    Add(MountKind::kDevpts, "/dev/pts");
+    AddSymlink("/dev/ptmx", "pts/ptmx");
+    AddSymlink("/dev/fd", "/proc/self/fd");
+    AddSymlink("/dev/stdin", "/proc/self/fd/0");
+    AddSymlink("/dev/stdout", "/proc/self/fd/1");
+    AddSymlink("/dev/stderr", "/proc/self/fd/2");
+    AddTmpfs("/dev/shm", fs_.tmp_bytes.value, 01777);
+  }
+  void AddSymlink(const std::string& to, const std::string& target) {
+    Add(MountKind::kSymlink, to).text = target;
+  }
+  void AddTmpfs(const std::string& to, std::uint64_t bytes, std::uint32_t mode) {
+    MountStep& step = Add(MountKind::kTmpfs, to);
+    step.bytes = bytes;
+    step.mode = mode;
+    writable_.push_back(to);
+  }
+  void ReadOnlyPin(const std::string& to) {
+    MountStep& step = Add(MountKind::kPin, to);
+    step.read_only = true;
+    step.optional = true;
+  }
+
+  void PrivateDirectories() {
+    AddTmpfs("/tmp", fs_.tmp_bytes.value, 01777);
+    AddTmpfs("/var/tmp", fs_.tmp_bytes.value, 01777);
+    AddTmpfs("/run", kSmallTmpfs, 0755);
+    Add(MountKind::kDirectory, "/run/lock").mode = 01777;
+    AddSymlink("/var/run", "/run");
+    AddSymlink("/var/lock", "/run/lock");
+    Add(MountKind::kCellrun, "/run/cellrun");
+    if (in_.profile.filesystem.home.value.empty()) {
+      AddTmpfs(in_.request.home, kHomeTmpfs, 0700);
+    } else {
+      AddHostBind(in_.profile.filesystem.home.value, in_.request.home, true, "filesystem.home");
+    }
+  }
+
+  // /etc/passwd and its like name nobody but the cell's user. A resolv.conf that is a link leads
+  // below /run, where nothing is.
+  void GeneratedFiles() {
+    const std::string uid = std::to_string(plan_.inside_uid);
+    const std::string gid = std::to_string(plan_.inside_gid);
+    const std::string user = InsideUser();
+    const std::string group = by_root_ ? "cell" : in_.caller.group;
+    AddFile("/etc/passwd", user + ":x:" + uid + ":" + gid + "::" + in_.request.home +
+                               ":/bin/bash\n" +
+                               (plan_.inside_uid == 0 ? "" : "root:x:0:0:root:/root:/bin/sh\n") +
+                               "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
+    AddFile("/etc/group", group + ":x:" + gid + ":\n" +
+                              (plan_.inside_gid == 0 ? "" : "root:x:0:\n") + "nogroup:x:65534:\n");
+    AddFile("/etc/hosts",
+            "127.0.0.1 localhost " + plan_.hostname + "\n::1 localhost ip6-localhost\n");
+    AddFile("/etc/hostname", plan_.hostname + "\n");
+    // Nobody answers there: a lookup fails at once instead of timing out.
+    AddFile("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+    for (const char* path : kHostSecrets) Add(MountKind::kMask, path);
+  }
+  void AddFile(const std::string& to, const std::string& text) {
+    const std::string base = fs_.root.value == "host" ? "" : fs_.root.value;
+    std::string target = to;
+    const Result<std::string> link = sys::ReadLinkAt(AT_FDCWD, (base + to).c_str());
+    if (link.ok()) {
+      target = link->starts_with('/') ? *link : "/etc/" + *link;
+      while (target.starts_with("/etc/../")) target = target.substr(7);
+      if (!target.starts_with("/run/")) return;  // leads where the cell has its own tree anyway
+    }
+    MountStep& step = Add(MountKind::kFile, target);
+    step.text = text;
+    step.mode = 0444;
+  }
+
+  struct Grant {
+    std::string from;
+    bool writable;
+    std::string purpose;
+  };
+  Result<void> Grants() {
+    std::vector<Grant> grants;
+    const bool workspace_writable = fs_.workspace.value == policy::WorkspaceMode::kReadWrite &&
+                                    !in_.request.workspace_read_only;
+    grants.push_back({in_.request.workspace, workspace_writable, "workspace"});
+    for (const auto& path : fs_.read) grants.push_back({path.value, false, "read"});
+    for (const auto& path : fs_.write) grants.push_back({path.value, true, "write"});
+    for (const std::string& path : in_.request.read) grants.push_back({path, false, "--read"});
+    for (const std::string& path : in_.request.write) grants.push_back({path, true, "--write"});
+    // Outer directories first, so that an inner grant is mounted over an outer one and not hidden
+    // by it; of two grants of one path the later (the command line's, the writable one) wins.
+    std::stable_sort(grants.begin(), grants.end(),
+                     [](const Grant& a, const Grant& b) { return a.from.size() < b.from.size(); });
+    for (const Grant& grant : grants) {
+      const bool required = grant.purpose != "read" && grant.purpose != "write";
+      const Result<struct stat> facts = sys::FstatAt(AT_FDCWD, grant.from.c_str(), 0);
+      if (!facts.ok()) {
+        if (required) return Error(facts.error().code(), "", grant.purpose + " " + grant.from);
+        plan_.warnings.push_back(grant.purpose + ": " + grant.from + " is not there");
+        continue;
+      }
+      AddHostBind(grant.from, grant.from, grant.writable, grant.purpose);
+    }
+    if (in_.request.workspace_read_only) {
+      plan_.warnings.push_back("workspace " + in_.request.workspace +
+                               " is read-only: you cannot write there");
+    }
+    return {};
+  }
+  void AddHostBind(const std::string& from, const std::string& to, bool writable,
+                   const std::string& purpose) {
+    MountStep& step = Add(MountKind::kBind, to, purpose);
+    step.from = from;
+    step.read_only = !writable;
+    step.id_map = by_root_;
+    if (writable) writable_.push_back(to);
+  }
+
+  void Masks() {
+    const std::string& workspace = in_.request.workspace;
+    for (const std::string& path : in_.protection.hidden_outside) Add(MountKind::kMask, path);
+    for (const std::string& path : in_.protection.protected_outside) ReadOnlyPin(path);
+    for (const std::string& parent : in_.protection.parents)
+      Add(MountKind::kPin, workspace + "/" + parent).optional = true;
+    for (const GuardedName& name : in_.protection.guarded) {
+      if (!name.existed || name.linked) continue;
+      const std::string path = workspace + "/" + name.path;
+      if (name.hide) {
+        Add(MountKind::kMask, path, "hide");
+      } else {
+        ReadOnlyPin(path);
+      }
+    }
+  }
+
+  void NoExec() {
+    for (const auto& entry : fs_.noexec) {
+      const auto mounted =
+          std::find_if(plan_.mounts.begin(), plan_.mounts.end(), [&](const MountStep& step) {
+            return step.to == entry.value &&
+                   (step.kind == MountKind::kTmpfs || step.kind == MountKind::kBind);
+          });
+      if (mounted != plan_.mounts.end()) {
+        mounted->no_exec = true;
+      } else {
+        MountStep& step = Add(MountKind::kPin, entry.value, "noexec");
+        step.no_exec = true;
+        step.optional = true;
+      }
+    }
+  }
+
+  // EXECUTE wherever the cell can see files at all but /proc and what is mounted noexec; WRITE_FILE
+  // likewise where something is writable, which leaves out /proc: /proc/PID/mem would rewrite a
+  // program that was just approved (hardening).
+  void Landlock() {
+    for (const MountStep& step : plan_.mounts) {
+      const bool holds_files = step.kind == MountKind::kBind || step.kind == MountKind::kTmpfs ||
+                               step.kind == MountKind::kCellrun;
+      if (holds_files && !step.no_exec) plan_.landlock.push_back({step.to, true, false});
+    }
+    for (const std::string& path : writable_) plan_.landlock.push_back({path, false, true});
+    plan_.landlock.push_back({"/dev", false, true});
+    for (const auto& layer : in_.profile.require)
+      plan_.landlock_required |= layer.value == "landlock";
+  }
+
+  Result<void> Limits() {
+    AddLimit(RLIMIT_CORE, "core", 0);
+    const policy::Limits& limits = in_.profile.limits;
+    if (limits.processes) AddLimit(RLIMIT_NPROC, "processes", limits.processes->value);
+    if (limits.files) AddLimit(RLIMIT_NOFILE, "files", limits.files->value);
+    plan_.time_limit = in_.request.time_limit;
+    if (limits.time && (plan_.time_limit.count() == 0 || limits.time->value < plan_.time_limit)) {
+      plan_.time_limit = limits.time->value;
+    }
+    return {};
+  }
+  void AddLimit(int resource, const char* name, std::uint64_t value) {
+    const Result<rlimit64> now = sys::GetLimit(resource);
+    std::uint64_t granted = value;
+    if (now.ok() && now->rlim_max < value) {
+      granted = now->rlim_max;
+      plan_.warnings.push_back("limits." + std::string(name) + ": cut from " +
+                               std::to_string(value) + " to " + std::to_string(granted) +
+                               ", the host's hard limit");
+    }
+    plan_.limits.push_back({.resource = resource, .soft = granted, .hard = granted, .name = name});
+  }
+
+  void Layers() {
+    plan_.layers = {"userns", "pidns",    "mountns", "netns",        "ipcns",
+                    "utsns",  "cgroupns", "seccomp", "no-new-privs", "keyring"};
+    if (by_root_) plan_.layers.emplace_back("idmap");
+  }
+
+  const PlanInput& in_;
+  const policy::Filesystem& fs_;
+  const bool by_root_;
+  wire::CellPlan plan_;
+  std::vector<std::string> writable_;
+};
+
+}  // namespace
+
+Result<wire::CellPlan> BuildPlan(const PlanInput& input) {
+  return PlanBuilder(input).Run();
+}
+
+}  // namespace cellrun::cells

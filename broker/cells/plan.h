@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "broker/cells/protection.h"
+#include "lib/base/result.h"
+#include "lib/policy/profile.h"
+#include "lib/wire/launch.h"
+
+namespace cellrun::cells {
+
+// Who asked for the cell, from SO_PEERCRED.
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string user;   // name, or the number where there is none
+  std::string group;  // likewise
+};
+
+struct PlanInput {
+  const policy::Profile& profile;
+  const wire::RunRequest& request;
+  const Caller& caller;
+  const Protection& protection;  // what hide and protect mean in this workspace
+  std::string id, name;
+  uid_t cell_uid = 0;  // on the host; the caller's own unless the caller is root
+};
+
+// Everything that the launcher does to build the cell. Looks at the host (which directories exist,
+// where links lead), changes nothing. An Error's context is a sentence for the user.
+Result<wire::CellPlan> BuildPlan(const PlanInput& input);
+
+// The first of the dedicated host uids of cells that root runs: far above every uid of a person or
+// a container range.
+inline constexpr uid_t kFirstCellUid = 2080374784;
+// What the one user of such a cell is called inside.
+inline constexpr uid_t kRootCellInsideUid = 1000;
+
+}  // namespace cellrun::cells

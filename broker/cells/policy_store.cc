@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/policy_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "lib/sys/file.h"
+
+namespace cellrun::cells {
+namespace {
+
+constexpr char kFloorDirectory[] = "/etc/cellrun/floor.d";
+
+std::string Parent(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+// Looks programs up on the host, below the cell's root directory, and notes every directory whose
+// change could alter the answer.
+class ProgramLookup {
+ public:
+  explicit ProgramLookup(std::string root) : root_(std::move(root)) {}
+
+  std::optional<policy::FileFacts> operator()(const std::string& path) {
+    directories_.insert(Parent(root_ + path));
+    const Result<UniqueFd> file = sys::OpenAt(AT_FDCWD, (root_ + path).c_str(), O_PATH);
+    if (!file.ok()) return std::nullopt;
+    const Result<struct stat> facts = sys::Fstat(*file);
+    const Result<std::string> canonical =
+        sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(file->get())).c_str());
+    if (!facts.ok() || !canonical.ok() || !canonical->starts_with(root_)) return std::nullopt;
+    NoteLinks(root_ + path);
+    directories_.insert(Parent(*canonical));
+    return policy::FileFacts{.id = {.device = facts->st_dev, .inode = facts->st_ino},
+                             .canonical = canonical->substr(root_.size())};
+  }
+  [[nodiscard]] const std::set<std::string>& directories() const { return directories_; }
+
+ private:
+  // The directories of the links on the way: /usr/bin/cc -> /etc/alternatives/cc -> /usr/bin/gcc.
+  void NoteLinks(std::string path) {
+    for (int hop = 0; hop < 8; ++hop) {
+      const Result<std::string> target = sys::ReadLinkAt(AT_FDCWD, path.c_str());
+      if (!target.ok()) return;
+      path = target->starts_with('/') ? root_ + *target : Parent(path) + "/" + *target;
+      directories_.insert(Parent(path));
+    }
+  }
+
+  const std::string root_;
+  std::set<std::string> directories_;
+};
+
+std::string KeyOf(const std::vector<policy::Source>& sources, const policy::Places& places) {
+  std::string key = places.home + '\0' + places.workspace + '\0';
+  for (const policy::Source& source : sources) {
+    key += std::to_string(static_cast<int>(source.layer)) + '\0' + source.name + '\0' +
+           source.origin + '\0' + source.text + '\0';
+  }
+  return key;
+}
+
+}  // namespace
+
+policy::Checked<std::vector<std::string>> PolicyStore::Extends(const policy::Source& document) {
+  const auto known = extends_.find(document.text);
+  if (known != extends_.end()) return known->second;
+  policy::Checked<std::vector<std::string>> extends = policy::ReadExtends(document);
+  if (!extends.ok()) return extends;
+  if (extends_.size() >= kMaxExtends) extends_.clear();
+  extends_.emplace(document.text, extends.value());
+  return extends;
+}
+
+policy::Checked<std::vector<std::string>> PolicyStore::Missing(
+    const std::vector<policy::Source>& documents) {
+  std::set<std::string> present;
+  for (const policy::Source& document : documents) present.insert(document.name);
+  std::vector<std::string> missing;
+  for (const policy::Source& document : documents) {
+    policy::Checked<std::vector<std::string>> extends = Extends(document);
+    if (!extends.ok()) return extends.problems();
+    for (const std::string& name : extends.value()) {
+      if (!present.contains(name) &&
+          std::find(missing.begin(), missing.end(), name) == missing.end())
+        missing.push_back(name);
+    }
+  }
+  return missing;
+}
+
+PolicyStore::Directory PolicyStore::LookAt(const std::string& path) {
+  const Result<struct stat> facts = sys::FstatAt(AT_FDCWD, path.c_str(), 0);
+  if (!facts.ok()) return {.path = path};
+  return {.path = path, .seconds = facts->st_ctim.tv_sec, .nanoseconds = facts->st_ctim.tv_nsec};
+}
+
+bool PolicyStore::StillTrue(const Entry& entry) {
+  return std::all_of(
+      entry.directories.begin(), entry.directories.end(),
+      [](const Directory& directory) { return LookAt(directory.path) == directory; });
+}
+
+policy::Checked<std::shared_ptr<const policy::Policy>> PolicyStore::Get(
+    const std::vector<policy::Source>& documents, const policy::Places& places) {
+  const std::string key = KeyOf(documents, places);
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.key == key; });
+  if (found != entries_.end()) {
+    Entry entry = std::move(*found);
+    entries_.erase(found);
+    if (StillTrue(entry)) {
+      entries_.push_front(entry);
+      return entry.policy;
+    }
+  }
+
+  policy::Checked<policy::Profile> profile = policy::LoadProfile(documents, places);
+  if (!profile.ok()) return profile.problems();
+  const std::vector<policy::Problem> unsupported = policy::UnsupportedFeatures(profile.value());
+  if (!unsupported.empty()) return unsupported;
+  const std::string root =
+      profile.value().filesystem.root.value == "host" ? "" : profile.value().filesystem.root.value;
+  ProgramLookup lookup(root);
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy =
+      policy::Policy::Compile(std::move(profile.value()), places, std::ref(lookup));
+  if (!policy.ok()) return policy;
+
+  Entry entry{.key = key, .directories = {}, .policy = policy.value()};
+  for (const std::string& path : lookup.directories()) entry.directories.push_back(LookAt(path));
+  entries_.push_front(std::move(entry));
+  if (entries_.size() > kMaxEntries) entries_.pop_back();
+  return policy;
+}
+
+Result<std::vector<policy::Source>> ReadFloor() {
+  std::vector<policy::Source> floor;
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(opendir(&kFloorDirectory[0]), closedir);
+  if (stream == nullptr) {
+    if (errno == ENOENT) return floor;
+    return ErrnoError("opendir").With(&kFloorDirectory[0]);
+  }
+  std::vector<std::string> names;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string name(&entry->d_name[0]);
+    if (name.ends_with(".yaml") && !name.starts_with('.')) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const std::string path = std::string(&kFloorDirectory[0]) + "/" + name;
+    const UniqueFd fd = TRY(sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW).With(path));
+    const struct stat facts = TRY(sys::Fstat(fd).With(path));
+    if (facts.st_uid != 0 || (facts.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+        !S_ISREG(facts.st_mode)) {
+      return Error(EPERM, "", path + " must be a file of root that nobody else can write");
+    }
+    floor.push_back({.name = "",
+                     .origin = path,
+                     .text = TRY(sys::ReadWholeFile(fd, policy::kMaxProfileBytes + 1).With(path)),
+                     .layer = policy::Layer::kFloor});
+  }
+  return floor;
+}
+
+}  // namespace cellrun::cells

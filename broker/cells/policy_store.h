@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/policy/policy.h"
+
+namespace cellrun::cells {
+
+// Compiled policies, kept while the documents, the places and the directories in which their
+// programs were found stay the same: a second run under the same profile does not parse anything.
+// Only on the loop's thread.
+class PolicyStore {
+ public:
+  // Which documents are still missing, by the name that `extends` gives them; empty when all are
+  // there. Problems: the first document that is wrong.
+  policy::Checked<std::vector<std::string>> Missing(const std::vector<policy::Source>& documents);
+
+  // The policy of these documents (any order; `floor` is added and put first).
+  policy::Checked<std::shared_ptr<const policy::Policy>> Get(
+      const std::vector<policy::Source>& documents, const policy::Places& places);
+
+ private:
+  struct Directory {
+    std::string path;
+    std::int64_t seconds = 0, nanoseconds = 0;  // of its last change
+    bool operator==(const Directory&) const = default;
+  };
+  struct Entry {
+    std::string key;
+    std::vector<Directory> directories;
+    std::shared_ptr<const policy::Policy> policy;
+  };
+  static Directory LookAt(const std::string& path);
+  static bool StillTrue(const Entry& entry);
+  policy::Checked<std::vector<std::string>> Extends(const policy::Source& document);
+
+  static constexpr std::size_t kMaxEntries = 16;
+  static constexpr std::size_t kMaxExtends = 64;
+  std::deque<Entry> entries_;                                          // most recently used first
+  std::unordered_map<std::string, std::vector<std::string>> extends_;  // by text
+};
+
+// The organisation's floor: /etc/cellrun/floor.d/*.yaml in the order of their names, each owned by
+// root and writable by nobody else. An Error if one is not, or cannot be read: nothing starts
+// without it.
+Result<std::vector<policy::Source>> ReadFloor();
+
+}  // namespace cellrun::cells

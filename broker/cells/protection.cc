@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/protection.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "lib/policy/glob.h"
+#include "lib/sys/file.h"
+
+namespace cellrun::cells {
+namespace {
+
+bool IsBelow(const std::string& path, const std::string& directory) {
+  return path.size() > directory.size() + 1 && path.starts_with(directory) &&
+         path[directory.size()] == '/';
+}
+
+bool IsPattern(const std::string& path) {
+  return path.find_first_of("*?[{") != std::string::npos;
+}
+
+// Calls `found` with the relative path of every entry below `directory`. Links are reported, not
+// followed.
+class Walk {
+ public:
+  template <typename Found>
+  Result<void> Run(const UniqueFd& directory, const std::string& prefix, const Found& found) {
+    UniqueFd copy = TRY(sys::OpenAt(directory.get(), ".", O_RDONLY | O_DIRECTORY));
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(copy.get()), closedir);
+    if (stream == nullptr) return ErrnoError("fdopendir");
+    (void)copy.Release();  // closedir closes it
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+    while (const dirent* entry = readdir(stream.get())) {
+      const std::string name(&entry->d_name[0]);
+      if (name == "." || name == "..") continue;
+      if (++seen_ > kMaxWalkEntries) {
+        return Error(EFBIG, "walk",
+                     "a pattern with ** in hide or protect needs a walk of the workspace, which "
+                     "has more than " +
+                         std::to_string(kMaxWalkEntries) + " entries");
+      }
+      const std::string path = prefix.empty() ? name : prefix + "/" + name;
+      found(path);
+      if (entry->d_type != DT_DIR) continue;
+      Result<UniqueFd> below =
+          sys::OpenAt(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (below.ok())
+        TRY(Run(*below, path, found));  // unreadable directories hide nothing from us alone
+    }
+    return {};
+  }
+
+ private:
+  std::size_t seen_ = 0;
+};
+
+// "gitdir: PATH" of a `.git` file, absolute; "" if it is none. `base` is the directory of the file.
+std::string PointedGitDirectory(const std::string& base) {
+  const Result<std::string> text = sys::ReadWholeFileAt(AT_FDCWD, (base + "/.git").c_str(), 4096);
+  constexpr std::string_view kKey = "gitdir: ";
+  if (!text.ok() || !text->starts_with(kKey)) return "";
+  std::string target = text->substr(kKey.size());
+  while (!target.empty() && (target.back() == '\n' || target.back() == '\r')) target.pop_back();
+  return target.starts_with('/') ? target : base + "/" + target;
+}
+
+class Finder {
+ public:
+  Finder(const std::string& workspace, UniqueFd root)
+      : workspace_(workspace), root_(std::move(root)) {}
+
+  Result<Protection> Run(const policy::Profile& profile) {
+    for (const auto& entry : profile.filesystem.hide) Add(entry, true);
+    for (const auto& entry : profile.filesystem.protect) Add(entry, false);
+    if (!patterns_.empty()) TRY(ExpandPatterns());
+    std::stable_sort(result_.guarded.begin(), result_.guarded.end(),
+                     [](const GuardedName& a, const GuardedName& b) { return a.path < b.path; });
+    result_.parents.assign(parents_.begin(),
+                           parents_.end());  // sorted: a parent comes before what is in it
+    return std::move(result_);
+  }
+
+ private:
+  struct Pattern {
+    policy::Glob glob;
+    policy::Placed<std::string> entry;
+    bool hide = false;
+  };
+
+  void Add(const policy::Placed<std::string>& entry, bool hide) {
+    const std::string& path = entry.value;
+    if (!IsBelow(path, workspace_)) {
+      (hide ? result_.hidden_outside : result_.protected_outside).push_back(path);
+      return;
+    }
+    if (IsPattern(path)) {
+      Result<policy::Glob> glob = policy::Glob::Compile(path, policy::GlobKind::kPath);
+      if (glob.ok()) patterns_.push_back({std::move(glob).value(), entry, hide});
+      return;  // the loader has refused what does not compile
+    }
+    Guard(path.substr(workspace_.size() + 1), hide, entry.at);
+  }
+
+  void Guard(const std::string& relative, bool hide, const policy::Position& rule) {
+    if (!guarded_.insert(relative).second) return;
+    if (relative.starts_with(".git/")) GuardPointed(relative.substr(5), hide);
+    GuardedName name{
+        .path = relative, .hide = hide, .existed = false, .at_start = {}, .rule = rule};
+    const Result<UniqueFd> found = sys::OpenAt2(root_.get(), relative.c_str(),
+                                                {.flags = O_PATH | O_NOFOLLOW,
+                                                 .mode = 0,
+                                                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS});
+    if (found.ok()) {
+      const Result<struct stat> facts = sys::Fstat(*found);
+      name.existed = facts.ok();
+      if (facts.ok()) name.at_start = *facts;
+      for (std::size_t slash = relative.find('/'); slash != std::string::npos;
+           slash = relative.find('/', slash + 1)) {
+        parents_.insert(relative.substr(0, slash));
+      }
+    }
+    if (!found.ok() && found.error().code() == ELOOP) GuardLinked(name);
+    result_.guarded.push_back(std::move(name));
+  }
+
+  // A link that was there before the cell leads to the name: what it leads to is guarded, and the
+  // sweep at the end compares.
+  void GuardLinked(GuardedName& name) {
+    const Result<UniqueFd> target = sys::OpenAt(root_.get(), name.path.c_str(), O_PATH);
+    if (!target.ok()) return;
+    const Result<struct stat> facts = sys::Fstat(*target);
+    const Result<std::string> path =
+        sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(target->get())).c_str());
+    if (!facts.ok() || !path.ok()) return;
+    name.existed = name.linked = true;
+    name.at_start = *facts;
+    (name.hide ? result_.hidden_outside : result_.protected_outside).push_back(*path);
+  }
+
+  // A worktree's or submodule's `.git` is a file that names the directory where hooks and config
+  // really are.
+  void GuardPointed(const std::string& below_git, bool hide) {
+    const std::string git = PointedGitDirectory(workspace_);
+    if (git.empty()) return;
+    std::vector<std::string> directories = {git};
+    const Result<std::string> common =
+        sys::ReadWholeFileAt(AT_FDCWD, (git + "/commondir").c_str(), 4096);
+    if (common.ok()) {
+      const std::string target = common->substr(0, common->find('\n'));
+      directories.push_back(target.starts_with('/') ? target : git + "/" + target);
+    }
+    for (const std::string& directory : directories) {
+      const Result<UniqueFd> fd =
+          sys::OpenAt(AT_FDCWD, (directory + "/" + below_git).c_str(), O_PATH);
+      if (!fd.ok()) continue;
+      const Result<std::string> path =
+          sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd->get())).c_str());
+      if (path.ok()) (hide ? result_.hidden_outside : result_.protected_outside).push_back(*path);
+    }
+  }
+
+  Result<void> ExpandPatterns() {
+    return Walk().Run(root_, "", [this](const std::string& relative) {
+      const std::string absolute = workspace_ + "/" + relative;
+      for (const Pattern& pattern : patterns_) {
+        if (pattern.glob.Matches(absolute)) Guard(relative, pattern.hide, pattern.entry.at);
+      }
+    });
+  }
+
+  const std::string& workspace_;
+  const UniqueFd root_;
+  Protection result_;
+  std::vector<Pattern> patterns_;
+  std::set<std::string> guarded_, parents_;
+};
+
+}  // namespace
+
+Result<Protection> FindProtection(const policy::Profile& profile, const std::string& workspace) {
+  return Finder(workspace, TRY(sys::OpenAt(AT_FDCWD, workspace.c_str(), O_RDONLY | O_DIRECTORY)))
+      .Run(profile);
+}
+
+}  // namespace cellrun::cells

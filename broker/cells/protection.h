@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+#include "lib/policy/profile.h"
+
+namespace cellrun::cells {
+
+// One hidden or protected name below the workspace, as it was when the cell started.
+struct GuardedName {
+  std::string path;      // relative to the workspace, normalised
+  bool hide = false;     // else: protect
+  bool existed = false;  // then it is masked by a mount; else its appearance is watched for
+  bool linked = false;   // it is reached through a link that was there before
+  struct stat at_start {};
+  policy::Position rule;
+};
+
+// What `hide` and `protect` mean in one workspace.
+struct Protection {
+  std::vector<GuardedName> guarded;         // names below the workspace
+  std::vector<std::string> hidden_outside;  // absolute paths elsewhere, masked if they are there
+  std::vector<std::string> protected_outside;
+  std::vector<std::string>
+      parents;  // directories between the workspace and an existing guarded name, outermost first
+};
+
+// Expands patterns (`**` costs one walk of the workspace, at most kMaxWalkEntries, else an error),
+// follows a `.git` pointer file to the directories that it names, and looks at what exists. Never
+// follows a symbolic link out of the workspace: a link among the parents of a guarded name is
+// itself guarded.
+inline constexpr std::size_t kMaxWalkEntries = 200000;
+Result<Protection> FindProtection(const policy::Profile& profile, const std::string& workspace);
+
+}  // namespace cellrun::cells

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/quarantine.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "broker/cells/git_config.h"
+#include "lib/sys/file.h"
+
+namespace cellrun::cells {
+namespace {
+
+constexpr open_how kHeld = {.flags = O_PATH | O_NOFOLLOW,
+                            .mode = 0,
+                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+constexpr std::size_t kMaxGitConfigBytes = 64 * 1024;
+
+bool IsGitConfig(const std::string& relative) {
+  return relative == ".git/config" || relative.ends_with("/.git/config");
+}
+bool IsGitHooks(const std::string& relative) {
+  return relative == ".git/hooks" || relative.ends_with("/.git/hooks");
+}
+
+bool IsHarmlessGitConfig(const UniqueFd& parent, const std::string& entry) {
+  const Result<UniqueFd> held = sys::OpenAt2(parent.get(), entry.c_str(), kHeld);
+  if (!held.ok()) return false;
+  const Result<struct stat> facts = sys::Fstat(*held);
+  if (!facts.ok() || !S_ISREG(facts->st_mode)) return false;  // a FIFO would block the reader
+  const Result<std::string> text = sys::ReadWholeFileAt(
+      AT_FDCWD, ("/proc/self/fd/" + std::to_string(held->get())).c_str(), kMaxGitConfigBytes);
+  return text.ok() && GitConfigRunsNothing(*text);
+}
+
+bool SameFile(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_mode == b.st_mode &&
+         a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
+         a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
+std::vector<std::string> Entries(const UniqueFd& directory) {
+  std::vector<std::string> names;
+  Result<UniqueFd> readable = sys::OpenAt(directory.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!readable.ok()) return names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(readable->get()), closedir);
+  if (stream == nullptr) return names;
+  (void)readable->Release();
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string name(&entry->d_name[0]);
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Quarantine>> Quarantine::Start(InotifyHub& hub, const std::string& workspace,
+                                                      Protection protection, OnEvent on_event,
+                                                      std::function<void()> on_flood) {
+  UniqueFd root = TRY(sys::OpenAt(AT_FDCWD, workspace.c_str(), O_RDONLY | O_DIRECTORY));
+  std::unique_ptr<Quarantine> quarantine(new Quarantine(hub, std::move(root), std::move(protection),
+                                                        std::move(on_event), std::move(on_flood)));
+  quarantine->LookAtAll();
+  return quarantine;
+}
+
+Quarantine::Quarantine(InotifyHub& hub, UniqueFd root, Protection protection, OnEvent on_event,
+                       std::function<void()> on_flood)
+    : hub_(hub),
+      root_(std::move(root)),
+      protection_(std::move(protection)),
+      on_event_(std::move(on_event)),
+      on_flood_(std::move(on_flood)) {}
+
+void Quarantine::LookAtAll() {
+  for (const GuardedName& name : protection_.guarded) {
+    if (!name.existed && !name.hide) Look(name);
+  }
+}
+
+// Walks from the workspace towards the name, holding each directory, watching the deepest one that
+// exists.
+void Quarantine::Look(const GuardedName& name) {
+  Result<UniqueFd> directory = sys::Duplicate(root_);
+  std::size_t start = 0;
+  while (directory.ok()) {
+    const std::size_t slash = name.path.find('/', start);
+    const std::string component = name.path.substr(start, slash - start);
+    const std::string relative = name.path.substr(0, slash);
+    // Watched before it is looked at: what appears in between is an event.
+    WatchDirectory(*directory, component, name);
+    Result<UniqueFd> next = sys::OpenAt2(directory->get(), component.c_str(), kHeld);
+    if (!next.ok()) return;
+    const Result<struct stat> facts = sys::Fstat(*next);
+    if (!facts.ok()) return;
+    if (slash == std::string::npos) return LookInside(*directory, relative, name);
+    if (!S_ISDIR(facts->st_mode)) {
+      // A link (or a .git pointer file) in the way of a protected name would lead the host's tools
+      // to a place of the cell's choice.
+      if (S_ISLNK(facts->st_mode) || component == ".git") SetAside(*directory, component, relative);
+      return;
+    }
+    directory = std::move(next);
+    start = slash + 1;
+  }
+}
+
+void Quarantine::WatchDirectory(const UniqueFd& directory, const std::string& component,
+                                const GuardedName& name) {
+  Result<std::unique_ptr<InotifyHub::Subscription>> made = hub_.Watch(
+      directory, [this](int watch, const std::string& changed) { OnChange(watch, changed); });
+  if (!made.ok())
+    return Report({.path = name.path, .moved_to = "", .problem = made.error().ToString()});
+  Watched& watched = watched_[(*made)->watch()];
+  watched.interesting[component].insert(&name);
+  // One watch descriptor an inode: of two subscriptions of ours the first is enough.
+  if (watched.subscription == nullptr) watched.subscription = std::move(*made);
+}
+
+void Quarantine::OnChange(int watch, const std::string& entry) {
+  const auto found = watched_.find(watch);
+  if (found == watched_.end()) return;
+  if (entry.empty()) return LookAtAll();
+  std::set<const GuardedName*> names;
+  for (const std::string& key : {entry, std::string()}) {
+    const auto interested = found->second.interesting.find(key);
+    if (interested != found->second.interesting.end())
+      names.insert(interested->second.begin(), interested->second.end());
+  }
+  for (const GuardedName* name : names) Look(*name);
+}
+
+// The name exists. Hooks and configuration of a repository that the cell made are looked into;
+// everything else is set aside.
+void Quarantine::LookInside(const UniqueFd& parent, const std::string& relative,
+                            const GuardedName& name) {
+  const std::string entry = relative.substr(relative.rfind('/') + 1);
+  if (IsGitConfig(relative) && IsHarmlessGitConfig(parent, entry)) return;
+  if (IsGitHooks(relative)) {
+    const Result<UniqueFd> hooks = sys::OpenAt2(parent.get(), entry.c_str(), kHeld);
+    const Result<struct stat> facts =
+        hooks.ok() ? sys::Fstat(*hooks) : Result<struct stat>(hooks.error());
+    if (facts.ok() && S_ISDIR(facts->st_mode)) {
+      WatchDirectory(*hooks, "", name);
+      for (const std::string& hook : Entries(*hooks)) {
+        const bool harmless =
+            hook.ends_with(".sample") || hook.find(".cellrun-quarantined") != std::string::npos;
+        if (!harmless) SetAside(*hooks, hook, relative + "/" + hook);
+      }
+      return;
+    }
+  }
+  SetAside(parent, entry, relative);
+}
+
+void Quarantine::SetAside(const UniqueFd& parent, const std::string& entry,
+                          const std::string& relative) {
+  for (int attempt = 1; attempt <= 100; ++attempt) {
+    const std::string suffix =
+        ".cellrun-quarantined" + (attempt == 1 ? "" : "-" + std::to_string(attempt));
+    const Result<void> moved = sys::RenameAt2(parent.get(), entry.c_str(), parent.get(),
+                                              (entry + suffix).c_str(), RENAME_NOREPLACE);
+    if (moved.ok()) return Report({.path = relative, .moved_to = relative + suffix, .problem = ""});
+    if (moved.error().code() == ENOENT) return;  // it has gone again
+    if (moved.error().code() != EEXIST) {
+      return Report({.path = relative, .moved_to = "", .problem = moved.error().ToString()});
+    }
+  }
+  Report({.path = relative,
+          .moved_to = "",
+          .problem = "100 quarantined objects of this name lie there already"});
+}
+
+void Quarantine::FinalSweep() {
+  LookAtAll();
+  for (const GuardedName& name : protection_.guarded) {
+    if (name.existed && !name.hide) Compare(name);
+  }
+}
+
+void Quarantine::Compare(const GuardedName& name) {
+  const Result<struct stat> now =
+      sys::FstatAt(root_.get(), name.path.c_str(), name.linked ? 0 : AT_SYMLINK_NOFOLLOW);
+  if (now.ok() && SameFile(*now, name.at_start)) return;
+  Report({.path = name.path,
+          .moved_to = "",
+          .problem = now.ok() ? "" : now.error().ToString(),
+          .changed = true});
+}
+
+void Quarantine::Report(Event event) {
+  ++events_;
+  if (events_ <= kMaxEvents) on_event_(event);
+  if (events_ == kMaxEvents) on_flood_();
+}
+
+}  // namespace cellrun::cells

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/registry.h"
+
+#include "broker/cells/cell_name.h"
+#include "lib/sys/random.h"
+
+namespace cellrun::cells {
+
+Result<Registry::Identity> Registry::Reserve(const std::string& wanted, bool by_root) {
+  Identity identity;
+  if (wanted.empty()) {
+    identity.name = PickCellName([this](const std::string& name) { return names_.contains(name); });
+  } else if (!IsCellName(wanted)) {
+    return Error(EINVAL, "",
+                 "a cell's name has 1 to 63 of a-z, 0-9 and '-' and starts with a letter");
+  } else if (names_.contains(wanted)) {
+    return Error(EEXIST, "", "a cell named " + wanted + " is running");
+  } else {
+    identity.name = wanted;
+  }
+  identity.id = sys::RandomHex(6);
+  names_.insert(identity.name);
+  if (by_root) {
+    uid_t uid = kFirstCellUid;
+    while (uids_.contains(uid)) ++uid;
+    uids_.insert(uid);
+    identity.uid = uid;
+  }
+  return identity;
+}
+
+void Registry::Release(const Identity& identity) {
+  names_.erase(identity.name);
+  if (identity.uid) uids_.erase(*identity.uid);
+}
+
+}  // namespace cellrun::cells

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/daemon/daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "broker/cells/caller.h"
+#include "lib/base/log.h"
+#include "lib/base/text.h"
+#include "lib/base/version.h"
+#include "lib/sys/file.h"
+#include "lib/sys/socket.h"
+
+namespace cellrun::daemon {
+namespace {
+
+constexpr std::size_t kMaxSessions = 1024;
+
+std::string Rfc3339(std::chrono::system_clock::time_point time) {
+  const time_t seconds = std::chrono::system_clock::to_time_t(time);
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by strftime
+  const std::size_t length = strftime(&text[0], sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return std::string(&text[0], length);
+}
+
+nlohmann::json CellObject(const cells::Cell& cell) {
+  const wire::CellPlan& plan = cell.plan();
+  return {{"id", plan.id},
+          {"name", plan.name},
+          {"profile", text::Escape(plan.profile)},
+          {"backend", "native"},
+          {"state", cell.init_pid() == 0 ? "starting" : "running"},
+          {"workspace", text::Escape(cell.setup().request.workspace)},
+          {"created", Rfc3339(cell.created())},
+          {"pid", cell.init_pid()},
+          {"layers", cell.Layers()},
+          {"user", cell.setup().caller.user}};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::Make(Instance instance, Options options) {
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(instance), options));
+  TRY(daemon->Start());
+  return daemon;
+}
+
+Daemon::Daemon(Instance instance, Options options)
+    : instance_(std::move(instance)), options_(options) {}
+
+Result<void> Daemon::Start() {
+  journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  inotify_ = TRY(cells::InotifyHub::Make(loop_));
+  TRY(WatchSignals());
+  records_ = http::Records::Make(*journal_);
+  http::Router router;
+  records_->Register(router);
+  RegisterRoutes(router);
+  api_ = TRY(http::Server::Start(loop_, TRY(sys::Duplicate(instance_.api)), std::move(router)));
+  listeners_ = std::make_unique<cells::ListenerServer>(loop_, registry_,
+                                                       TRY(sys::Duplicate(instance_.listener)));
+  launchers_ = loop_.WatchReadable(instance_.launch, [this] { OnLauncher(); });
+  ArmIdleTimer();
+  return {};
+}
+
+void Daemon::Run() {
+  loop_.Run();
+  api_.reset();
+  const Result<void> closed = journal_->Close();
+  if (!closed.ok())
+    log::Fail("the journal was not closed cleanly", {{"error", closed.error().ToString()}});
+}
+
+// Before any thread exists: they inherit the mask, so the signals come here only.
+Result<void> Daemon::WatchSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0) return ErrnoError("pthread_sigmask");
+  signals_ = UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_.valid()) return ErrnoError("signalfd");
+  signal_watch_ = loop_.WatchReadable(signals_, [this] {
+    char record[sizeof(
+        signalfd_siginfo)];  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
+    if (sys::Read(signals_, record).ok()) Stop();
+  });
+  return {};
+}
+
+void Daemon::RegisterRoutes(http::Router& router) {
+  router.Add("GET", "/v1/cells", [this](const http::Request&) { return Cells(); });
+  router.Add("GET", "/v1/status", [this](const http::Request&) { return Status(); });
+  router.Add("POST", "/v1/stop", [this](const http::Request& request) { return OnStop(request); });
+}
+
+http::Response Daemon::Cells() const {
+  nlohmann::json cells = nlohmann::json::array();
+  for (const auto& [id, cell] : registry_.cells()) cells.push_back(CellObject(*cell));
+  return {.status = 200, .body = cells.dump()};
+}
+
+http::Response Daemon::Status() const {
+  const auto up = std::chrono::steady_clock::now() - started_;
+  const nlohmann::json status = {
+      {"pid", getpid()},
+      {"version", &kVersion[0]},
+      {"build", &kBuildId[0]},
+      {"cells", registry_.cells().size()},
+      {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(up).count()},
+      {"stopping", stopping_},
+      {"runtime_directory", text::Escape(instance_.runtime_directory)},
+      {"journal",
+       {{"path", text::Escape(journal_->path())},
+        {"healthy", journal_->Healthy()},
+        {"records", journal_->head().seq}}}};
+  return {.status = 200, .body = status.dump()};
+}
+
+http::Response Daemon::OnStop(const http::Request& request) {
+  if (!registry_.cells().empty() && request.Query("force").value_or("") != "1") {
+    return http::ErrorResponse(409, std::to_string(registry_.cells().size()) + " cells are running",
+                               "they end with the broker", "cellrun broker stop --force");
+  }
+  // After the answer is on its way.
+  idle_timer_ = loop_.After(std::chrono::milliseconds(20), [this] { Stop(); });
+  return {.status = 202, .body = R"({"stopping":true})"};
+}
+
+void Daemon::OnLauncher() {
+  Result<UniqueFd> socket = sys::Accept(instance_.launch, SOCK_NONBLOCK);
+  if (!socket.ok()) {
+    if (socket.error().code() == EMFILE || socket.error().code() == ENFILE) {
+      // The connection stays in the backlog and the socket readable: give the descriptors time to
+      // come back.
+      log::Warn("no descriptor for a launcher", {{"error", socket.error().ToString()}});
+      launchers_.reset();
+      accept_again_ = loop_.After(std::chrono::milliseconds(50), [this] {
+        launchers_ = loop_.WatchReadable(instance_.launch, [this] { OnLauncher(); });
+      });
+    }
+    return;
+  }
+  const Result<ucred> peer = cells::CheckPeer(*socket);
+  if (!peer.ok() || sessions_.size() >= kMaxSessions) {
+    log::Warn("refused a launcher",
+              {{"error", peer.ok() ? "too many connections" : peer.error().ToString()}});
+    return;
+  }
+  idle_timer_.reset();
+  const std::uint64_t id = next_session_++;
+  sessions_[id] = std::make_unique<cells::LaunchSession>(
+      cells::LaunchSession::Broker{
+          .services = {.loop = loop_, .journal = *journal_, .inotify = *inotify_},
+          .journal = *journal_,
+          .registry = registry_,
+          .policies = policies_,
+          .draining = [this] { return stopping_; }},
+      std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
+}
+
+void Daemon::OnSessionClosed(std::uint64_t id) {
+  sessions_.erase(id);
+  if (stopping_) return StopWhenEmpty();
+  if (sessions_.empty()) ArmIdleTimer();
+}
+
+void Daemon::ArmIdleTimer() {
+  idle_timer_ = loop_.After(options_.idle, [this] {
+    if (api_->connections() > 0) return ArmIdleTimer();
+    log::Info("idle, leaving");
+    Stop();
+  });
+}
+
+void Daemon::Stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  // A launcher that comes now finds no socket and starts a broker of its own, which waits for the
+  // lock.
+  launchers_.reset();
+  (void)sys::UnlinkAt(AT_FDCWD, (instance_.runtime_directory + "/launch.sock").c_str(), 0);
+  std::vector<cells::Cell*> running;
+  for (const auto& [id, cell] : registry_.cells()) running.push_back(cell);
+  for (cells::Cell* cell : running) cell->End("the broker was stopped");
+  StopWhenEmpty();
+}
+
+void Daemon::StopWhenEmpty() {
+  if (!registry_.cells().empty()) return;
+  for (const char* name : {"/api.sock", "/listener.sock"}) {
+    (void)sys::UnlinkAt(AT_FDCWD, (instance_.runtime_directory + name).c_str(), 0);
+  }
+  loop_.Stop();
+}
+
+}  // namespace cellrun::daemon

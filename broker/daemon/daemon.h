@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "broker/cells/inotify_hub.h"
+#include "broker/cells/launch_session.h"
+#include "broker/cells/listener_server.h"
+#include "broker/cells/policy_store.h"
+#include "broker/cells/registry.h"
+#include "broker/daemon/instance.h"
+#include "broker/http/records.h"
+#include "broker/http/server.h"
+#include "broker/journal/journal.h"
+#include "broker/loop/loop.h"
+
+namespace cellrun::daemon {
+
+// The broker: accepts launchers and API clients until it is told to stop, or nobody has needed it
+// for `idle`.
+class Daemon {
+ public:
+  struct Options {
+    std::chrono::seconds idle{60};
+  };
+  static Result<std::unique_ptr<Daemon>> Make(Instance instance, Options options);
+
+  void Run();  // returns when stopped: cells ended, journal on disk
+
+ private:
+  Daemon(Instance instance, Options options);
+  Result<void> Start();
+  Result<void> WatchSignals();
+  void RegisterRoutes(http::Router& router);
+  [[nodiscard]] http::Response Cells() const;
+  [[nodiscard]] http::Response Status() const;
+  http::Response OnStop(const http::Request& request);
+  void OnLauncher();
+  void OnSessionClosed(std::uint64_t id);
+  void Stop();
+  void StopWhenEmpty();
+  void ArmIdleTimer();
+
+  const Instance instance_;
+  const Options options_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  loop::Loop loop_;
+  std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<cells::InotifyHub> inotify_;
+  cells::Registry registry_;
+  cells::PolicyStore policies_;
+  std::unique_ptr<http::Records> records_;
+  std::unique_ptr<http::Server> api_;
+  std::unique_ptr<cells::ListenerServer> listeners_;
+  UniqueFd signals_;
+  bool stopping_ = false;
+  std::uint64_t next_session_ = 1;
+  std::map<std::uint64_t, std::unique_ptr<cells::LaunchSession>> sessions_;
+  std::unique_ptr<loop::Loop::Watch> launchers_, signal_watch_;
+  std::unique_ptr<loop::Loop::Timer> idle_timer_, accept_again_;
+};
+
+}  // namespace cellrun::daemon
