@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lib/sys/uapi.h"
 
@@ -18,6 +20,15 @@ Result<void> Reply(const UniqueFd& listener, seccomp_notif_resp response) {
 
 }  // namespace
 
+Result<UniqueFd> SeccompNewListener(std::span<const sock_filter> program, unsigned long flags) {
+  // The kernel only reads it; the structure has no const.
+  sock_fprog filter{.len = static_cast<unsigned short>(program.size()),
+                    .filter = const_cast<sock_filter*>(program.data())};
+  const long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                          SECCOMP_FILTER_FLAG_NEW_LISTENER | flags, &filter);
+  if (fd < 0) return ErrnoError("seccomp");
+  return UniqueFd(static_cast<int>(fd));
+}
 Result<std::optional<seccomp_notif>> SeccompReceive(const UniqueFd& listener) {
   seccomp_notif notification{};  // the kernel refuses a buffer that is not zeroed
   if (ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) == 0) {
