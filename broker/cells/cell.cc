@@ -165,7 +165,16 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
       End("");
     });
   }
+  AwaitInit();
   StartSupervisor();
+}
+
+// Every order to init has a deadline (hardening 11): a deaf init is killed, whatever made it deaf.
+void Cell::AwaitInit() {
+  constexpr std::chrono::seconds kAnswer{10};
+  answer_deadline_ = services_.loop.After(kAnswer, [this] {
+    if (main_pid_ == 0) End("init did not start the command within 10 s");
+  });
 }
 
 std::vector<std::string> Cell::Layers() const {
@@ -219,6 +228,7 @@ void Cell::OnMessage(sys::Message message) {
     }
     case wire::kSpawned:
       if (header.id == kMainOrder) main_pid_ = header.a;
+      answer_deadline_.reset();
       report_.started = true;
       return;
     case wire::kTerminal:
@@ -336,6 +346,7 @@ void Cell::Finish() {
   init_watch_.reset();
   control_watch_.reset();
   time_limit_.reset();
+  answer_deadline_.reset();
   OnControl();  // what init said last may still lie in the socket
   if (supervisor_ != nullptr) {
     const notify::Counters counters = supervisor_->counters();

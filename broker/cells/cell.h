@@ -82,6 +82,7 @@ class Cell {
   void OnMessage(sys::Message message);
   void OnExecFailed(int code, int step);
   void OnExited(int pid, int status);
+  void AwaitInit();
   void StartSupervisor();
   void OnQuarantine(const Quarantine::Event& event);
   void Finish();
@@ -106,7 +107,7 @@ class Cell {
   std::unique_ptr<notify::Supervisor> supervisor_;
   std::unique_ptr<Quarantine> quarantine_;
   std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;
-  std::unique_ptr<loop::Loop::Timer> time_limit_;
+  std::unique_ptr<loop::Loop::Timer> time_limit_, answer_deadline_;
 };
 
 }  // namespace cellrun::cells

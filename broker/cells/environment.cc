@@ -14,8 +14,7 @@ std::vector<std::string> CellEnvironment(const policy::Profile& profile,
                                          const std::string& cell_id) {
   std::vector<policy::Glob> pass;
   for (const auto& entry : profile.environment_pass) {
-    Result<policy::Glob> glob =
-        policy::Glob::Compile(entry.value, policy::GlobKind::kArgument);
+    Result<policy::Glob> glob = policy::Glob::Compile(entry.value, policy::GlobKind::kArgument);
     if (glob.ok()) pass.push_back(std::move(glob).value());
   }
   std::map<std::string, std::string> variables;

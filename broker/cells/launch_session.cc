@@ -198,7 +198,12 @@ Result<void> LaunchSession::MakePlan() {
   Cell::Setup setup;
   setup.caller = caller_;
   setup.policy = policy.value();
-  setup.protection = TRY(FindProtection(setup.policy->profile(), request_.workspace));
+  std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
+  for (const auto& [id, cell] : broker_.registry.cells()) {
+    if (cell->setup().request.workspace != request_.workspace) continue;
+    protecting.push_back(&cell->setup().policy->profile());
+  }
+  setup.protection = TRY(FindProtection(protecting, request_.workspace));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,

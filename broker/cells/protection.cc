@@ -73,9 +73,11 @@ class Finder {
   Finder(const std::string& workspace, UniqueFd root)
       : workspace_(workspace), root_(std::move(root)) {}
 
-  Result<Protection> Run(const policy::Profile& profile) {
-    for (const auto& entry : profile.filesystem.hide) Add(entry, true);
-    for (const auto& entry : profile.filesystem.protect) Add(entry, false);
+  Result<Protection> Run(const std::vector<const policy::Profile*>& profiles) {
+    for (const policy::Profile* profile : profiles) {
+      for (const auto& entry : profile->filesystem.hide) Add(entry, true);
+      for (const auto& entry : profile->filesystem.protect) Add(entry, false);
+    }
     if (!patterns_.empty()) TRY(ExpandPatterns());
     std::stable_sort(result_.guarded.begin(), result_.guarded.end(),
                      [](const GuardedName& a, const GuardedName& b) { return a.path < b.path; });
@@ -181,9 +183,10 @@ class Finder {
 
 }  // namespace
 
-Result<Protection> FindProtection(const policy::Profile& profile, const std::string& workspace) {
+Result<Protection> FindProtection(const std::vector<const policy::Profile*>& profiles,
+                                  const std::string& workspace) {
   return Finder(workspace, TRY(sys::OpenAt(AT_FDCWD, workspace.c_str(), O_RDONLY | O_DIRECTORY)))
-      .Run(profile);
+      .Run(profiles);
 }
 
 }  // namespace cellrun::cells

@@ -36,6 +36,8 @@ struct Protection {
 // follows a symbolic link out of the workspace: a link among the parents of a guarded name is
 // itself guarded.
 inline constexpr std::size_t kMaxWalkEntries = 200000;
-Result<Protection> FindProtection(const policy::Profile& profile, const std::string& workspace);
+// Several profiles: cells that share a workspace get the union.
+Result<Protection> FindProtection(const std::vector<const policy::Profile*>& profiles,
+                                  const std::string& workspace);
 
 }  // namespace cellrun::cells
