@@ -50,6 +50,7 @@ enum class Type : std::uint8_t {
   kAddress,   // an IP address, perhaps with a port
   kProxy,     // http://HOST:PORT
   kResolver,  // "system" or an address
+  kGroup,
   kVariable,
   kVariableGlob,
   kUser,      // self, UID[:GID] or a name

@@ -179,8 +179,10 @@ class Checker {
   void Name(const Key& key, const YamlEntry& entry) {
     Key name = key;
     // Groups are named like rules refer to them, everything else is a variable.
-    name.type = key.shape == Shape::kNamedLists ? Type::kToolName : Type::kVariable;
-    YamlNode node{.kind = YamlNode::Kind::kScalar, .quoted = true};
+    name.type = key.shape == Shape::kNamedLists ? Type::kGroup : Type::kVariable;
+    YamlNode node;
+    node.kind = YamlNode::Kind::kScalar;
+    node.quoted = true;
     node.text = entry.key;
     node.line = entry.line;
     node.column = entry.column;

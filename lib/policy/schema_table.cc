@@ -345,8 +345,9 @@ constexpr auto kTable = std::to_array<Key>({
     {.path = "network.rules[].to",
      .shape = Shape::kOneOrList,
      .type = Type::kTarget,
-     .meaning = "A name, `*.NAME`, `.NAME` (with everything below it), an address or CIDR block, "
-                "`host` (the host's loopback), `host.cell/NAME` (another cell), or `@GROUP`.",
+     .meaning =
+         "A name, `*.NAME`, `.NAME` (with everything below it), `*`, an address or CIDR block, "
+         "`host` (the host's loopback), `host.cell/NAME` (another cell), or `@GROUP`.",
      .risk = "A host that stores what it is sent is a way out.",
      .required = true},
     {.path = "network.rules[].ports",

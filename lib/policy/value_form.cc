@@ -6,10 +6,10 @@
 #include <charconv>
 
 #include "lib/base/result.h"
-#include "lib/policy/destination.h"
 #include "lib/policy/expiry.h"
 #include "lib/policy/glob.h"
 #include "lib/policy/load.h"
+#include "lib/policy/network_target.h"
 #include "lib/policy/pattern.h"
 #include "lib/policy/program_set.h"
 #include "lib/policy/syscalls.h"
@@ -113,21 +113,21 @@ std::optional<std::string> FormOfHash(const std::string& text) {
                   std::string::npos);
 }
 
-std::optional<std::string> FormOfDestination(const Result<Destination>& parsed) {
+std::optional<std::string> FormOfTarget(const Result<NetworkTarget>& parsed) {
   return parsed.ok() ? std::nullopt : std::optional<std::string>(parsed.error().operation());
 }
 
 std::optional<std::string> FormOfEndpoint(const std::string& text) {
-  const Result<Destination> parsed = ParseEndpoint(text);
-  if (parsed.ok() && parsed->kind == Destination::Kind::kGroup) {
+  const Result<NetworkTarget> parsed = ParseEndpoint(text);
+  if (parsed.ok() && parsed->kind == NetworkTarget::Kind::kGroup) {
     return "a group has no meaning here";
   }
-  return FormOfDestination(parsed);
+  return FormOfTarget(parsed);
 }
 
 std::optional<std::string> FormOfAddress(const std::string& text) {
-  const Result<Destination> parsed = ParseTarget(text);
-  return Fits(parsed.ok() && parsed->kind == Destination::Kind::kBlock &&
+  const Result<NetworkTarget> parsed = ParseTarget(text);
+  return Fits(parsed.ok() && parsed->kind == NetworkTarget::Kind::kBlock &&
               text.find('/') == std::string::npos);
 }
 
@@ -143,11 +143,11 @@ std::optional<std::string> FormOfProxy(const std::string& text) {
   std::string_view rest = std::string_view(text).substr(scheme);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find('@') != std::string_view::npos) return "user information does not belong here";
-  const Result<Destination> parsed = ParseEndpoint(rest);
+  const Result<NetworkTarget> parsed = ParseEndpoint(rest);
   return Fits(parsed.ok() && parsed->ports && parsed->ports->first == parsed->ports->second &&
-              (parsed->kind == Destination::Kind::kName ||
-               parsed->kind == Destination::Kind::kBlock ||
-               parsed->kind == Destination::Kind::kHost));
+              (parsed->kind == NetworkTarget::Kind::kName ||
+               parsed->kind == NetworkTarget::Kind::kBlock ||
+               parsed->kind == NetworkTarget::Kind::kHost));
 }
 
 std::optional<std::string> FormOfVariable(const std::string& text) {
@@ -236,7 +236,7 @@ constexpr auto kForms = std::to_array<TypeForm>({
     {Type::kHash, FormOfHash},
     {Type::kErrno, [](const std::string& text) { return Fits(ErrnoFromName(text) != 0); }},
     {Type::kDate, [](const std::string& text) { return Fits(ParseExpiry(text).has_value()); }},
-    {Type::kTarget, [](const std::string& text) { return FormOfDestination(ParseTarget(text)); }},
+    {Type::kTarget, [](const std::string& text) { return FormOfTarget(ParseTarget(text)); }},
     {Type::kEndpoint, FormOfEndpoint},
     {Type::kPorts, [](const std::string& text) { return Fits(ParsePorts(text).has_value()); }},
     {Type::kPublish, FormOfPublish},
@@ -244,6 +244,7 @@ constexpr auto kForms = std::to_array<TypeForm>({
     {Type::kProxy, FormOfProxy},
     {Type::kResolver,
      [](const std::string& text) { return text == "system" ? std::nullopt : FormOfAddress(text); }},
+    {Type::kGroup, [](const std::string& text) { return FormOfTarget(ParseTarget("@" + text)); }},
     {Type::kVariable, FormOfVariable},
     {Type::kVariableGlob, FormOfVariableGlob},
     {Type::kUser, FormOfUser},

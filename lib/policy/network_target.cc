@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/policy/destination.h"
+#include "lib/policy/network_target.h"
 
 #include <arpa/inet.h>
 
@@ -50,7 +50,7 @@ bool LooksNumeric(std::string_view label) {
          label.starts_with("0X");
 }
 
-bool ReadAddress(const std::string& text, Destination* destination) {
+bool ReadAddress(const std::string& text, NetworkTarget* destination) {
   if (inet_pton(AF_INET, text.c_str(), destination->address.data()) == 1) {
     destination->prefix = 32;
     return true;
@@ -61,7 +61,7 @@ bool ReadAddress(const std::string& text, Destination* destination) {
 }
 
 // "10.0.0.1/8" is a typing error more often than a block.
-bool HasBitsBehindPrefix(const Destination& block) {
+bool HasBitsBehindPrefix(const NetworkTarget& block) {
   const int bits = block.ipv6 ? 128 : 32;
   for (int bit = block.prefix; bit < bits; ++bit) {
     if ((block.address[static_cast<std::size_t>(bit / 8)] & (0x80 >> (bit % 8))) != 0) return true;
@@ -69,13 +69,13 @@ bool HasBitsBehindPrefix(const Destination& block) {
   return false;
 }
 
-bool IsMappedIpv4(const Destination& block) {
+bool IsMappedIpv4(const NetworkTarget& block) {
   constexpr std::array<std::uint8_t, 12> kPrefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
   return block.ipv6 && std::equal(kPrefix.begin(), kPrefix.end(), block.address.begin());
 }
 
-Result<Destination> ParseBlock(std::string_view text) {
-  Destination block{.kind = Destination::Kind::kBlock, .name = Lower(text)};
+Result<NetworkTarget> ParseBlock(std::string_view text) {
+  NetworkTarget block{.kind = NetworkTarget::Kind::kBlock, .name = Lower(text)};
   const std::size_t slash = text.find('/');
   if (!ReadAddress(std::string(text.substr(0, slash)), &block)) {
     return Refused("not an IP address");
@@ -89,16 +89,16 @@ Result<Destination> ParseBlock(std::string_view text) {
   return block;
 }
 
-Result<Destination> ParseName(Destination::Kind kind, std::string_view text) {
+Result<NetworkTarget> ParseName(NetworkTarget::Kind kind, std::string_view text) {
   if (!IsHostName(text)) return Refused("not a host name (other scripts: write the xn-- form)");
   const std::size_t last = text.rfind('.') + 1;  // npos + 1 is 0
   if (LooksNumeric(text.substr(last))) return Refused("resolvers read this name as an address");
-  return Destination{.kind = kind, .name = Lower(text)};
+  return NetworkTarget{.kind = kind, .name = Lower(text)};
 }
 
-Result<Destination> ParseReference(Destination::Kind kind, std::string_view name) {
+Result<NetworkTarget> ParseReference(NetworkTarget::Kind kind, std::string_view name) {
   if (!IsLabel(name)) return Refused("not a name of letters, digits, '-' and '_'");
-  return Destination{.kind = kind, .name = std::string(name)};
+  return NetworkTarget{.kind = kind, .name = std::string(name)};
 }
 
 }  // namespace
@@ -114,26 +114,27 @@ bool IsHostName(std::string_view text) {
   }
 }
 
-Result<Destination> ParseTarget(std::string_view text) {
-  if (text == "host") return Destination{.kind = Destination::Kind::kHost};
+Result<NetworkTarget> ParseTarget(std::string_view text) {
+  if (text == "*") return NetworkTarget{.kind = NetworkTarget::Kind::kEverything};
+  if (text == "host") return NetworkTarget{.kind = NetworkTarget::Kind::kHost};
   if (text.starts_with(kCellPrefix)) {
-    return ParseReference(Destination::Kind::kCell, text.substr(kCellPrefix.size()));
+    return ParseReference(NetworkTarget::Kind::kCell, text.substr(kCellPrefix.size()));
   }
-  if (text.starts_with('@')) return ParseReference(Destination::Kind::kGroup, text.substr(1));
-  if (text.starts_with("*.")) return ParseName(Destination::Kind::kBelow, text.substr(2));
+  if (text.starts_with('@')) return ParseReference(NetworkTarget::Kind::kGroup, text.substr(1));
+  if (text.starts_with("*.")) return ParseName(NetworkTarget::Kind::kBelow, text.substr(2));
   if (text.find(':') != std::string_view::npos || text.find('/') != std::string_view::npos) {
     return ParseBlock(text);
   }
-  if (text.starts_with('.')) return ParseName(Destination::Kind::kWithBelow, text.substr(1));
-  Result<Destination> address = ParseBlock(text);
-  return address.ok() ? address : ParseName(Destination::Kind::kName, text);
+  if (text.starts_with('.')) return ParseName(NetworkTarget::Kind::kWithBelow, text.substr(1));
+  Result<NetworkTarget> address = ParseBlock(text);
+  return address.ok() ? address : ParseName(NetworkTarget::Kind::kName, text);
 }
 
-Result<Destination> ParseEndpoint(std::string_view text) {
+Result<NetworkTarget> ParseEndpoint(std::string_view text) {
   if (text.starts_with('[')) {
     const std::size_t close = text.find(']');
     if (close == std::string_view::npos) return Refused("a bracket that does not close");
-    Destination block = TRY(ParseBlock(text.substr(1, close - 1)));
+    NetworkTarget block = TRY(ParseBlock(text.substr(1, close - 1)));
     if (!block.ipv6) return Refused("brackets are for IPv6 addresses");
     const std::string_view rest = text.substr(close + 1);
     if (rest.empty()) return block;
@@ -146,7 +147,7 @@ Result<Destination> ParseEndpoint(std::string_view text) {
   if (colon == std::string_view::npos || colon != text.rfind(':')) return ParseTarget(text);
   const std::optional<PortRange> ports = ParsePorts(text.substr(colon + 1));
   if (!ports) return Refused("not a port after the colon");
-  Destination destination = TRY(ParseTarget(text.substr(0, colon)));
+  NetworkTarget destination = TRY(ParseTarget(text.substr(0, colon)));
   destination.ports = ports;
   return destination;
 }

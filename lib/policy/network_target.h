@@ -16,30 +16,31 @@ namespace cellrun::policy {
 using PortRange = std::pair<std::uint16_t, std::uint16_t>;
 
 // Where a connection goes, as a profile writes it.
-struct Destination {
+struct NetworkTarget {
   enum class Kind : std::uint8_t {
-    kName,       // git.example.com
-    kBelow,      // *.example.com: names below it
-    kWithBelow,  // .example.com: it and names below it
-    kBlock,      // an address or CIDR block
-    kHost,       // host: the host's loopback
-    kCell,       // host.cell/NAME: another cell
-    kGroup,      // @NAME
+    kEverything,  // *
+    kName,        // git.example.com
+    kBelow,       // *.example.com: names below it
+    kWithBelow,   // .example.com: it and names below it
+    kBlock,       // an address or CIDR block
+    kHost,        // host: the host's loopback
+    kCell,        // host.cell/NAME: another cell
+    kGroup,       // @NAME
   };
   Kind kind = Kind::kName;
-  std::string name{};                        // lower case, without "*.", ".", "@", "host.cell/"
+  std::string name{};                      // lower case, without "*.", ".", "@", "host.cell/"
   std::array<std::uint8_t, 16> address{};  // of a block; IPv4: the first four
   bool ipv6 = false;
-  int prefix = 0;                  // bits of a block
+  int prefix = 0;                    // bits of a block
   std::optional<PortRange> ports{};  // only where a port may be written
 };
 
 // A destination without a port: `to` of a network rule. EINVAL; the operation says what is wrong.
 // Names are ASCII host names; forms that resolvers read as addresses ("127.1", "0x7f000001") are
 // refused.
-Result<Destination> ParseTarget(std::string_view text);
+Result<NetworkTarget> ParseTarget(std::string_view text);
 // The same, perhaps with ":PORT" or ":FIRST-LAST" behind it; IPv6 addresses then in brackets.
-Result<Destination> ParseEndpoint(std::string_view text);
+Result<NetworkTarget> ParseEndpoint(std::string_view text);
 // "443" or "8000-8010"; ports from 1 to 65535.
 std::optional<PortRange> ParsePorts(std::string_view text);
 
