@@ -183,8 +183,10 @@ std::optional<ValueProblem> CheckScalar(const Key& key, const YamlNode& node) {
                         quote ? "\"" + text::EscapeShort(node.text, 80) + "\"" : ""};
   }
   if (const std::optional<std::string> problem = FormProblem(key.type, node.text)) {
-    return ValueProblem{Shown(node.text) + (problem->empty() ? " does not fit" : ": " + *problem),
-                        Expected(key), ""};
+    return ValueProblem{
+        Shown(node.text) +
+            (problem->empty() ? " does not fit" : ": " + text::EscapeShort(*problem, 300)),
+        Expected(key), ""};
   }
   return CheckBounds(key, node.text);
 }

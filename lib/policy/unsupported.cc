@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <string>
+#include <vector>
+
+#include "lib/policy/load.h"
+#include "lib/policy/profile.h"
+#include "lib/policy/syscalls.h"
+
+namespace cellrun::policy {
+namespace {
+
+class Finder {
+ public:
+  explicit Finder(const Profile& profile) : profile_(profile) {}
+
+  std::vector<Problem> Run() {
+    Cell();
+    Commands();
+    Network();
+    Syscalls();
+    UsedLimits();
+    if (!profile_.tools.empty()) Note(profile_.tools.front().at, "tools");
+    if (!profile_.secrets.empty()) Note(profile_.secrets.front().at, "secrets");
+    return std::move(problems_);
+  }
+
+ private:
+  void Note(const Position& at, const std::string& what) {
+    problems_.push_back({at, "not supported yet: " + what, "", ""});
+  }
+
+  void Cell() {
+    constexpr std::array<std::string_view, 4> kLater{"ebpf", "cgroup.memory", "cgroup.pids",
+                                                     "cgroup.cpu"};
+    for (const Placed<std::string>& layer : profile_.require) {
+      for (const std::string_view later : kLater) {
+        if (layer.value == later) Note(layer.at, "require: " + layer.value);
+      }
+    }
+    if (profile_.backend.value != "native") {
+      Note(profile_.backend.at, "cell.backend: " + profile_.backend.value);
+    }
+    if (!profile_.image.value.empty()) Note(profile_.image.at, "cell.image");
+    const Placed<std::string>& root = profile_.filesystem.root;
+    if (root.value == "image") Note(root.at, "filesystem.root: image");
+    const Placed<WorkspaceMode>& mode = profile_.filesystem.workspace;
+    if (mode.value == WorkspaceMode::kOverlay || mode.value == WorkspaceMode::kSnapshot) {
+      Note(mode.at, std::string("filesystem.workspace: ") + WorkspaceModeName(mode.value));
+    }
+  }
+
+  void Commands() {
+    for (const CommandRule& rule : profile_.command_rules) {
+      if (rule.run != Strategy::kInPlace) {
+        Note(rule.at, std::string("run: ") + StrategyName(rule.run));
+      }
+      if (!rule.check.empty()) Note(rule.at, "check");
+    }
+  }
+
+  void Network() {
+    if (profile_.network_default.value == Action::kAllow) {
+      Note(profile_.network_default.at, "network.default: allow");
+    }
+    for (const NetworkRule& rule : profile_.network_rules) {
+      if (rule.then == Action::kAllow) Note(rule.at, "a network rule with then: allow");
+    }
+    if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
+    if (!profile_.dns_upstream.empty()) {
+      const bool known = !profile_.documents.empty();
+      Note(known ? profile_.documents.front() : Position{}, "network.dns.upstream");
+    }
+    if (!profile_.upstream_proxy.value.empty()) {
+      Note(profile_.upstream_proxy.at, "network.upstream-proxy");
+    }
+  }
+
+  void Syscalls() {
+    for (const SyscallRule& rule : profile_.syscall_rules) {
+      if (rule.then == Action::kAsk) Note(rule.at, "a syscalls rule with then: ask");
+      if (rule.then != Action::kAllow) continue;
+      for (const std::string& name : rule.names) {
+        if (name == "userns") Note(rule.at, "syscalls: allow userns");
+      }
+    }
+  }
+
+  void UsedLimits() {
+    const Limits& limits = profile_.limits;
+    if (limits.memory_bytes) Note(limits.memory_bytes->at, "limits.memory");
+    if (limits.cpus) Note(limits.cpus->at, "limits.cpus");
+    if (limits.output_bytes) Note(limits.output_bytes->at, "limits.output");
+  }
+
+  const Profile& profile_;
+  std::vector<Problem> problems_;
+};
+
+}  // namespace
+
+std::vector<Problem> UnsupportedFeatures(const Profile& profile) {
+  return Finder(profile).Run();
+}
+
+}  // namespace cellrun::policy
