@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/cell/causes.h"
+
+#include <fcntl.h>
+
+#include <array>
+
+#include "lib/sys/file.h"
+#include "lib/wire/control.h"
+
+namespace cellrun::launcher {
+namespace {
+
+// A host setting that forbids user namespaces, and how it is lifted.
+struct Switch {
+  const char* path;
+  char forbids;  // its value's first character then
+  const char* cause;
+  const char* fix;
+};
+constexpr std::array kSwitches = {
+    Switch{"/proc/sys/kernel/unprivileged_userns_clone", '0',
+           "unprivileged user namespaces are off (kernel.unprivileged_userns_clone = 0)",
+           "sudo sysctl kernel.unprivileged_userns_clone=1"},
+    Switch{"/proc/sys/user/max_user_namespaces", '0',
+           "no user namespace may be made (user.max_user_namespaces = 0)",
+           "sudo sysctl user.max_user_namespaces=15000"},
+    Switch{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1',
+           "AppArmor keeps unprivileged user namespaces to named programs "
+           "(kernel.apparmor_restrict_unprivileged_userns = 1)",
+           "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile "
+           "with `userns,` for cellrun"},
+};
+
+bool InContainer() {
+  return sys::FstatAt(AT_FDCWD, "/.dockerenv", 0).ok() ||
+         sys::FstatAt(AT_FDCWD, "/run/.containerenv", 0).ok();
+}
+
+bool IsForbidden(const Switch& setting) {
+  const Result<std::string> value = sys::ReadWholeFileAt(AT_FDCWD, setting.path, 32);
+  return value.ok() && value->starts_with(setting.forbids);
+}
+
+std::string StepSubject(const wire::CellPlan& plan, const Report& report, Step::Detail detail) {
+  const auto index = static_cast<std::size_t>(report.detail);
+  switch (detail) {
+    case Step::Detail::kMount: {
+      if (index >= plan.mounts.size()) return "";
+      const wire::MountStep& mount = plan.mounts[index];
+      const std::string& path = mount.from.empty() ? mount.to : mount.from;
+      return mount.purpose.empty() || mount.purpose == path ? " " + path
+                                                            : " " + mount.purpose + " " + path;
+    }
+    case Step::Detail::kRule:
+      return index < plan.landlock.size() ? " for " + plan.landlock[index].path : "";
+    case Step::Detail::kLimit:
+      return index < plan.limits.size() ? " " + plan.limits[index].name : "";
+    case Step::Detail::kNone:
+      break;
+  }
+  return "";
+}
+
+}  // namespace
+
+ErrorForm ExplainNamespaces(const Error& error) {
+  ErrorForm form{"cannot make the cell's namespaces: " + error.ToString(), "", ""};
+  if (error.code() != EPERM && error.code() != ENOSPC && error.code() != EACCES &&
+      error.code() != EUSERS)
+    return form;
+  for (const Switch& setting : kSwitches) {
+    if (!IsForbidden(setting)) continue;
+    form.cause = setting.cause;
+    form.suggest = setting.fix;
+    return form;
+  }
+  if (error.code() == ENOSPC || error.code() == EUSERS) {
+    form.cause = "too many namespaces exist or they are nested too deep (user.max_*_namespaces)";
+    form.suggest = "end other cells or containers, or raise user.max_*_namespaces with sysctl";
+  } else if (InContainer()) {
+    form.cause = "this is a container whose seccomp or AppArmor profile forbids user namespaces";
+    form.suggest =
+        "start the container with --security-opt seccomp=unconfined (or a profile that allows "
+        "clone3 with namespaces)";
+  } else {
+    form.cause = "a security module or an outer seccomp filter forbids user namespaces";
+    form.suggest = "cellrun doctor";
+  }
+  return form;
+}
+
+ErrorForm ExplainIdMap(const wire::MountStep& step, const Error& error) {
+  ErrorForm form{step.purpose + " " + step.from + ": " + error.ToString(), "", ""};
+  if (error.code() == EINVAL || error.code() == EOPNOTSUPP) {
+    form.what = step.purpose + " " + step.from + ": this file system cannot map ids";
+    form.cause =
+        "a cell run by root has its own user, and its files must be shown to that user (idmapped "
+        "mount)";
+    form.suggest = "run cellrun as the owner of the files, or keep them on ext4, xfs or btrfs";
+  } else if (error.code() == EPERM) {
+    form.cause =
+        "ids can be mapped only on a file system of this user namespace that is not mapped already";
+    form.suggest = "run cellrun as the owner of the files";
+  }
+  return form;
+}
+
+ErrorForm ExplainStep(const wire::CellPlan& plan, const Report& report) {
+  const auto number = static_cast<std::size_t>(report.number);
+  const Error error(report.code, &report.operation[0]);
+  if (number >= CellSteps().size()) {
+    return {"start init: " + error.ToString(), "the cell's copy of the shim cannot be executed",
+            report.code == EACCES ? "a profile must not mount /run/cellrun or make it noexec" : ""};
+  }
+  const Step& step = CellSteps()[number];
+  ErrorForm form{
+      std::string(step.name) + StepSubject(plan, report, step.detail) + ": " + error.ToString(), "",
+      ""};
+  if (number < 3 && (report.code == EPERM || report.code == EACCES) &&
+      step.detail == Step::Detail::kNone) {
+    form.cause = ExplainNamespaces(Error(report.code, "")).cause;
+    form.suggest = ExplainNamespaces(Error(report.code, "")).suggest;
+  } else if (step.detail == Step::Detail::kMount && report.code == ENOENT) {
+    form.cause = "it is not there (any more)";
+  } else if (step.detail == Step::Detail::kMount && report.code == EACCES) {
+    form.cause = "you may not reach it";
+  }
+  return form;
+}
+
+std::string DescribeNote(const wire::CellPlan& plan, const Report& report) {
+  const auto index = static_cast<std::size_t>(report.detail);
+  switch (static_cast<Note>(report.number)) {
+    case Note::kProcBound:
+      return "no /proc of its own: this container's is shown inside, with the names of its other "
+             "processes";
+    case Note::kProcNotHiding:
+      return "this kernel cannot hide init in /proc (hidepid)";
+    case Note::kFileSkipped:
+      return (index < plan.mounts.size() ? plan.mounts[index].to : "a file") +
+             " is absent: its directory is read-only";
+    case Note::kQuotasNotSet:
+      return "the kernel's per-user quotas are shared with the host: /proc/sys/user: " +
+             ErrnoText(report.code);
+    case Note::kLandlockOff:
+      return "not enforced: Landlock is not in this kernel or switched off";
+  }
+  return "";
+}
+
+}  // namespace cellrun::launcher

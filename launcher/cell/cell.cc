@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/cell/cell.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+
+#include "launcher/cell/causes.h"
+#include "launcher/cell/id_map.h"
+#include "launcher/cell/steps.h"
+#include "lib/sys/file.h"
+#include "lib/sys/landlock.h"
+
+namespace cellrun::launcher {
+namespace {
+
+constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
+                                      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+
+// Root: idmapping takes capabilities over the file system, so these trees are made before clone3.
+// They are detached, and may be attached in the cell's mount namespace.
+Outcome<std::vector<UniqueFd>> MakeMappedTrees(const wire::CellPlan& plan, bool by_root) {
+  std::vector<UniqueFd> trees(plan.mounts.size());
+  if (!by_root) return trees;
+  IdMapper mapper(plan.host_uid, plan.host_gid);
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    const wire::MountStep& step = plan.mounts[i];
+    if (step.kind != wire::MountKind::kBind || !step.id_map) continue;
+    Result<UniqueFd> tree = mapper.CloneMapped(step);
+    if (!tree.ok() && tree.error().code() == ENOENT && step.optional) continue;
+    if (!tree.ok()) return ExplainIdMap(step, tree.error());
+    trees[i] = std::move(tree).value();
+  }
+  return trees;
+}
+
+Result<void> WriteMaps(const wire::CellPlan& plan, pid_t pid) {
+  const std::string proc = "/proc/" + std::to_string(pid);
+  const auto line = [](std::uint32_t inside, std::uint32_t outside) {
+    return std::to_string(inside) + " " + std::to_string(outside) + " 1";
+  };
+  TRY(sys::WriteExistingFile((proc + "/uid_map").c_str(), line(plan.inside_uid, plan.host_uid)));
+  return sys::WriteExistingFile((proc + "/gid_map").c_str(), line(plan.inside_gid, plan.host_gid));
+}
+
+std::optional<ErrorForm> CheckIdentity(const wire::CellPlan& plan, bool by_root) {
+  const bool fits = by_root ? plan.host_uid != 0 && plan.host_gid != 0
+                            : plan.host_uid == geteuid() && plan.host_gid == getegid();
+  if (fits) return std::nullopt;
+  return ErrorForm{
+      "the broker's plan names a wrong user for the cell",
+      "uid " + std::to_string(plan.host_uid) + ", gid " + std::to_string(plan.host_gid), ""};
+}
+
+}  // namespace
+
+std::vector<ErrorForm> FindObstacles() {
+  std::vector<ErrorForm> obstacles;
+  const Result<std::string> scope =
+      sys::ReadWholeFileAt(AT_FDCWD, "/proc/sys/kernel/yama/ptrace_scope", 16);
+  if (scope.ok() && scope->starts_with('3')) {
+    obstacles.push_back(
+        {"no cell can be supervised on this host",
+         "kernel.yama.ptrace_scope is 3: nobody may attach to a process, so no exec could be "
+         "verified",
+         "set kernel.yama.ptrace_scope to 2 or less in /etc/sysctl.d and restart the host"});
+  }
+  return obstacles;
+}
+
+std::vector<std::string> FindLostLayers(const wire::CellPlan& plan) {
+  std::vector<std::string> lost;
+  if (!plan.landlock.empty() && sys::LandlockAbi() == 0) lost.emplace_back("landlock");
+  return lost;
+}
+
+Outcome<StartedCell> StartCell(const wire::CellPlan& plan, const UniqueFd& control,
+                               const UniqueFd& shim) {
+  const bool by_root = geteuid() == 0;
+  if (std::optional<ErrorForm> wrong = CheckIdentity(plan, by_root)) return *std::move(wrong);
+  Outcome<std::vector<UniqueFd>> trees = MakeMappedTrees(plan, by_root);
+  if (ErrorForm* failed = std::get_if<ErrorForm>(&trees)) return std::move(*failed);
+  Result<sys::Pipe> report = sys::Pipe2(O_CLOEXEC);
+  Result<sys::Pipe> maps = sys::Pipe2(O_CLOEXEC);
+  if (!report.ok() || !maps.ok()) return ExplainNamespaces((report.ok() ? maps : report).error());
+
+  int pidfd = -1;
+  clone_args arguments{};
+  arguments.flags = kNamespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  arguments.exit_signal = SIGCHLD;
+  arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  const Result<pid_t> pid = sys::Clone3(arguments);
+  if (!pid.ok()) return ExplainNamespaces(pid.error());
+  if (*pid == 0) {
+    maps->write.Reset();  // so that the launcher's end shows as end of file
+    ChildState child{.plan = plan,
+                     .control = control,
+                     .shim = shim,
+                     .report = report->write,
+                     .maps_written = maps->read,
+                     .by_root = by_root,
+                     .trees = std::move(std::get<0>(trees)),
+                     .proc = {},
+                     .pseudo_terminals = {},
+                     .cell_shim = {},
+                     .denials = {}};
+    RunSteps(child);
+  }
+  StartedCell cell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(report->read)};
+  if (by_root) {
+    const Result<void> written = WriteMaps(plan, *pid);
+    if (!written.ok()) return ExplainNamespaces(written.error());
+    const Result<void> told = sys::WriteAll(maps->write, "1");
+    if (!told.ok() && told.error().code() != EPIPE)
+      return ExplainNamespaces(told.error());  // EPIPE: its report says why
+  }
+  return cell;
+}
+
+Outcome<std::vector<std::string>> FinishCell(const wire::CellPlan& plan, StartedCell& cell) {
+  std::vector<std::string> notes;
+  for (;;) {
+    Report report;
+    // Shorter than PIPE_BUF: a report comes whole.
+    const Result<std::size_t> got =
+        sys::Read(cell.report, {reinterpret_cast<char*>(&report), sizeof report});
+    if (!got.ok())
+      return ErrorForm{"cannot follow the start of the cell", got.error().ToString(), ""};
+    if (*got == 0) break;  // its exec closed the pipe, or it died
+    if (*got != sizeof report)
+      return ErrorForm{"cannot follow the start of the cell", "half a report", ""};
+    if (report.kind == ReportKind::kFailure) return ExplainStep(plan, report);
+    notes.push_back(DescribeNote(plan, report));
+  }
+  cell.report.Reset();
+  return notes;
+}
+
+}  // namespace cellrun::launcher

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "launcher/client/error_form.h"
+#include "lib/base/unique_fd.h"
+#include "lib/sys/process.h"
+#include "lib/wire/launch.h"
+
+namespace cellrun::launcher {
+
+template <typename T>
+using Outcome = std::variant<T, ErrorForm>;
+
+// A cell whose first process exists and walks the step table (steps.cc). Destroying it kills the
+// cell.
+struct StartedCell {
+  sys::ChildProcess init;
+  UniqueFd report;  // what the child says until it has become init
+};
+
+// Why no cell can be started here whatever the plan says (Yama 3); nothing if there is no such
+// reason.
+std::vector<ErrorForm> FindObstacles();
+
+// Layers of the plan that this kernel does not have.
+std::vector<std::string> FindLostLayers(const wire::CellPlan& plan);
+
+// Makes the namespaces and starts the child in them. `control` is init's end of the control socket,
+// `shim` the program that becomes init, open for reading. The calling process must be
+// single-threaded; run by root, the cell's user is plan.host_uid, never root.
+Outcome<StartedCell> StartCell(const wire::CellPlan& plan, const UniqueFd& control,
+                               const UniqueFd& shim);
+
+// Waits until the child has become init; what a person should know about how it went (a step that
+// had to be done another way). On failure the child has ended.
+Outcome<std::vector<std::string>> FinishCell(const wire::CellPlan& plan, StartedCell& cell);
+
+}  // namespace cellrun::launcher

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+
+#include "launcher/cell/steps.h"
+#include "lib/base/check.h"
+#include "lib/sys/file.h"
+#include "lib/sys/process.h"
+
+namespace cellrun::launcher {
+namespace {
+
+std::string OneLineMap(std::uint32_t inside, std::uint32_t outside) {
+  return std::to_string(inside) + " " + std::to_string(outside) + " 1";
+}
+
+// The kernel counts these per user and namespace: a cell that used them up would take them from the
+// host's user.
+constexpr std::array kNamespaceQuotas = {
+    "max_cgroup_namespaces", "max_ipc_namespaces",  "max_mnt_namespaces",  "max_net_namespaces",
+    "max_pid_namespaces",    "max_time_namespaces", "max_user_namespaces", "max_uts_namespaces"};
+
+Result<void> WriteQuota(const UniqueFd& directory, const char* name, std::string_view value) {
+  const UniqueFd file = TRY(sys::OpenAt(directory.get(), name, O_WRONLY));
+  return sys::WriteAll(file, value);
+}
+Result<void> WriteQuotas(const wire::CellPlan& plan) {
+  const UniqueFd directory = TRY(sys::OpenAt(AT_FDCWD, "/proc/sys/user", O_PATH | O_DIRECTORY));
+  for (const char* name : kNamespaceQuotas) {
+    const Result<void> written = WriteQuota(directory, name, "0");
+    // Not every kernel has every namespace.
+    if (!written.ok() && written.error().code() != ENOENT) return written;
+  }
+  TRY(WriteQuota(directory, "max_inotify_instances", std::to_string(plan.inotify_instances)));
+  return WriteQuota(directory, "max_inotify_watches", std::to_string(plan.inotify_watches));
+}
+
+}  // namespace
+
+// The only user of the cell's namespace is the cell's. A user namespace may write its own one-line
+// map; root maps an id that is not its own, which takes the parent's privileges, so there the child
+// waits.
+Result<void> BecomeCellUser(ChildState& child) {
+  const wire::CellPlan& plan = child.plan;
+  if (!child.by_root) {
+    TRY(sys::WriteExistingFile("/proc/self/setgroups", "deny"));
+    TRY(sys::WriteExistingFile("/proc/self/uid_map", OneLineMap(plan.inside_uid, plan.host_uid)));
+    return sys::WriteExistingFile("/proc/self/gid_map", OneLineMap(plan.inside_gid, plan.host_gid));
+  }
+  std::array<char, 1> written{};
+  if (TRY(sys::Read(child.maps_written, written)) != 1)
+    return Error(EPIPE, "read");  // the launcher is gone
+  // From an id that is not mapped to one that is: no capability is lost by it, since the kernel's
+  // rule is about the namespace's own root, and this one has none.
+  TRY(sys::SetIds(plan.inside_uid, plan.inside_gid));
+  CHECK(plan.host_uid != 0 && plan.host_gid != 0);
+  return {};
+}
+
+Result<void> LimitKernelObjects(ChildState& child) {
+  // Where /proc/sys is read-only (in a container) the outer limits hold; that is said, not fatal.
+  const Result<void> written = WriteQuotas(child.plan);
+  if (!written.ok()) SendNote(child, Note::kQuotasNotSet, written.error().code());
+  // The host's programs should outlive the cell's when memory runs out. Refused only where a
+  // container forbids it.
+  (void)sys::WriteExistingFile("/proc/self/oom_score_adj", "500");
+  return {};
+}
+
+Result<void> SetLimits(ChildState& child) {
+  const auto& limits = child.plan.limits;
+  for (child.detail = 0; child.detail < limits.size(); ++child.detail) {
+    const wire::ResourceLimit& limit = limits[child.detail];
+    const rlimit64 now = TRY(sys::GetLimit(limit.resource));
+    const std::uint64_t hard = std::min<std::uint64_t>(limit.hard, now.rlim_max);
+    TRY(sys::SetLimit(limit.resource, {.rlim_cur = std::min(limit.soft, hard), .rlim_max = hard}));
+  }
+  return {};
+}
+
+Result<void> DropRights(ChildState& child) {
+  TRY(sys::DropCapabilities());
+  // The last look before foreign code: whoever started the launcher, the cell is its own
+  // unprivileged user.
+  CHECK(getuid() == child.plan.inside_uid && geteuid() == child.plan.inside_uid);
+  CHECK(getgid() == child.plan.inside_gid && getegid() == child.plan.inside_gid);
+  return {};
+}
+
+}  // namespace cellrun::launcher

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+
+#include "launcher/cell/mount_attributes.h"
+#include "launcher/cell/steps.h"
+#include "lib/sys/file.h"
+#include "lib/sys/mount.h"
+#include "lib/sys/process.h"
+
+// The mount tree, in the new root: after EnterRoot every path is the cell's own, so a symbolic link
+// in a workspace leads where it leads inside the cell and never to the host.
+namespace cellrun::launcher {
+namespace {
+
+using wire::MountKind;
+using wire::MountStep;
+
+constexpr char kRootBytes[] = "16777216";
+constexpr std::uint64_t kStageBytes = 16 << 20;
+constexpr int kDetach = 2;  // MNT_DETACH
+
+// A tmpfs of ours that holds what cellrun puts into the cell. It is mounted twice over each other,
+// writable below and read-only on top, while the tree is built; what is cloned from the upper one
+// is read-only from the start.
+constexpr char kStage[] = "/.cellrun";
+constexpr char kStageShim[] = "/.cellrun/own/shim";
+constexpr char kStageDenials[] = "/.cellrun/own/denials.jsonl";
+constexpr char kStageTools[] = "/.cellrun/own/tools";
+constexpr char kStageOwn[] = "/.cellrun/own";
+constexpr char kStageEmptyFile[] = "/.cellrun/empty-file";
+constexpr char kStageEmptyDirectory[] = "/.cellrun/empty-directory";
+
+std::string StagedFile(std::size_t index) {
+  return std::string(kStage) + "/file-" + std::to_string(index);
+}
+
+Result<UniqueFd> MakeTmpfs(const char* bytes, mode_t mode, std::uint64_t attributes) {
+  std::array<char, 8> octal{};
+  for (std::size_t digit = 0; digit < 4; ++digit)
+    octal[digit] = static_cast<char>('0' + ((mode >> (9 - 3 * digit)) & 7U));
+  const UniqueFd context = TRY(sys::Fsopen("tmpfs"));
+  TRY(sys::FsconfigString(context, "size", bytes));
+  TRY(sys::FsconfigString(context, "mode", octal.data()));
+  TRY(sys::FsconfigCreate(context));
+  return sys::Fsmount(context, static_cast<unsigned>(attributes));
+}
+
+Result<void> MakeParents(const std::string& path) {
+  constexpr mode_t kParentMode = 0755;
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    const Result<void> made = sys::MkdirAt(AT_FDCWD, path.substr(0, slash).c_str(), kParentMode);
+    if (!made.ok() && made.error().code() != EEXIST && made.error().code() != EROFS) return made;
+  }
+  return {};
+}
+
+// Runs `make`, which creates `path`, and once more with parents if they were missing. Something
+// that is there already is fine; so is EROFS, since what the target of a mount on a read-only bind
+// needs is only to exist, and mounting finds out.
+template <typename Make>
+Result<void> MakeTarget(const std::string& path, Make make) {
+  Result<void> made = make();
+  if (!made.ok() && made.error().code() == ENOENT) {
+    TRY(MakeParents(path));
+    made = make();
+  }
+  if (made.ok() || made.error().code() == EEXIST || made.error().code() == EROFS) return {};
+  return made;
+}
+Result<void> MakeDirectory(const std::string& path, mode_t mode) {
+  return MakeTarget(path, [&] { return sys::MkdirAt(AT_FDCWD, path.c_str(), mode); });
+}
+Result<void> MakeFile(const std::string& path) {
+  return MakeTarget(path, [&]() -> Result<void> {
+    (void)TRY(sys::OpenAt(AT_FDCWD, path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0444));
+    return {};
+  });
+}
+
+Result<void> RunDirectory(ChildState& /*child*/, const MountStep& step) {
+  return MakeDirectory(step.to, step.mode);
+}
+Result<void> RunSymlink(ChildState& /*child*/, const MountStep& step) {
+  return MakeTarget(step.to,
+                    [&] { return sys::SymlinkAt(step.text.c_str(), AT_FDCWD, step.to.c_str()); });
+}
+
+Result<void> RunBind(ChildState& child, const MountStep& step) {
+  const UniqueFd tree = std::move(child.trees[child.detail]);
+  if (!tree.valid()) return {};  // optional and missing
+  const struct stat facts = TRY(sys::Fstat(tree));
+  TRY(S_ISDIR(facts.st_mode) ? MakeDirectory(step.to, step.mode) : MakeFile(step.to));
+  return sys::MoveMount(tree, AT_FDCWD, step.to.c_str());
+}
+
+Result<void> RunTmpfs(ChildState& /*child*/, const MountStep& step) {
+  const std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                   (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U) |
+                                   (step.read_only ? MOUNT_ATTR_RDONLY : 0U);
+  const UniqueFd tmpfs = TRY(MakeTmpfs(std::to_string(step.bytes).c_str(), step.mode, attributes));
+  TRY(MakeDirectory(step.to, 0755));
+  return sys::MoveMount(tmpfs, AT_FDCWD, step.to.c_str());
+}
+
+Result<void> RunProc(ChildState& child, const MountStep& step) {
+  TRY(MakeDirectory(step.to, 0555));
+  TRY(sys::MoveMount(child.proc, AT_FDCWD, step.to.c_str()));
+  child.proc.Reset();
+  return {};
+}
+
+Result<void> RunDevpts(ChildState& /*child*/, const MountStep& step) {
+  const UniqueFd context = TRY(sys::Fsopen("devpts"));
+  TRY(sys::FsconfigFlag(context, "newinstance"));
+  // No gid=5: a group that is not mapped is EINVAL. `max`: the kernel's own limit is shared with
+  // the host.
+  constexpr std::array kOptions = {std::pair{"ptmxmode", "0666"}, std::pair{"mode", "0620"},
+                                   std::pair{"max", "64"}};
+  for (const auto& [key, value] : kOptions) TRY(sys::FsconfigString(context, key, value));
+  TRY(sys::FsconfigCreate(context));
+  const UniqueFd terminals = TRY(sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  TRY(MakeDirectory(step.to, 0755));
+  return sys::MoveMount(terminals, AT_FDCWD, step.to.c_str());
+}
+
+Result<void> MountFromStage(const char* source, const MountStep& step) {
+  const UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, source, OPEN_TREE_CLONE));
+  return sys::MoveMountFollowing(tree, AT_FDCWD, step.to.c_str());
+}
+
+Result<void> RunCellrun(ChildState& child, const MountStep& step) {
+  TRY(MakeDirectory(step.to, 0755));
+  TRY(MountFromStage(kStageOwn, step));
+  // Through the cell's own read-only mount, while this process may still read a 0111 file: what a
+  // redirected task could do with its descriptor is bounded by that mount (fchmod, reopening it for
+  // writing).
+  child.cell_shim = TRY(sys::OpenAt(AT_FDCWD, (step.to + "/shim").c_str(), O_RDONLY));
+  return {};
+}
+
+Result<void> WriteNewFile(const char* path, std::string_view text, mode_t mode) {
+  const UniqueFd file =
+      TRY(sys::OpenAt(AT_FDCWD, path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode));
+  return sys::WriteAll(file, text);
+}
+
+// Made in place where nothing is, else mounted over what is there. In a read-only directory that
+// has no such file there is nothing to replace.
+Result<void> RunFile(ChildState& child, const MountStep& step) {
+  const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
+  if (there.ok()) return MountFromStage(StagedFile(child.detail).c_str(), step);
+  Result<void> written = WriteNewFile(step.to.c_str(), step.text, step.mode);
+  if (!written.ok() && written.error().code() == ENOENT) {
+    TRY(MakeParents(step.to));
+    written = WriteNewFile(step.to.c_str(), step.text, step.mode);
+  }
+  if (written.ok() || written.error().code() != EROFS) return written;
+  SendNote(child, Note::kFileSkipped);
+  return {};
+}
+
+Result<void> RunMask(ChildState& /*child*/, const MountStep& step) {
+  const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
+  // Not there, or below something that is not a directory: nothing to hide. Everything else must be
+  // hidden.
+  if (!there.ok() && (there.error().code() == ENOENT || there.error().code() == ENOTDIR)) return {};
+  if (!there.ok()) return there.error();
+  return MountFromStage(S_ISDIR(there->st_mode) ? kStageEmptyDirectory : kStageEmptyFile, step);
+}
+
+Result<void> RunPin(ChildState& /*child*/, const MountStep& step) {
+  Result<UniqueFd> opened =
+      sys::OpenTree(AT_FDCWD, step.to.c_str(), OPEN_TREE_CLONE | AT_RECURSIVE);
+  if (!opened.ok() && step.optional &&
+      (opened.error().code() == ENOENT || opened.error().code() == ENOTDIR))
+    return {};
+  const UniqueFd tree = TRY(std::move(opened));
+  if (step.read_only || step.no_exec) {
+    mount_attr attributes{};
+    attributes.attr_set =
+        (step.read_only ? MOUNT_ATTR_RDONLY : 0U) | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U);
+    TRY(sys::MountSetattr(tree, AT_RECURSIVE, attributes));
+  }
+  return sys::MoveMountFollowing(tree, AT_FDCWD, step.to.c_str());
+}
+
+// In the order of MountKind.
+constexpr std::array<Result<void> (*)(ChildState&, const MountStep&), 10> kRunners = {
+    RunDirectory, RunFile,   RunSymlink, RunBind, RunTmpfs,
+    RunProc,      RunDevpts, RunCellrun, RunMask, RunPin};
+static_assert(static_cast<std::size_t>(MountKind::kPin) + 1 == kRunners.size());
+
+Result<void> CopyShim(const ChildState& child) {
+  constexpr mode_t kShimMode =
+      0111;  // not readable: the kernel then treats its processes as not dumpable
+  const UniqueFd copy =
+      TRY(sys::OpenAt(AT_FDCWD, kStageShim, O_CREAT | O_EXCL | O_WRONLY, kShimMode));
+  const struct stat facts = TRY(sys::Fstat(child.shim));
+  off_t at = 0;
+  while (at < facts.st_size) {
+    const ssize_t moved =
+        sendfile(copy.get(), child.shim.get(), &at, static_cast<std::size_t>(facts.st_size - at));
+    if (moved < 0) return ErrnoError("sendfile");
+    if (moved == 0) return Error(EIO, "sendfile");  // it became shorter meanwhile
+  }
+  return {};
+}
+
+Result<void> FillStage(ChildState& child) {
+  for (const char* directory : {kStageOwn, kStageTools, kStageEmptyDirectory}) {
+    TRY(sys::MkdirAt(AT_FDCWD, directory, 0755));
+  }
+  TRY(CopyShim(child));
+  TRY(WriteNewFile(kStageEmptyFile, "", 0444));
+  child.denials =
+      TRY(sys::OpenAt(AT_FDCWD, kStageDenials, O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0444));
+  for (std::size_t i = 0; i < child.plan.mounts.size(); ++i) {
+    const MountStep& step = child.plan.mounts[i];
+    if (step.kind == MountKind::kFile)
+      TRY(WriteNewFile(StagedFile(i).c_str(), step.text, step.mode));
+  }
+  return {};
+}
+
+}  // namespace
+
+// The new root covers the old one, becomes the root, and the old one is let go: every path is the
+// cell's from here on.
+Result<void> EnterRoot(ChildState& child) {
+  child.umask = umask(0);
+  const UniqueFd root = TRY(MakeTmpfs(kRootBytes, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  TRY(sys::MoveMount(root, AT_FDCWD, "/"));
+  TRY(sys::ChangeDirectory(root));
+  TRY(sys::PivotRoot(".", "."));
+  TRY(sys::Unmount(".", kDetach));
+  return sys::ChangeDirectory("/");
+}
+
+Result<void> RunMounts(ChildState& child) {
+  TRY(sys::MkdirAt(AT_FDCWD, kStage, 0700));
+  const UniqueFd stage = TRY(
+      MakeTmpfs(std::to_string(kStageBytes).c_str(), 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  TRY(sys::MoveMount(stage, AT_FDCWD, kStage));
+  TRY(FillStage(child));
+  {
+    // Not the writable mount made read-only: the descriptor of denials.jsonl keeps that one busy.
+    const UniqueFd read_only = TRY(sys::OpenTree(AT_FDCWD, kStage, OPEN_TREE_CLONE));
+    mount_attr attributes{};
+    attributes.attr_set = MOUNT_ATTR_RDONLY;
+    TRY(sys::MountSetattr(read_only, 0, attributes));
+    TRY(sys::MoveMount(read_only, AT_FDCWD, kStage));
+  }
+  const auto& mounts = child.plan.mounts;
+  for (child.detail = 0; child.detail < mounts.size(); ++child.detail) {
+    const MountStep& step = mounts[child.detail];
+    TRY(kRunners.at(static_cast<std::size_t>(step.kind))(child, step));
+  }
+  return {};
+}
+
+// The root holds the links and empty directories that make up the tree, and belongs to the cell's
+// user.
+Result<void> SealRoot(ChildState& child) {
+  TRY(sys::Unmount(kStage, kDetach));  // the read-only one
+  TRY(sys::Unmount(kStage, kDetach));
+  TRY(sys::UnlinkAt(AT_FDCWD, kStage, AT_REMOVEDIR));
+  const UniqueFd root = TRY(sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  TRY(sys::MountSetattr(root, 0, attributes));
+  (void)umask(child.umask);
+  return {};
+}
+
+}  // namespace cellrun::launcher

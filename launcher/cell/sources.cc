@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+
+#include "launcher/cell/mount_attributes.h"
+#include "launcher/cell/steps.h"
+#include "lib/sys/file.h"
+#include "lib/sys/mount.h"
+
+namespace cellrun::launcher {
+namespace {
+
+Result<UniqueFd> OpenProc(const char* hide) {
+  const UniqueFd context = TRY(sys::Fsopen("proc"));
+  if (hide != nullptr) TRY(sys::FsconfigString(context, "hidepid", hide));
+  TRY(sys::FsconfigCreate(context));
+  return sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+// In a container whose /proc is partly covered the kernel refuses a new one (mount_too_revealing).
+// The outer /proc, with what covers it, still resolves /proc/self; ptrace rules keep its other
+// tasks' memory and files closed.
+Result<UniqueFd> BindOuterProc() {
+  UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | AT_RECURSIVE));
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  attributes.propagation = kPrivatePropagation;
+  TRY(sys::MountSetattr(tree, AT_RECURSIVE, attributes));
+  return tree;
+}
+
+}  // namespace
+
+std::uint64_t BindAttributes(const wire::MountStep& step) {
+  return MOUNT_ATTR_NOSUID | (step.devices ? 0U : MOUNT_ATTR_NODEV) |
+         (step.read_only ? MOUNT_ATTR_RDONLY : 0U) | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U);
+}
+
+// Before anything is mounted, so that nothing of the new tree can cover a source; with the
+// launcher's own rights on the host's files, which the cell's user of a root-run cell does not
+// have.
+Result<void> OpenSources(ChildState& child) {
+  const auto& mounts = child.plan.mounts;
+  for (child.detail = 0; child.detail < mounts.size(); ++child.detail) {
+    const wire::MountStep& step = mounts[child.detail];
+    UniqueFd& tree = child.trees[child.detail];
+    if (step.kind != wire::MountKind::kBind || tree.valid()) continue;
+    // Recursive always: in a less privileged mount namespace submounts are locked to their parent,
+    // and cloning the parent alone is refused (EINVAL).
+    Result<UniqueFd> opened =
+        sys::OpenTree(AT_FDCWD, step.from.c_str(), OPEN_TREE_CLONE | AT_RECURSIVE);
+    if (!opened.ok() && opened.error().code() == ENOENT && step.optional) continue;
+    tree = TRY(std::move(opened));
+    mount_attr attributes{};
+    attributes.attr_set = BindAttributes(step);
+    attributes.propagation = kPrivatePropagation;
+    TRY(sys::MountSetattr(tree, AT_RECURSIVE, attributes));
+  }
+  return {};
+}
+
+// Mounted while the old root is still there: the kernel wants to see a whole /proc in the namespace
+// first.
+Result<void> PrepareProc(ChildState& child) {
+  bool wanted = false;
+  for (const wire::MountStep& step : child.plan.mounts)
+    wanted |= step.kind == wire::MountKind::kProc;
+  if (!wanted) return {};
+  Result<UniqueFd> proc = OpenProc("invisible");
+  if (!proc.ok() && proc.error().code() == EINVAL) {
+    SendNote(child, Note::kProcNotHiding);
+    proc = OpenProc(nullptr);
+  }
+  if (!proc.ok() && (proc.error().code() == EPERM || proc.error().code() == EACCES)) {
+    SendNote(child, Note::kProcBound, proc.error().code());
+    proc = BindOuterProc();
+  }
+  child.proc = TRY(std::move(proc));
+  return {};
+}
+
+}  // namespace cellrun::launcher

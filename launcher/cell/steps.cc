@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/cell/steps.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "lib/sys/file.h"
+#include "lib/sys/network.h"
+#include "lib/sys/process.h"
+#include "lib/sys/socket.h"
+#include "lib/wire/control.h"
+
+namespace cellrun::launcher {
+namespace {
+
+constexpr int kFailedStatus = 125;
+
+// /dev/tty would otherwise open the operator's terminal, where TIOCSTI types commands.
+Result<void> LeaveTerminal(ChildState& /*child*/) {
+  return sys::NewSession();
+}
+Result<void> RaiseLoopback(ChildState& /*child*/) {
+  return sys::RaiseLoopback();
+}
+Result<void> NameHost(ChildState& child) {
+  return sys::SetHostName(child.plan.hostname);
+}
+Result<void> NoNewPrivileges(ChildState& /*child*/) {
+  return sys::NoNewPrivileges();
+}
+
+Result<void> ReplaceKeyring(ChildState& /*child*/) {
+  Result<void> joined = sys::JoinNewSessionKeyring();
+  // No keyrings in this kernel, or an outer filter (a container's) forbids them all: then there are
+  // none to keep apart.
+  if (!joined.ok() && (joined.error().code() == ENOSYS || joined.error().code() == EPERM))
+    return {};
+  return joined;
+}
+
+Result<void> AnnounceCell(ChildState& child) {
+  wire::ControlHeader header{};
+  header.type = wire::kCellBuilt;
+  const std::array<int, 2> fds = {child.cell_shim.get(), child.denials.get()};
+  return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
+                          fds);
+}
+
+// What init keeps: the cell's own /dev/null three times, the control socket, and until its exec the
+// report.
+Result<void> ArrangeDescriptors(ChildState& child) {
+  // First above everything that is about to be replaced.
+  constexpr int kReportFd = wire::kControlFd + 1;
+  constexpr int kSafe = 16;
+  const UniqueFd control(fcntl(child.control.get(), F_DUPFD_CLOEXEC, kSafe));
+  const UniqueFd report(fcntl(child.report.get(), F_DUPFD_CLOEXEC, kSafe));
+  if (!control.valid() || !report.valid()) return ErrnoError("fcntl(F_DUPFD_CLOEXEC)");
+  UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null.valid() && null.get() < wire::kControlFd)
+    null = UniqueFd(fcntl(null.get(), F_DUPFD_CLOEXEC, kSafe));
+  for (int fd = 0; fd < wire::kControlFd; ++fd) {
+    if (null.valid()) {
+      TRY(sys::DuplicateTo(null, fd));
+    } else {
+      (void)close(fd);  // a plan without /dev/null; EBADF: it was not open
+    }
+  }
+  TRY(sys::DuplicateTo(control, wire::kControlFd));
+  if (dup3(report.get(), kReportFd, O_CLOEXEC) < 0) return ErrnoError("dup3");
+  return {};
+}
+
+Result<void> BecomeInit(ChildState& /*child*/) {
+  std::array<char, 5> name = {'i', 'n', 'i', 't', '\0'};
+  const std::array<char*, 2> argv = {name.data(), nullptr};
+  const std::array<char*, 1> environment = {nullptr};
+  execve(wire::kShimPath, argv.data(), environment.data());
+  return ErrnoError("execve");
+}
+
+constexpr std::array kSteps = {
+    Step{"leave the terminal", LeaveTerminal, Step::Detail::kNone},
+    Step{"open mount source", OpenSources,
+         Step::Detail::kMount},  // while the host's files are ours to open
+    Step{"become the cell's user", BecomeCellUser, Step::Detail::kNone},
+    Step{"limit kernel objects", LimitKernelObjects,
+         Step::Detail::kNone},                               // needs the host's /proc
+    Step{"prepare proc", PrepareProc, Step::Detail::kNone},  // needs a whole /proc in sight
+    Step{"enter the new root", EnterRoot, Step::Detail::kNone},
+    Step{"mount", RunMounts, Step::Detail::kMount},
+    Step{"seal the root", SealRoot, Step::Detail::kNone},
+    Step{"raise the loopback", RaiseLoopback, Step::Detail::kNone},
+    Step{"set the host name", NameHost, Step::Detail::kNone},
+    Step{"set limit", SetLimits, Step::Detail::kLimit},
+    Step{"make a session keyring", ReplaceKeyring, Step::Detail::kNone},
+    Step{"no new privileges", NoNewPrivileges, Step::Detail::kNone},
+    Step{"apply Landlock", ApplyLandlock, Step::Detail::kRule},
+    Step{"drop capabilities", DropRights, Step::Detail::kNone},  // last of all that needs one
+    Step{"announce the cell", AnnounceCell, Step::Detail::kNone},
+    Step{"arrange descriptors", ArrangeDescriptors, Step::Detail::kNone},
+};
+
+}  // namespace
+
+std::span<const Step> CellSteps() {
+  return kSteps;
+}
+
+void SendReport(const ChildState& child, const Report& report) {
+  // Nobody reads it when the launcher died: the control socket is then closed as well.
+  (void)sys::Write(child.report, {reinterpret_cast<const char*>(&report), sizeof report});
+}
+void SendNote(const ChildState& child, Note note, int code) {
+  Report report;
+  report.kind = ReportKind::kNote;
+  report.number = static_cast<std::int32_t>(note);
+  report.code = code;
+  report.detail = static_cast<std::int32_t>(child.detail);
+  SendReport(child, report);
+}
+
+void RunSteps(ChildState& child) {
+  const auto fail = [&](const UniqueFd& to, std::size_t number, const Error& error) {
+    Report report;
+    report.number = static_cast<std::int32_t>(number);
+    report.code = error.code();
+    report.detail = static_cast<std::int32_t>(child.detail);
+    strncpy(&report.operation[0], error.operation(), sizeof report.operation - 1);
+    (void)sys::Write(to, {reinterpret_cast<const char*>(&report), sizeof report});
+    _exit(kFailedStatus);
+  };
+  for (std::size_t number = 0; number < kSteps.size(); ++number) {
+    child.detail = 0;
+    const Result<void> done = kSteps[number].run(child);
+    if (!done.ok()) fail(child.report, number, done.error());
+  }
+  // From here the report is descriptor 4 and everything above it is gone: the owners must not close
+  // again.
+  constexpr unsigned kFirstUnwanted = wire::kControlFd + 2;
+  const UniqueFd report(wire::kControlFd + 1);
+  const Result<void> closed = sys::CloseRange(kFirstUnwanted, ~0U, 0);
+  if (!closed.ok()) fail(report, kSteps.size(), closed.error());
+  fail(report, kSteps.size(), BecomeInit(child).error());
+  _exit(kFailedStatus);
+}
+
+}  // namespace cellrun::launcher

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+#include "lib/wire/launch.h"
+
+namespace cellrun::launcher {
+
+// What the cloned child has in its hands. Made by the parent before clone3; the child is alone in
+// its address space, so it may allocate.
+struct ChildState {
+  const wire::CellPlan& plan;
+  const UniqueFd& control;  // init's end
+  const UniqueFd& shim;     // open for reading
+  const UniqueFd& report;
+  const UniqueFd& maps_written;  // root: the parent writes the id maps, then one byte here
+  bool by_root;
+  // Detached trees of kBind steps, by the step's place in plan.mounts. Root: those with an id map
+  // were made by the parent.
+  std::vector<UniqueFd> trees;
+
+  // Made on the way.
+  UniqueFd proc, pseudo_terminals;
+  UniqueFd cell_shim, denials;
+  std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
+  mode_t umask = 022;
+};
+
+// What a child reports. A failure is its last.
+enum class ReportKind : std::int32_t { kFailure, kNote };
+enum class Note : std::int32_t {
+  kProcBound,      // no proc of its own could be mounted: the outer one is shown
+  kProcNotHiding,  // hidepid is not known here
+  kFileSkipped,    // `detail`: nothing could be made in a read-only directory
+  kQuotasNotSet,   // /proc/sys/user could not be written
+  kLandlockOff,    // this kernel has none
+};
+struct Report {
+  ReportKind kind = ReportKind::kFailure;
+  std::int32_t number = 0;  // of the step, or the Note
+  std::int32_t code = 0;    // errno
+  std::int32_t detail = -1;
+  char operation[40] = {};
+};
+void SendReport(const ChildState& child, const Report& report);
+void SendNote(const ChildState& child, Note note, int code = 0);
+
+struct Step {
+  const char* name;
+  Result<void> (*run)(ChildState&);
+  // What `detail` counts, for the message.
+  enum class Detail : std::uint8_t { kNone, kMount, kRule, kLimit } detail;
+};
+std::span<const Step> CellSteps();
+
+// Walks the table; ends by becoming init, or by a report and _exit.
+[[noreturn]] void RunSteps(ChildState& child);
+
+// The steps, by file.
+Result<void> OpenSources(ChildState& child);  // sources.cc
+Result<void> PrepareProc(ChildState& child);
+Result<void> EnterRoot(ChildState& child);  // mounts.cc
+Result<void> RunMounts(ChildState& child);
+Result<void> SealRoot(ChildState& child);
+Result<void> BecomeCellUser(ChildState& child);  // identity.cc
+Result<void> LimitKernelObjects(ChildState& child);
+Result<void> SetLimits(ChildState& child);
+Result<void> DropRights(ChildState& child);
+Result<void> ApplyLandlock(ChildState& child);  // confine.cc
+
+}  // namespace cellrun::launcher
