@@ -11,8 +11,8 @@
 namespace cellrun::journal {
 
 // Keeps every document of a cell's profile and describes how the policy is made of them:
-// {"documents": [{"digest", "name", "origin", "layer"}], "home", "workspace"}. The record of a
-// cell's start carries it in its detail as the member "policy"; `why` reads it back.
+// {"sources": [{"digest", "name", "origin", "layer"}], "home", "workspace"}. The records of a
+// cell's start and end carry it in their detail as the member "documents"; `why` reads it back.
 Result<nlohmann::json> KeepDocuments(Journal& journal, const std::vector<policy::Source>& sources,
                                      const policy::Places& places);
 
