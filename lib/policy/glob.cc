@@ -345,7 +345,7 @@ bool HasGlobCharacters(std::string_view text) {
 std::string EscapeGlob(std::string_view text) {
   std::string glob;
   for (const char c : text) {
-    if (std::string_view("*?[]{},\\").find(c) != std::string_view::npos) glob += '\\';
+    if (std::string_view("*?[{\\").find(c) != std::string_view::npos) glob += '\\';
     glob += c;
   }
   return glob;
