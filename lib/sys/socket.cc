@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "lib/sys/file.h"
+#include "lib/sys/uapi.h"
 
 namespace cellrun::sys {
 namespace {
@@ -73,6 +74,15 @@ Result<ucred> PeerCredentials(const UniqueFd& socket) {
   TRY(Check(getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length),
             "getsockopt(SO_PEERCRED)"));
   return peer;
+}
+
+Result<UniqueFd> PeerPidfd(const UniqueFd& socket) {
+  int pidfd = -1;
+  socklen_t length = sizeof pidfd;
+  if (getsockopt(socket.get(), SOL_SOCKET, uapi::kSoPeerPidfd, &pidfd, &length) != 0) {
+    return ErrnoError("getsockopt SO_PEERPIDFD");
+  }
+  return UniqueFd(pidfd);
 }
 
 Result<void> SendMessage(const UniqueFd& socket, std::string_view bytes, std::span<const int> fds) {

@@ -25,6 +25,8 @@ Result<void> ConnectUnix(const UniqueFd& socket, const std::string& path);
 Result<void> Listen(const UniqueFd& socket, int backlog);
 Result<UniqueFd> Accept(const UniqueFd& socket, int flags);
 Result<ucred> PeerCredentials(const UniqueFd& socket);
+// Of the process that connected, whatever its pid is used for by now. 6.5; ENOPROTOOPT before.
+Result<UniqueFd> PeerPidfd(const UniqueFd& socket);
 
 inline constexpr std::size_t kMaxMessageFds = 16;
 

@@ -24,6 +24,9 @@ struct LandlockRulesetAttr {
 inline constexpr std::uint64_t kLandlockScopeAbstractUnixSocket = 1;
 inline constexpr std::uint64_t kLandlockScopeSignal = 2;
 
+// socket(7), 6.5.
+inline constexpr int kSoPeerPidfd = 77;
+
 // execveat(2), 6.14: judge only, do not execute.
 inline constexpr int kAtExecveCheck = 0x10000;
 
