@@ -97,7 +97,9 @@ class Checker {
     }
     for (const KeyNode& child : parent.children) {
       if (child.key->required && map.Find(child.name) == nullptr) {
-        Note(map, "missing key '" + std::string(child.name) + "'", child.key->meaning);
+        const bool section = child.key->shape == Shape::kSection;
+        Note(map, "missing key '" + std::string(child.name) + "'",
+             section ? "a map of keys" : ExpectedValue(*child.key));
       }
     }
   }

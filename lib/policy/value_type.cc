@@ -102,15 +102,6 @@ std::string Shown(const std::string& text) {
   return "'" + text::EscapeShort(text, 80) + "'";
 }
 
-std::string Expected(const Key& key) {
-  if (key.type != Type::kChoice) return InfoOf(key.type).expected;
-  std::string expected;
-  for (const std::string_view choice : Choices(key)) {
-    expected += (expected.empty() ? "" : ", ") + std::string(choice);
-  }
-  return expected;
-}
-
 // Durations and sizes are bounded in their own units.
 std::string FormatBound(const Key& key, double bound) {
   if (key.type == Type::kDuration) {
@@ -145,14 +136,13 @@ std::optional<ValueProblem> CheckBounds(const Key& key, const std::string& text)
   if (!amount || key.max <= 0) return std::nullopt;
   // The comparison is written so that a NaN fails it. A minus sign is lost in IntegerValue.
   if (*amount >= key.min && *amount <= key.max && !text.starts_with('-')) return std::nullopt;
-  return ValueProblem{text::EscapeShort(text, 80) + " is out of range",
-                      FormatBound(key, key.min) + " to " + FormatBound(key, key.max), ""};
+  return ValueProblem{text::EscapeShort(text, 80) + " is out of range", ExpectedValue(key), ""};
 }
 
 std::optional<ValueProblem> CheckChoice(const Key& key, const std::string& text) {
   const std::vector<std::string_view> choices = Choices(key);
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return std::nullopt;
-  return ValueProblem{"unknown value " + Shown(text), Expected(key), NearestChoice(key, text)};
+  return ValueProblem{"unknown value " + Shown(text), ExpectedValue(key), NearestChoice(key, text)};
 }
 
 }  // namespace
@@ -164,13 +154,30 @@ const TypeInfo& InfoOf(Type type) {
   return *found;
 }
 
+std::string ExpectedValue(const Key& key) {
+  std::string expected;
+  if (key.type == Type::kChoice) {
+    for (const std::string_view choice : Choices(key)) {
+      expected += (expected.empty() ? "" : ", ") + std::string(choice);
+    }
+    return expected;
+  }
+  if (key.max > 0 && key.min == key.max) return FormatBound(key, key.min);
+  expected = InfoOf(key.type).expected;
+  if (key.max > 0) {
+    expected += ", " + FormatBound(key, key.min) + " to " + FormatBound(key, key.max);
+  }
+  return expected;
+}
+
 std::optional<ValueProblem> CheckScalar(const Key& key, const YamlNode& node) {
   if (node.kind == YamlNode::Kind::kNull) {
     if (key.type == Type::kGlobOrNull) return std::nullopt;
-    return ValueProblem{"nothing", Expected(key), ""};
+    return ValueProblem{"nothing", ExpectedValue(key), ""};
   }
   if (node.kind != YamlNode::Kind::kScalar) {
-    return ValueProblem{node.kind == YamlNode::Kind::kMap ? "a map" : "a list", Expected(key), ""};
+    return ValueProblem{node.kind == YamlNode::Kind::kMap ? "a map" : "a list", ExpectedValue(key),
+                        ""};
   }
   const PlainMeaning meaning = MeaningOf(node);
   if (key.type == Type::kChoice && meaning == PlainMeaning::kText) {
@@ -179,14 +186,15 @@ std::optional<ValueProblem> CheckScalar(const Key& key, const YamlNode& node) {
   if (!TakesMeaning(key.type, meaning)) {
     const bool quote = meaning != PlainMeaning::kText && key.type != Type::kChoice &&
                        !FormProblem(key.type, node.text);
-    return ValueProblem{std::string(MeaningName(meaning)) + ", " + Shown(node.text), Expected(key),
+    return ValueProblem{std::string(MeaningName(meaning)) + ", " + Shown(node.text),
+                        ExpectedValue(key),
                         quote ? "\"" + text::EscapeShort(node.text, 80) + "\"" : ""};
   }
   if (const std::optional<std::string> problem = FormProblem(key.type, node.text)) {
     return ValueProblem{
         Shown(node.text) +
             (problem->empty() ? " does not fit" : ": " + text::EscapeShort(*problem, 300)),
-        Expected(key), ""};
+        ExpectedValue(key), ""};
   }
   return CheckBounds(key, node.text);
 }

@@ -20,6 +20,9 @@ struct TypeInfo {
 };
 const TypeInfo& InfoOf(Type type);
 
+// What a value of the key looks like, in words: "a whole number, 1 to 16", "allow, ask, deny".
+std::string ExpectedValue(const Key& key);
+
 // What is wrong with a scalar as a value of `key`; nothing if it is fine.
 struct ValueProblem {
   std::string what, expected, suggest;

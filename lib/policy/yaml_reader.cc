@@ -20,7 +20,7 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 // Enough to choose the twenty that are shown.
 constexpr std::size_t kManyProblems = 100;
 
-// Ends the parse; what is wrong is already noted.
+// Ends the reading; what is wrong is already noted.
 class Stop : public std::exception {};
 
 class MemoryBuffer : public std::streambuf {
@@ -310,10 +310,12 @@ std::vector<Problem> ReadYaml(const Source& source, YamlNode* root) {
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const Stop&) {
-    // Already noted.
+    *root = {};  // what is wrong is already noted
   } catch (const YAML::Exception& error) {
+    *root = {};
     builder.NoteSyntax(error);
   } catch (const std::exception& error) {
+    *root = {};
     problems.push_back(
         {{source.origin}, std::string("cannot be read as YAML: ") + error.what(), "", ""});
   }

@@ -43,8 +43,8 @@ struct YamlEntry {
 enum class PlainMeaning : std::uint8_t { kText, kBoolean, kInteger, kFloat };
 PlainMeaning MeaningOf(const YamlNode& scalar);
 
-// Reads one document. On return with no problems `root` is complete; with problems it holds what
-// could be read, so that more can be found. Never throws, takes linear time and bounded stack for
+// Reads one document. `root` is complete, even with problems, so that more can be found; where
+// reading ended early it is empty (kNull). Never throws, takes linear time and bounded stack for
 // any bytes.
 std::vector<Problem> ReadYaml(const Source& source, YamlNode* root);
 
