@@ -2,6 +2,7 @@
 // Pipes and files: nothing lost, nothing changed, ends passed on.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,15 +73,21 @@ TEST_F(StreamsTest, EndOfInputPassesWhileOutputGoesOn) {
 
 TEST_F(StreamsTest, EndOfOutputPassesWhileTheCommandRuns) {
   // The reader sees the end of file although the command is alive: it waits for the file.
-  Process process = Start({Probe(), "close-output", Work("go")}, Open());
-  const int both[] = {0};
-  (void)both;
-  while (process.err().empty()) {
-    // Standard output ends first; then the command is told to go on.
-    if (!Exists(Work("go"))) Write(Work("go"), "");
-    if (!process.WaitForError("after\n")) break;
-  }
-  EXPECT_EQ(process.Wait().status, 0);
+  int pipe_fds[2] = {-1, -1};
+  ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
+  Options options = Open();
+  options.stdout_fd = pipe_fds[1];
+  Process process = Start({Probe(), "close-output", Work("go")}, options);
+  close(pipe_fds[1]);
+  pollfd polled = {pipe_fds[0], POLLIN, 0};
+  ASSERT_EQ(poll(&polled, 1, 10000), 1) << "no end of file within 10 s";
+  char byte = 0;
+  EXPECT_EQ(read(pipe_fds[0], &byte, 1), 0);
+  close(pipe_fds[0]);
+  Write(Work("go"), "");
+  const Outcome outcome = process.Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_EQ(outcome.err, "after\n");
 }
 
 TEST_F(StreamsTest, AReaderThatLeavesEndsTheWriter) {
