@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/doctor/doctor.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "launcher/doctor/child.h"
+#include "launcher/doctor/stage.h"
+#include "lib/sys/file.h"
+
+namespace cellrun::doctor {
+namespace {
+
+using nlohmann::json;
+
+TEST(InChildTest, KeepsWhatTheChildDoesToItself) {
+  const auto reply = InChild([]() -> Reply {
+    (void)chdir("/");
+    close(STDIN_FILENO);
+    return {.code = 7, .text = "said"};
+  });
+  ASSERT_TRUE(reply.ok());
+  EXPECT_EQ(reply->code, 7);
+  EXPECT_EQ(reply->text, "said");
+}
+
+TEST(InChildTest, EndsAChildThatDoesNotAnswer) {
+  const auto reply = InChild(
+      []() -> Reply {
+        pause();
+        return {};
+      },
+      std::chrono::milliseconds(100));
+  ASSERT_FALSE(reply.ok());
+  EXPECT_EQ(reply.error().code(), ETIMEDOUT);
+}
+
+TEST(InChildTest, SaysWhichSignalKilledTheChild) {
+  const auto reply = InChild([]() -> Reply {
+    raise(SIGKILL);
+    return {};
+  });
+  ASSERT_FALSE(reply.ok());
+  EXPECT_EQ(reply.error().context(), "signal 9");
+}
+
+TEST(InChildTest, LeavesNoChild) {
+  (void)InChild([] { return Reply{}; });
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(ProbeTest, EveryFeatureSaysWhatItsAbsenceCosts) {
+  for (const auto& group : {NamespaceProbes(), MountProbes(), SupervisionProbes(),
+                            ConfinementProbes(), ResourceProbes(), InstallationProbes()}) {
+    for (const Probe& probe : group) {
+      EXPECT_GT(std::string_view(probe.cost).size(), 10U) << probe.name;
+    }
+  }
+}
+
+TEST(ProbeTest, LookingChangesNothingOfTheProcess) {
+  const auto namespace_of = [](const char* name) {
+    return sys::ReadLinkAt(AT_FDCWD, (std::string("/proc/self/ns/") + name).c_str()).value();
+  };
+  const std::string user = namespace_of("user");
+  const std::string mount = namespace_of("mnt");
+  const std::vector<Finding> findings = LookAtEverything();
+  EXPECT_EQ(namespace_of("user"), user);
+  EXPECT_EQ(namespace_of("mnt"), mount);
+  EXPECT_GT(findings.size(), 25U);
+  std::set<std::string> names;
+  for (const Finding& finding : findings) {
+    EXPECT_TRUE(names.insert(finding.name).second) << finding.name;
+    EXPECT_EQ(finding.state == State::kMissing, !finding.cost.empty()) << finding.name;
+  }
+}
+
+TEST(ToJsonTest, HasTheDocumentedFields) {
+  Finding finding;
+  finding.name = "x";
+  SelfTest test;
+  test.attacks.push_back({"a", "do a", Outcome::kHeld, ""});
+  const json document = ToJson({finding}, &test);
+  for (const char* key : {"cellrun", "build", "ok", "features", "self_test"}) {
+    EXPECT_TRUE(document.contains(key)) << key;
+  }
+  for (const char* key : {"group", "name", "need", "state", "detail", "cost", "fix"}) {
+    EXPECT_TRUE(document["features"][0][key].is_string()) << key;
+  }
+  EXPECT_EQ(document["self_test"]["attacks"][0]["outcome"], "held");
+  EXPECT_EQ(document["self_test"]["ran"], true);
+  EXPECT_TRUE(ToJson({}, nullptr)["self_test"].is_null());
+}
+
+TEST(IsSoundTest, FailsForWhatIsRequiredAndForWhatBroke) {
+  Finding missing;
+  missing.state = State::kMissing;
+  missing.need = Need::kRecommended;
+  EXPECT_TRUE(IsSound({missing}, nullptr));
+  missing.need = Need::kRequired;
+  EXPECT_FALSE(IsSound({missing}, nullptr));
+  SelfTest test;
+  EXPECT_TRUE(IsSound({}, &test));
+  test.attacks.push_back({"a", "", Outcome::kNotTried, ""});
+  EXPECT_TRUE(IsSound({}, &test));
+  test.attacks.push_back({"b", "", Outcome::kBroken, ""});
+  EXPECT_FALSE(IsSound({}, &test));
+  SelfTest stopped;
+  stopped.problem = "exit status 125";
+  EXPECT_FALSE(IsSound({}, &stopped));
+}
+
+// A check that cannot fail proves nothing: without a cell these attacks must succeed.
+class AttackTest : public testing::Test {
+ protected:
+  static AttackResult Outside(const std::string& name, const AttackPlan& plan) {
+    for (const Attack& attack : AllAttacks()) {
+      if (attack.name != name) continue;
+      const auto reply = InChild([&]() -> Reply {
+        const AttackResult result = attack.run(plan);
+        return {.code = static_cast<int>(result.outcome), .text = result.detail};
+      });
+      if (!reply.ok()) return {Outcome::kNotTried, reply.error().ToString()};
+      return {static_cast<Outcome>(reply->code), reply->text};
+    }
+    return {Outcome::kNotTried, "there is no such attack"};
+  }
+};
+
+TEST_F(AttackTest, SucceedsWithoutACell) {
+  auto stage = Stage::Build();
+  ASSERT_TRUE(stage.ok()) << stage.error().ToString();
+  for (const char* name :
+       {"read-outside", "read-broker-files", "write-git-hook", "see-host-processes", "trace",
+        "reach-host", "reach-abstract-socket", "run-copy", "run-memory-file", "run-deleted-file",
+        "run-script", "run-copy-by-loader"}) {
+    const AttackResult result = Outside(name, stage->plan());
+    EXPECT_EQ(result.outcome, Outcome::kBroken) << name << ": " << result.detail;
+  }
+}
+
+TEST_F(AttackTest, FindsALeakedVariableAndDescriptor) {
+  AttackPlan plan;
+  plan.secret = "cellrun-decoy-0123";
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
+  ASSERT_EQ(setenv("LEAKED", plan.secret.c_str(), 1), 0);
+  EXPECT_EQ(Outside("inherit-environment", plan).outcome, Outcome::kBroken);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
+  ASSERT_EQ(unsetenv("LEAKED"), 0);
+  const UniqueFd leaked(open("/", O_PATH | O_CLOEXEC));
+  EXPECT_EQ(Outside("inherit-descriptors", plan).outcome, Outcome::kBroken);
+}
+
+TEST_F(AttackTest, RefusesToAttackOutsideOfACell) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
+  ASSERT_EQ(unsetenv("CELLRUN_CELL"), 0);
+  EXPECT_EQ(AttackFromInside("/nonexistent"), 2);
+}
+
+TEST(AttackPlanTest, SurvivesTheWayIntoTheCell) {
+  AttackPlan plan;
+  plan.secret = "s";
+  plan.decoy_file = "/tmp/x y\"";
+  plan.tcp_port = 65535;
+  const auto read = DecodeAttackPlan(Encode(plan));
+  ASSERT_TRUE(read.ok()) << read.error().ToString();
+  EXPECT_EQ(read->decoy_file, plan.decoy_file);
+  EXPECT_EQ(read->tcp_port, 65535);
+  EXPECT_FALSE(DecodeAttackPlan("{}").ok());
+  EXPECT_FALSE(DecodeAttackPlan("").ok());
+}
+
+TEST(StageTest, LeavesNothingBehind) {
+  std::string file;
+  {
+    auto stage = Stage::Build();
+    ASSERT_TRUE(stage.ok()) << stage.error().ToString();
+    file = stage->plan().decoy_file;
+    EXPECT_EQ(access(file.c_str(), F_OK), 0);
+  }
+  EXPECT_NE(access(file.c_str(), F_OK), 0);
+  EXPECT_NE(access(file.substr(0, file.rfind('/')).c_str(), F_OK), 0);
+}
+
+}  // namespace
+}  // namespace cellrun::doctor
