@@ -19,7 +19,6 @@ namespace cellrun::shim {
 namespace {
 
 constexpr int kDenied = 126;  // "found, but not executable", as a shell says it
-constexpr rlim_t kFilesNeeded = 16;
 
 // Static: the stack may be as small as the caller chose.
 struct Answer {
@@ -45,12 +44,11 @@ template <size_t kBytes>
 // A channel at 0, 1 or 2 would be taken for a stream. Placeholders close at the exec, so that what
 // was closed is closed again then.
 void FillStreams() {
-  while (true) {
+  // Bounded: a stacked filter can make open answer 0 for ever.
+  for (int tries = 0; tries <= STDERR_FILENO; tries++) {
     const int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fd > STDERR_FILENO) {
-      if (fd >= 0) close(fd);
-      return;
-    }
+    if (fd > STDERR_FILENO) close(fd);
+    if (fd < 0 || fd > STDERR_FILENO) return;
   }
 }
 
