@@ -168,6 +168,12 @@ std::string FullHelp(const Verb& verb) {
   return text;
 }
 
+std::string Usage() {
+  return "Usage: cellrun [run] [options] [--] COMMAND [ARG…]\n"
+         "       cellrun VERB [options]\n\n"
+         "Options of run: cellrun run -h. Verbs: cellrun help.\n";
+}
+
 std::string Overview() {
   std::string text =
       "cellrun runs a program that nobody fully trusts in a cell, and judges what it executes.\n\n"
@@ -209,6 +215,16 @@ std::optional<std::string> TopicHelp(std::string_view name) {
 
 std::string_view NearestTopic(std::string_view name) {
   return Nearest(name, TopicNames());
+}
+
+std::string_view NearestVerb(std::string_view word) {
+  std::vector<std::string_view> names;
+  for (const Verb& verb : AllVerbs()) {
+    const std::string_view name = verb.name;
+    const std::string_view first = name.substr(0, name.find(' '));
+    if (names.empty() || names.back() != first) names.push_back(first);
+  }
+  return Nearest(word, names);
 }
 
 }  // namespace cellrun::options

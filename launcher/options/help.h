@@ -14,6 +14,8 @@ namespace cellrun::options {
 std::string ShortHelp(const Verb& verb);
 // Examples first, then everything.
 std::string FullHelp(const Verb& verb);
+// How cellrun is called, in a few lines.
+std::string Usage();
 // All verbs, one a line.
 std::string Overview();
 // The verbs "GROUP …".
@@ -22,6 +24,8 @@ std::string GroupHelp(std::string_view group);
 std::optional<std::string> TopicHelp(std::string_view name);
 // The name nearest to `name` among those that TopicHelp knows; "" if none is near.
 std::string_view NearestTopic(std::string_view name);
+// The same among the verbs that stand alone; "" as well for a verb itself.
+std::string_view NearestVerb(std::string_view word);
 
 // "[options] [--] COMMAND [ARG…]"
 std::string Synopsis(const Verb& verb);

@@ -20,10 +20,10 @@ constexpr VerbMask kText = In(VerbId::kProfileShow) | In(VerbId::kVersion);
 
 constexpr std::array kOptions = {
     Option{OptionId::kProfile, "--profile", 'p', ValueKind::kProfile, "NAME|FILE", "", false,
-           Support::kNow, kRun | In(VerbId::kWhy) | In(VerbId::kDoctor),
+           Support::kNow, kRun | In(VerbId::kWhy),
            "the profile; default: the project's, else strict"},
     Option{OptionId::kWorkspace, "--workspace", 'w', ValueKind::kDirectory, "DIR", "", false,
-           Support::kNow, kRun | In(VerbId::kWhy) | In(VerbId::kDoctor),
+           Support::kNow, kRun | In(VerbId::kWhy),
            "the directory to work on; default: the enclosing git repository, else the current "
            "directory"},
     Option{OptionId::kName, "--name", '\0', ValueKind::kText, "NAME", "", false, Support::kNow,

@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/options/value.h"
 
-#include <array>
 #include <charconv>
-#include <cstdint>
 #include <string>
+
+#include "lib/policy/units.h"
 
 namespace cellrun::options {
 namespace {
-
-using std::chrono::milliseconds;
-
-struct Unit {
-  std::string_view name;
-  milliseconds length;
-};
-constexpr std::array kUnits = {
-    Unit{"ms", milliseconds(1)},        Unit{"s", std::chrono::seconds(1)},
-    Unit{"m", std::chrono::minutes(1)}, Unit{"h", std::chrono::hours(1)},
-    Unit{"d", std::chrono::hours(24)},
-};
-constexpr milliseconds kLongest = std::chrono::hours(24) * 366;
 
 // `digits` decimal digits at the start of `text`, which are removed; nothing if there are fewer.
 std::optional<int> TakeDigits(std::string_view* text, std::size_t digits) {
@@ -95,17 +82,9 @@ std::optional<unsigned long> ParseCount(std::string_view text) {
   return value;
 }
 
-std::optional<milliseconds> ParseDuration(std::string_view text) {
-  const std::size_t digits = text.find_first_not_of("0123456789");
-  if (digits == std::string_view::npos) return std::nullopt;
-  const auto number = ParseCount(text.substr(0, digits));
-  if (!number) return std::nullopt;
-  for (const Unit& unit : kUnits) {
-    if (text.substr(digits) != unit.name) continue;
-    if (static_cast<std::int64_t>(*number) > kLongest / unit.length) return std::nullopt;
-    return static_cast<std::int64_t>(*number) * unit.length;
-  }
-  return std::nullopt;
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
+  const auto duration = policy::ParseDuration(text);
+  return duration && duration->count() > 0 ? duration : std::nullopt;
 }
 
 std::optional<std::chrono::system_clock::time_point> ParseMoment(

@@ -8,7 +8,7 @@
 
 namespace cellrun::options {
 
-// "500ms" "30s" "5m" "2h" "7d": from 1 ms to 366 days. Nothing: it is not one.
+// As policy::ParseDuration ("500ms" "30s" "5m" "2h" "7d"), but not zero.
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);
 
 // RFC 3339 ("2026-07-01T12:00:00Z", with fraction or offset) or a duration before `now`.
