@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/client/launch_connection.h"
+
+#include "launcher/client/launch_broker.h"
+#include "lib/wire/launch.h"
+#include "lib/wire/runtime_directory.h"
+
+namespace cellrun::launcher {
+
+std::variant<LaunchConnection, ErrorForm> LaunchConnection::Open() {
+  const Result<std::string> runtime = wire::RuntimeDirectory();
+  if (!runtime.ok()) {
+    return ErrorForm{
+        "the runtime directory cannot be used",
+        runtime.error().context().empty() ? runtime.error().ToString() : runtime.error().context(),
+        "remove it, or set CELLRUN_RUNTIME_DIR to a directory of yours"};
+  }
+  Result<UniqueFd> socket = ConnectOrStart(*runtime, *runtime + "/launch.sock");
+  if (!socket.ok()) return ErrorForm{"no broker", socket.error().ToString(), "cellrun doctor"};
+  return LaunchConnection(std::move(socket).value());
+}
+
+Result<void> LaunchConnection::Send(std::string_view message, std::span<const int> fds) const {
+  if (message.size() > wire::kMaxLaunchBytes) return Error(E2BIG, "launch message");
+  return sys::SendMessage(socket_, message, fds);
+}
+Result<sys::Message> LaunchConnection::Receive() const {
+  return sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes);
+}
+Result<sys::Message> LaunchConnection::ReceiveNow() const {
+  return sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes, MSG_DONTWAIT);
+}
+
+}  // namespace cellrun::launcher

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/run/negotiation.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "launcher/client/profile_lookup.h"
+#include "lib/base/version.h"
+#include "lib/sys/file.h"
+#include "lib/sys/memory.h"
+#include "lib/sys/terminal.h"
+#include "lib/wire/runtime_directory.h"
+
+namespace cellrun::launcher {
+namespace {
+
+// The broker may leave (idle) between our connecting and its accepting.
+constexpr int kMaxAttempts = 5;
+
+ErrorForm Broken(const Error& error) {
+  return {"the conversation with the broker failed", error.ToString(), "cellrun broker logs"};
+}
+
+void CopyTerminalSize(wire::RunRequest& request) {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    winsize size{};
+    if (ioctl(number, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) continue;
+    request.rows = size.ws_row;
+    request.columns = size.ws_col;
+    return;
+  }
+}
+
+class Negotiation {
+ public:
+  Negotiation(wire::RunRequest request, terminal::Streams streams)
+      : request_(std::move(request)), streams_(std::move(streams)) {}
+
+  Outcome<Planned> Run() {
+    const Result<void> prepared = Prepare();
+    if (!prepared.ok()) return Explain(prepared.error());
+    for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+      std::variant<LaunchConnection, ErrorForm> opened = LaunchConnection::Open();
+      if (ErrorForm* failed = std::get_if<ErrorForm>(&opened)) return std::move(*failed);
+      LaunchConnection& connection = std::get<LaunchConnection>(opened);
+      // Both at once: the broker reads the request only if it likes our hello, and a round trip is
+      // saved.
+      Result<void> sent = connection.Send(wire::Encode(wire::Hello{&kVersion[0], &kBuildId[0], 0}));
+      if (sent.ok()) sent = SendRequest(connection);
+      if (!sent.ok() && sent.error().code() != EPIPE && sent.error().code() != ECONNRESET)
+        return Explain(sent.error());
+      Result<sys::Message> hello = connection.Receive();
+      const bool gone = (hello.ok() && hello->bytes.empty()) ||
+                        (!hello.ok() && hello.error().code() == ECONNRESET);
+      if (gone) continue;
+      if (!hello.ok()) return Broken(hello.error());
+      if (std::optional<ErrorForm> refused = CheckHello(hello->bytes)) return *std::move(refused);
+      return AwaitPlan(std::move(connection));
+    }
+    return ErrorForm{"no broker",
+                     "it left " + std::to_string(kMaxAttempts) + " times while we connected",
+                     "cellrun broker logs"};
+  }
+
+ private:
+  Result<void> Prepare() {
+    shim_ = TRY(sys::OpenAt(AT_FDCWD, TRY(wire::LibexecPath("cellrun-shim")).c_str(), O_RDONLY)
+                    .With("cellrun-shim"));
+    auto [ours, init_end] = TRY(sys::SocketPair(SOCK_SEQPACKET));
+    brokers_end_ = std::move(ours);
+    control_ = std::move(init_end);
+    const std::string strings = wire::PackArguments(request_);
+    if (strings.size() > wire::kMaxStringsBytes)
+      return Error(E2BIG, "execve", "arguments and environment");
+    strings_ = TRY(sys::MakeSealedMemfd("strings", strings));
+    documents_ = TRY(sys::MakeSealedMemfd("documents", wire::PackDocuments(request_.documents)));
+    std::copy(streams_.kinds.begin(), streams_.kinds.end(), std::begin(request_.streams));
+    CopyTerminalSize(request_);
+    message_ = wire::Encode(request_);
+    if (message_.size() > wire::kMaxLaunchBytes) return Error(E2BIG, "launch request");
+    return {};
+  }
+
+  ErrorForm Explain(const Error& error) {
+    if (error.code() != E2BIG) return Broken(error);
+    return {"the request is too large", error.ToString(),
+            "fewer or shorter arguments, variables or --read and --write"};
+  }
+
+  Result<void> SendRequest(const LaunchConnection& connection) {
+    std::vector<int> fds = {brokers_end_.get(), strings_.get(), documents_.get()};
+    for (const UniqueFd& given : streams_.given) {
+      if (given.valid()) fds.push_back(given.get());
+    }
+    return connection.Send(message_, fds);
+  }
+
+  static std::optional<ErrorForm> CheckHello(const std::string& bytes) {
+    const Result<nlohmann::json> json = wire::ParseStrictJson(bytes);
+    if (!json.ok()) return Broken(json.error());
+    const Result<wire::Hello> hello = wire::DecodeHello(*json);
+    if (!hello.ok()) {
+      const Result<wire::Refusal> refusal = wire::DecodeRefusal(*json);
+      if (refusal.ok()) return ErrorForm{refusal->what, refusal->cause, refusal->suggest};
+      return Broken(hello.error());
+    }
+    if (hello->version == &kVersion[0] && hello->build == &kBuildId[0]) return std::nullopt;
+    return ErrorForm{"the running broker is of another version",
+                     "it is cellrun " + hello->version + " (" + hello->build + "), this is " +
+                         &kVersion[0] + " (" + &kBuildId[0] + ")",
+                     "cellrun broker stop, which ends its cells, and run the command again"};
+  }
+
+  Outcome<Planned> AwaitPlan(LaunchConnection connection) {
+    brokers_end_.Reset();
+    for (;;) {
+      const Result<sys::Message> message = connection.Receive();
+      if (!message.ok()) return Broken(message.error());
+      if (message->bytes.empty())
+        return ErrorForm{"the broker ended", "it closed the connection without a plan",
+                         "cellrun broker logs"};
+      const Result<nlohmann::json> json = wire::ParseStrictJson(message->bytes);
+      const Result<std::string> type = json.ok() ? wire::MessageType(*json) : json.error();
+      if (!type.ok()) return Broken(type.error());
+      if (*type == "plan") {
+        Result<wire::CellPlan> plan = wire::DecodeCellPlan(*json);
+        if (!plan.ok()) return Broken(plan.error());
+        return Planned{std::move(connection), std::move(plan).value(), std::move(control_),
+                       std::move(shim_), std::move(streams_)};
+      }
+      if (*type == "refused") {
+        const Result<wire::Refusal> refusal = wire::DecodeRefusal(*json);
+        if (!refusal.ok()) return Broken(refusal.error());
+        return ErrorForm{refusal->what, refusal->cause, refusal->suggest};
+      }
+      const Result<void> answered = *type == "need" ? AnswerNeed(connection, *json)
+                                                    : Error(EPROTO, "message", "type: " + *type);
+      if (!answered.ok()) return Broken(answered.error());
+    }
+  }
+
+  Result<void> AnswerNeed(const LaunchConnection& connection, const nlohmann::json& message) {
+    const std::vector<std::string> wanted = TRY(wire::DecodeNeed(message));
+    const std::string base = request_.documents.empty() ? "" : request_.documents.back().origin;
+    const std::vector<policy::Source> found = FindExtended(wanted, base);
+    if (found.empty()) {
+      std::string names;
+      for (const std::string& name : wanted) names += (names.empty() ? "" : ", ") + name;
+      return Error(ENOENT, "extends", names);
+    }
+    const UniqueFd memory = TRY(sys::MakeSealedMemfd("documents", wire::PackDocuments(found)));
+    const int fd = memory.get();
+    return connection.Send(wire::EncodeDocuments(found), std::span(&fd, 1));
+  }
+
+  wire::RunRequest request_;
+  terminal::Streams streams_;
+  std::string message_;
+  UniqueFd shim_, brokers_end_, control_, strings_, documents_;
+};
+
+}  // namespace
+
+Outcome<Planned> Negotiate(wire::RunRequest request, terminal::Streams streams) {
+  return Negotiation(std::move(request), std::move(streams)).Run();
+}
+
+}  // namespace cellrun::launcher

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "launcher/cell/cell.h"
+#include "launcher/client/launch_connection.h"
+#include "launcher/terminal/streams.h"
+#include "lib/wire/launch.h"
+
+namespace cellrun::launcher {
+
+// What a run has once the broker agreed to it.
+struct Planned {
+  LaunchConnection connection;
+  wire::CellPlan plan;
+  UniqueFd control;  // init's end
+  UniqueFd shim;
+  terminal::Streams streams;
+};
+
+// The conversation up to the plan: hello, request, the documents that the broker needs.
+Outcome<Planned> Negotiate(wire::RunRequest request, terminal::Streams streams);
+
+}  // namespace cellrun::launcher
