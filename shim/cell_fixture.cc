@@ -110,6 +110,11 @@ std::string ReadAll(const UniqueFd& fd) {
 void CellFixture::StartInit(Start start) {
   auto sockets = sys::SocketPair(SOCK_SEQPACKET);
   ASSERT_TRUE(sockets.ok());
+  if (start.small_buffer) {
+    constexpr int kSmallest = 0;
+    ASSERT_EQ(
+        setsockopt(sockets->second.get(), SOL_SOCKET, SO_SNDBUF, &kSmallest, sizeof kSmallest), 0);
+  }
   const std::string shim = start.hidden_file ? HiddenCopy() : ShimPath();
   const uid_t uid = geteuid();
   const gid_t gid = getegid();

@@ -48,9 +48,10 @@ std::string ReadUntil(const UniqueFd& fd, std::string_view text);
 
 class CellFixture : public testing::Test {
  protected:
-  // A copy of the shim that its owner, the cell's user, may execute but not read.
+  // hidden_file: a copy of the shim that its owner, the cell's user, may execute but not read.
   struct Start {
     bool hidden_file = false;
+    bool small_buffer = false;  // for what init sends: a few packets fill it
   };
   void StartInit(Start start);
   void StartInit() { StartInit(Start()); }
