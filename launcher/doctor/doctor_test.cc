@@ -4,9 +4,15 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,7 +20,9 @@
 
 #include "launcher/doctor/child.h"
 #include "launcher/doctor/stage.h"
+#include "lib/base/check.h"
 #include "lib/sys/file.h"
+#include "lib/sys/process.h"
 
 namespace cellrun::doctor {
 namespace {
@@ -83,6 +91,56 @@ TEST(ProbeTest, LookingChangesNothingOfTheProcess) {
     EXPECT_EQ(finding.state == State::kMissing, !finding.cost.empty()) << finding.name;
   }
 }
+
+// An older kernel on this one: `number` answers ENOSYS in the child and its children.
+void PretendMissing(unsigned number) {
+  const std::array program = {
+      sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number},
+      sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
+      sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  sock_fprog filter{.len = program.size(), .filter = const_cast<sock_filter*>(program.data())};
+  CHECK(sys::NoNewPrivileges().ok());
+  CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+struct OldKernel {
+  const char* name;
+  unsigned number;
+  const char* feature;
+};
+
+class OldKernelTest : public testing::TestWithParam<OldKernel> {};
+
+TEST_P(OldKernelTest, IsNoticedByCalling) {
+  const auto reply = InChild([]() -> Reply {
+    PretendMissing(GetParam().number);
+    for (const Finding& finding : LookAtEverything()) {
+      if (finding.name != GetParam().feature) continue;
+      return {.code = finding.state == State::kMissing ? 1 : 0, .text = finding.detail};
+    }
+    return {.code = 2, .text = "there is no such feature"};
+  });
+  ASSERT_TRUE(reply.ok()) << reply.error().ToString();
+  EXPECT_EQ(reply->code, 1) << reply->text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Calls, OldKernelTest,
+    testing::Values(OldKernel{"Openat2", SYS_openat2, "openat2"},
+                    OldKernel{"Clone3", SYS_clone3, "user namespaces"},
+                    OldKernel{"CloseRange", SYS_close_range, "close_range"},
+                    OldKernel{"OpenTree", SYS_open_tree, "new mount API"},
+                    OldKernel{"Fsopen", SYS_fsopen, "devpts of its own"},
+                    OldKernel{"Landlock", SYS_landlock_create_ruleset, "Landlock"},
+                    OldKernel{"Keyctl", SYS_keyctl, "session keyring of its own"},
+                    OldKernel{"PidfdGetfd", SYS_pidfd_getfd, "pidfd_getfd"},
+                    OldKernel{"Ptrace", SYS_ptrace, "tracing a task of a cell"},
+                    OldKernel{"Memory", SYS_process_vm_readv, "reading a task's memory"},
+                    OldKernel{"Seccomp", SYS_seccomp, "seccomp notification with descriptors"},
+                    OldKernel{"Memfd", SYS_memfd_create, "sealed memory files"}),
+    [](const auto& row) { return row.param.name; });
 
 TEST(ToJsonTest, HasTheDocumentedFields) {
   Finding finding;

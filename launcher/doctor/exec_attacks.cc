@@ -94,13 +94,16 @@ AttackResult RunDeletedFile(const AttackPlan& plan) {
 }
 
 AttackResult RunScript(const AttackPlan& plan) {
-  const std::string path = plan.workspace + "/script";
-  const auto file = sys::OpenAt(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0755);
-  if (!file.ok()) return NotTried(file.error().ToString());
-  // An interpreter that the cell wrote: the script is allowed or not, this link is not.
+  // An interpreter that the cell wrote: a rule may allow the script, this link of its chain none.
   const auto copy = CopyIntoWorkspace(plan, "interpreter");
   if (!copy.ok()) return NotTried(copy.error().ToString());
-  if (!sys::WriteAll(*file, "#!" + *copy + "\n").ok()) return NotTried("write");
+  const std::string path = plan.workspace + "/script";
+  {
+    // Closed before the exec: a file that is open for writing cannot be executed.
+    const auto file = sys::OpenAt(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    if (!file.ok()) return NotTried(file.error().ToString());
+    if (!sys::WriteAll(*file, "#!" + *copy + "\n").ok()) return NotTried("write");
+  }
   return Start(AT_FDCWD, path.c_str(), {path.c_str()}, 0);
 }
 
