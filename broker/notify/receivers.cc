@@ -35,6 +35,9 @@ void Lane::Tick(std::chrono::nanoseconds period) {
 void Lane::TickSlowly() {
   Tick(kSlowTick);
 }
+const std::atomic<bool>* Lane::stop_flag() const noexcept {
+  return &receivers_.stopping_;
+}
 bool Lane::stopping() const {
   return receivers_.stopping_.load(std::memory_order_relaxed);
 }

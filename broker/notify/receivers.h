@@ -31,6 +31,7 @@ class Lane {
   void Tick(std::chrono::nanoseconds period);
   void TickSlowly();
   [[nodiscard]] bool stopping() const;
+  [[nodiscard]] const std::atomic<bool>* stop_flag() const noexcept;
   [[nodiscard]] MemoryScratch& memory() noexcept { return memory_; }
 
  private:

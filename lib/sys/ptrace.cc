@@ -29,6 +29,13 @@ Result<void> PtraceSyscall(pid_t tid, int signal) {
   return Check(ptrace(PTRACE_SYSCALL, tid, nullptr, static_cast<unsigned long>(signal)),
                "ptrace(PTRACE_SYSCALL)");
 }
+Result<bool> PtraceAtSyscallEntry(pid_t tid) {
+  // glibc's and the kernel's structure are the same; only `op`, the first member, matters here.
+  __ptrace_syscall_info info{};
+  TRY(Check(ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info),
+            "ptrace(PTRACE_GET_SYSCALL_INFO)"));
+  return info.op == PTRACE_SYSCALL_INFO_ENTRY || info.op == PTRACE_SYSCALL_INFO_SECCOMP;
+}
 Result<unsigned long> PtraceGetEventMessage(pid_t tid) {
   unsigned long message = 0;
   TRY(Check(ptrace(PTRACE_GETEVENTMSG, tid, nullptr, &message), "ptrace(PTRACE_GETEVENTMSG)"));

@@ -19,6 +19,8 @@ Result<void> PtraceDetach(pid_t tid, int signal);
 // Resumes a stopped tracee until it enters or leaves a system call (PTRACE_SYSCALL); `signal` is
 // delivered first, 0 for none.
 Result<void> PtraceSyscall(pid_t tid, int signal);
+// Of a tracee in a system call stop: whether it is entering (PTRACE_GET_SYSCALL_INFO, 5.3).
+Result<bool> PtraceAtSyscallEntry(pid_t tid);
 Result<unsigned long> PtraceGetEventMessage(pid_t tid);
 Result<user_regs_struct> PtraceGetRegisters(pid_t tid);
 Result<void> PtraceSetRegisters(pid_t tid, const user_regs_struct& registers);

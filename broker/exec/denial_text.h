@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/policy/policy.h"
+
+namespace cellrun::exec {
+
+// What a denied command says on its stderr: one to four lines, each ended by a newline, at most
+// wire::kMaxShimText bytes. Text that comes from the cell is escaped, arguments are quoted.
+//
+//   cellrun: denied: git push origin main
+//   rule: strict.yaml:23 "publishes code"
+//   instead: ask a person to push
+std::string DenialText(const std::string& raw_path, const std::vector<std::string>& argv,
+                       const policy::Verdict& verdict);
+
+// One line: what a rule said, for the journal.
+std::string DenialReason(const policy::Verdict& verdict);
+
+}  // namespace cellrun::exec

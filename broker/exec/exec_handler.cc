@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/exec/exec_handler.h"
+
+#include <chrono>
+#include <utility>
+
+#include "broker/exec/task.h"
+#include "broker/exec/tracee.h"
+#include "broker/exec/verify.h"
+#include "lib/base/log.h"
+#include "lib/sys/process.h"
+#include "lib/sys/seccomp.h"
+
+namespace cellrun::exec {
+namespace {
+
+// For an exec to reach its stop or to fail: it may read a cold, slow disk.
+constexpr std::chrono::seconds kExecLimit{30};
+
+// What an exec that never committed returned.
+std::string FailureOf(const Tracee& tracee) {
+  const Result<user_regs_struct> registers = tracee.Registers();
+  if (!registers.ok()) return "failed";
+  const auto returned = static_cast<std::int64_t>(registers->rax);
+  if (returned <= -512 && returned >= -516) return "failed:EINTR";  // it will be made again
+  if (returned >= 0 || returned < -4095) return "failed";
+  return "failed:" + ErrnoName(static_cast<int>(-returned));
+}
+
+// Drives one exec that was continued to its end; what to record of it.
+std::string SeeThrough(Tracee& tracee, const Expectation& expected, notify::Lane& lane,
+                       notify::Tally& tally) {
+  tracee.Interrupt();  // after the answer: before it, the call itself could be interrupted
+  const Tracee::Stop stop = tracee.Wait(sys::MonotonicNow() + kExecLimit);
+  switch (stop.kind) {
+    case Tracee::Stop::Kind::kExec: {
+      const Result<void> verified = VerifyExec(tracee, expected, lane.memory());
+      if (verified.ok()) {
+        tracee.Detach(0);
+        return "ran";
+      }
+      log::Warn("an exec was not what was judged",
+                {{"pid", tracee.pid()}, {"difference", verified.error().ToString()}});
+      ++tally.mismatches;
+      tracee.Kill();
+      return "mismatch";
+    }
+    case Tracee::Stop::Kind::kTrap:
+    case Tracee::Stop::Kind::kSignal: {
+      std::string failure = FailureOf(tracee);
+      tracee.Detach(stop.signal);
+      return failure;
+    }
+    case Tracee::Stop::Kind::kGone:
+      return "failed";
+    case Tracee::Stop::Kind::kSyscall:
+    case Tracee::Stop::Kind::kOverdue:
+    case Tracee::Stop::Kind::kStopping:
+      break;
+  }
+  tracee.Kill();
+  return "failed";
+}
+
+}  // namespace
+
+ExecHandler::ExecHandler(const notify::CellFacts& facts, const notify::Listener& listener,
+                         Resolver resolver, notify::DenialLog& denials, notify::Tally& tally)
+    : facts_(facts),
+      listener_(listener),
+      denials_(denials),
+      tally_(tally),
+      judge_(facts, listener, std::move(resolver), tickets_),
+      redirector_(facts, listener, attachments_, tickets_) {}
+
+void ExecHandler::ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
+  judge_.ReplacePolicy(std::move(policy));
+}
+
+void ExecHandler::Handle(const seccomp_notif& notification, notify::Lane& lane) {
+  if (attachments_.Take(notification)) {
+    // CONTINUE-SITE(redirect, class d): the thread that is attached to the task compares what is
+    // executed with the shim before its first instruction, and kills the task otherwise. Gone: it
+    // learns that too.
+    (void)sys::SeccompContinue(listener_.fd(), notification.id);
+    return;
+  }
+  Judgement judgement = judge_.Decide(notification, lane);
+  switch (judgement.answer) {
+    case Judgement::Answer::kGone:
+      // Should it be there after all, it must not wait for ever.
+      return listener_.Refuse(notification.id, EACCES);
+    case Judgement::Answer::kMissing:
+      ++tally_.missing;
+      return listener_.Refuse(notification.id, judgement.error);
+    case Judgement::Answer::kRefuse:
+      return Refuse(notification, judgement, lane);
+    case Judgement::Answer::kAnswerCheck:
+      return AnswerCheck(notification, judgement, lane);
+    case Judgement::Answer::kRunFreely:
+      return RunFreely(notification, judgement, lane);
+    case Judgement::Answer::kRun:
+    case Judgement::Answer::kExplain:
+    case Judgement::Answer::kRewrite:
+      return Attach(notification, std::move(judgement), lane);
+  }
+}
+
+ExecHandler::Recorded ExecHandler::Record(const Judgement& judgement, notify::Lane& lane) {
+  Recorded recorded{.kept = true, .seq = 0};
+  if (judgement.verdict.audit) {
+    if (judgement.record.sync) (void)lane.EnsureReceiver();  // this one may wait for the disk
+    recorded.seq = facts_.journal->Append(judgement.record);
+    recorded.kept = recorded.seq != 0;
+  }
+  switch (judgement.record.verdict) {
+    case policy::Action::kAllow:
+      if (recorded.kept) ++tally_.allowed;
+      return recorded;
+    case policy::Action::kAsk:
+      ++tally_.asked;
+      break;
+    case policy::Action::kDeny:
+      ++tally_.denied;
+      break;
+  }
+  denials_.Add(judgement.record, recorded.seq);
+  return recorded;
+}
+
+void ExecHandler::SetResult(const Recorded& recorded, std::string result) {
+  if (recorded.seq != 0) facts_.journal->SetResult(recorded.seq, std::move(result));
+}
+
+// What cannot be recorded does not happen.
+void ExecHandler::RefuseUnrecordable(const seccomp_notif& notification) {
+  ++tally_.denied;
+  log::Warn("an exec is denied because the journal cannot record it", {{"cell", facts_.cell_id}});
+  listener_.Refuse(notification.id, EACCES);
+}
+
+void ExecHandler::Refuse(const seccomp_notif& notification, const Judgement& judgement,
+                         notify::Lane& lane) {
+  (void)Record(judgement, lane);  // denied either way
+  listener_.Refuse(notification.id, judgement.error != 0 ? judgement.error : EACCES);
+}
+
+void ExecHandler::AnswerCheck(const seccomp_notif& notification, const Judgement& judgement,
+                              notify::Lane& lane) {
+  if (!Record(judgement, lane).kept) return RefuseUnrecordable(notification);
+  listener_.Return(notification.id, 0);
+}
+
+void ExecHandler::RunFreely(const seccomp_notif& notification, const Judgement& judgement,
+                            notify::Lane& lane) {
+  const Recorded recorded = Record(judgement, lane);
+  if (!recorded.kept) return RefuseUnrecordable(notification);
+  // CONTINUE-SITE(unjudged-exec, class c): the policy allows every image with every argument and
+  // environment, so another path or argument gets the same verdict; the record may be wrong.
+  (void)sys::SeccompContinue(listener_.fd(), notification.id);
+  SetResult(recorded, "started");
+}
+
+void ExecHandler::Attach(const seccomp_notif& notification, Judgement judgement,
+                         notify::Lane& lane) {
+  const Result<pid_t> tgid = ThreadGroup(static_cast<pid_t>(notification.pid));
+  if (!tgid.ok()) {
+    // Only a task that is gone has no group.
+    return listener_.Refuse(notification.id, EACCES);
+  }
+  switch (attachments_.Enter(notification, tgid.value())) {
+    case Attachments::Entry::kPutAside:
+      // And judged again; only then is a ticket used up.
+      if (judgement.ticket.has_value()) tickets_.Add(tgid.value(), std::move(*judgement.ticket));
+      return;
+    case Attachments::Entry::kFull:
+      ++tally_.denied;
+      return listener_.Refuse(notification.id, EAGAIN);
+    case Attachments::Entry::kEntered:
+      break;
+  }
+  judgement.record.pid = tgid.value();
+  if (judgement.answer == Judgement::Answer::kRun) {
+    RunVerified(notification, tgid.value(), judgement, lane);
+  } else {
+    Redirect(notification, tgid.value(), std::move(judgement), lane);
+  }
+  attachments_.Leave(tgid.value());
+}
+
+void ExecHandler::RunVerified(const seccomp_notif& notification, pid_t tgid,
+                              const Judgement& judgement, notify::Lane& lane) {
+  const Recorded recorded = Record(judgement, lane);
+  if (!recorded.kept) return RefuseUnrecordable(notification);
+  (void)lane.EnsureReceiver();  // none: the others wait for the end of this one
+  Result<Tracee> tracee = Tracee::Seize(static_cast<pid_t>(notification.pid), tgid, lane);
+  if (!tracee.ok()) {
+    // EPERM: a tracer inside the cell has it. What cannot be verified does not run.
+    SetResult(recorded, "denied");
+    --tally_.allowed;
+    ++tally_.denied;
+    return listener_.Refuse(notification.id, EACCES);
+  }
+  const Expectation expected{.image = judgement.image,
+                             .argv = &judgement.final_argv,
+                             .env = &judgement.request.env,
+                             .working_directory = judgement.working_directory,
+                             .image_hash = judgement.image_hash};
+  // CONTINUE-SITE(verified-exec, class d): what was executed is compared with what was judged in
+  // the exec stop, before its first instruction. An id that is gone: there is nothing to wait for,
+  // and SeeThrough lets the task go.
+  (void)sys::SeccompContinue(listener_.fd(), notification.id);
+  SetResult(recorded, SeeThrough(tracee.value(), expected, lane, tally_));
+}
+
+void ExecHandler::Redirect(const seccomp_notif& notification, pid_t tgid, Judgement judgement,
+                           notify::Lane& lane) {
+  const bool rewrite = judgement.answer == Judgement::Answer::kRewrite;
+  const Recorded recorded = Record(judgement, lane);
+  if (!recorded.kept) return RefuseUnrecordable(notification);
+  Ticket ticket;
+  ticket.rule = judgement.verdict.rule;
+  if (rewrite) {
+    ticket.program = judgement.program;
+    ticket.image = judgement.image;
+    ticket.argv = std::move(judgement.request.argv);
+    ticket.env = std::move(judgement.request.env);
+  } else {
+    ticket.explanation = std::move(judgement.explanation);
+  }
+  const Result<ExecCall> call = ExecCall::Of(notification.data);
+  CHECK(call.ok());  // it was judged
+  const std::uint64_t path_end = call->path + judgement.request.raw_path.size();
+  const Redirector::Outcome outcome =
+      redirector_.Redirect(notification, tgid, path_end, std::move(ticket), lane);
+  if (outcome == Redirector::Outcome::kKilled) ++tally_.mismatches;
+  if (rewrite && outcome != Redirector::Outcome::kWaiting) SetResult(recorded, "failed");
+}
+
+}  // namespace cellrun::exec

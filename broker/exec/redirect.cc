@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/exec/redirect.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "broker/exec/judge.h"
+#include "broker/exec/task.h"
+#include "broker/exec/tracee.h"
+#include "broker/exec/verify.h"
+#include "lib/sys/file.h"
+#include "lib/sys/process.h"
+#include "lib/sys/ptrace.h"
+#include "lib/sys/seccomp.h"
+
+namespace cellrun::exec {
+namespace {
+
+constexpr std::chrono::seconds kStopLimit{30};  // slow, but it must come
+constexpr std::chrono::seconds kSecondCallLimit{1};
+constexpr std::uint64_t kSyscallBytes = 2;  // of the instruction
+constexpr auto kNoSyscall = static_cast<unsigned long long>(-1);
+
+std::int64_t ReturnValue(const user_regs_struct& registers) {
+  return static_cast<std::int64_t>(registers.rax);
+}
+// ERESTARTSYS to ERESTART_RESTARTBLOCK: the kernel will make the call again.
+bool WillRestart(const user_regs_struct& registers) {
+  return ReturnValue(registers) <= -512 && ReturnValue(registers) >= -516;
+}
+
+}  // namespace
+
+// One redirect, on the thread that is attached.
+class Redirector::Run {
+ public:
+  Run(const Redirector& redirector, const seccomp_notif& notification, Tracee tracee)
+      : redirector_(redirector), notification_(notification), tracee_(std::move(tracee)) {}
+
+  Outcome Execute(std::uint64_t path_end, Ticket ticket) {
+    const Result<int> number = sys::SeccompAddFd(redirector_.listener_.fd(), notification_.id,
+                                                 redirector_.facts_.shim, /*send=*/false);
+    // Interrupted before it is answered, or the error would be seen by the program.
+    tracee_.Interrupt();
+    redirector_.listener_.Refuse(notification_.id, EACCES);
+    const Tracee::Stop stop = tracee_.Wait(sys::MonotonicNow() + kStopLimit);
+    if (stop.kind == Tracee::Stop::Kind::kGone) return Outcome::kGone;
+    if (stop.kind != Tracee::Stop::Kind::kTrap && stop.kind != Tracee::Stop::Kind::kSignal) {
+      return Kill();
+    }
+    const Result<user_regs_struct> registers = tracee_.Registers();
+    if (!registers.ok()) return Kill();
+    before_ = registers.value();
+    if (!IsStillThere()) {
+      // Interrupted by a signal before the answer came: it runs the handler, or asks again.
+      tracee_.Detach(stop.signal);
+      return Outcome::kGone;
+    }
+    // EMFILE: no room for the descriptor. A plain denial.
+    if (!number.ok()) return GiveUp(stop.signal);
+    if (!Aim(number.value(), path_end)) return Kill();
+    const Outcome outcome = Follow(stop.signal, std::move(ticket));
+    redirector_.attachments_.Forget(static_cast<pid_t>(notification_.pid));
+    return outcome;
+  }
+
+ private:
+  // On its way out of the very call that was judged.
+  [[nodiscard]] bool IsStillThere() const {
+    const auto& arguments = notification_.data.args;
+    return static_cast<int>(before_.orig_rax) == notification_.data.nr &&
+           before_.rdi == arguments[0] && before_.rsi == arguments[1] &&
+           before_.rdx == arguments[2] && before_.r10 == arguments[3] && before_.r8 == arguments[4];
+  }
+  Outcome Kill() {
+    tracee_.Kill();
+    return Outcome::kKilled;
+  }
+  // Lets the call that was asked for fail, as if nothing had been done.
+  Outcome GiveUp(int signal) {
+    user_regs_struct registers = before_;
+    registers.rax = static_cast<unsigned long long>(-EACCES);
+    registers.orig_rax = kNoSyscall;  // or an interrupted call would be made again
+    if (!tracee_.SetRegisters(registers).ok()) return Kill();
+    tracee_.Detach(signal);
+    return Outcome::kRefused;
+  }
+
+  bool Aim(int number, std::uint64_t path_end) {
+    const Result<ExecCall> call = ExecCall::Of(notification_.data);
+    if (!call.ok()) return false;
+    expected_ = {.number = SYS_execveat,
+                 .arguments = {static_cast<std::uint64_t>(number), path_end, call->argv, call->env,
+                               std::uint64_t{AT_EMPTY_PATH}}};
+    user_regs_struct registers = before_;
+    registers.rdi = expected_.arguments[0];
+    registers.rsi = expected_.arguments[1];
+    registers.rdx = expected_.arguments[2];
+    registers.r10 = expected_.arguments[3];
+    registers.r8 = expected_.arguments[4];
+    // The same instruction once more. In this form also when a handler runs first: it returns to
+    // the instruction, whatever the kernel's rules about restarting are.
+    registers.rip -= kSyscallBytes;
+    registers.rax = SYS_execveat;
+    registers.orig_rax = kNoSyscall;
+    return tracee_.SetRegisters(registers).ok();
+  }
+
+  [[nodiscard]] bool IsExpected(const user_regs_struct& registers) const {
+    const Attachments::Call call{
+        .number = static_cast<int>(registers.orig_rax),
+        .arguments = {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8}};
+    return call == expected_;
+  }
+
+  // Until the shim's exec stop. Signals are given on; calls of their handlers pass.
+  Outcome Follow(int signal, Ticket ticket) {
+    const auto deadline = sys::MonotonicNow() + kSecondCallLimit;
+    while (true) {
+      if (!tracee_.ResumeToSyscall(signal).ok()) return Kill();  // ESRCH: killed in its stop
+      const Tracee::Stop stop = tracee_.Wait(deadline);
+      signal = 0;
+      switch (stop.kind) {
+        case Tracee::Stop::Kind::kExec:
+          return Finish(std::move(ticket));
+        case Tracee::Stop::Kind::kSyscall: {
+          const std::optional<Outcome> done = AtSyscall();
+          if (done.has_value()) return *done;
+          break;
+        }
+        case Tracee::Stop::Kind::kSignal:
+          signal = stop.signal;
+          break;
+        case Tracee::Stop::Kind::kTrap:
+          break;
+        case Tracee::Stop::Kind::kGone:
+          return Outcome::kGone;
+        case Tracee::Stop::Kind::kOverdue:
+        case Tracee::Stop::Kind::kStopping:
+          return Drop();
+      }
+    }
+  }
+
+  std::optional<Outcome> AtSyscall() {
+    const Result<user_regs_struct> registers = tracee_.Registers();
+    const Result<bool> entering = sys::PtraceAtSyscallEntry(tracee_.pid());
+    if (!registers.ok() || !entering.ok()) return Kill();
+    if (entering.value()) {
+      if (IsExpected(registers.value())) {
+        redirector_.attachments_.Expect(tracee_.pid(), expected_);
+        announced_ = true;
+      }
+      return std::nullopt;
+    }
+    if (!announced_) return std::nullopt;
+    redirector_.attachments_.Forget(tracee_.pid());
+    announced_ = false;
+    if (WillRestart(registers.value())) return std::nullopt;
+    return GiveUp(0);  // the exec of the shim failed by itself
+  }
+
+  // Too late: a handler keeps it, or nobody received the call.
+  Outcome Drop() {
+    if (announced_) return Kill();
+    tracee_.Interrupt();
+    const Tracee::Stop stop = tracee_.Wait(sys::MonotonicNow() + kSecondCallLimit);
+    const bool stopped = stop.kind == Tracee::Stop::Kind::kTrap ||
+                         stop.kind == Tracee::Stop::Kind::kSignal ||
+                         stop.kind == Tracee::Stop::Kind::kSyscall;
+    if (!stopped) return Kill();
+    tracee_.Detach(stop.kind == Tracee::Stop::Kind::kSignal ? stop.signal : 0);
+    return Outcome::kRefused;
+  }
+
+  Outcome Finish(Ticket ticket) {
+    const Result<struct stat> shim = sys::Fstat(redirector_.facts_.shim);
+    if (!shim.ok()) return Kill();
+    const Expectation expected{.image = FileVersion::Of(shim.value()),
+                               .working_directory = {},
+                               .compare_working_directory = false,
+                               .image_hash = ""};
+    notify::MemoryScratch unused;
+    const Result<std::uint64_t> start_time = StartTime(tracee_.pid());
+    if (!VerifyExec(tracee_, expected, unused).ok() || !start_time.ok()) return Kill();
+    ticket.start_time = start_time.value();
+    redirector_.tickets_.Add(tracee_.pid(), std::move(ticket));
+    tracee_.Detach(0);
+    return Outcome::kWaiting;
+  }
+
+  const Redirector& redirector_;
+  const seccomp_notif& notification_;
+  Tracee tracee_;
+  user_regs_struct before_{};
+  Attachments::Call expected_;
+  bool announced_ = false;
+};
+
+Redirector::Outcome Redirector::Redirect(const seccomp_notif& notification, pid_t tgid,
+                                         std::uint64_t path_end, Ticket ticket,
+                                         notify::Lane& lane) const {
+  // A descriptor of the shim stays in a table that siblings may share: it must not be writable in
+  // any way, and that is a property of the mount.
+  const bool read_only = facts_.shim.valid() && [&] {
+    const Result<struct statvfs> mount = sys::Fstatvfs(facts_.shim);
+    return mount.ok() && (mount->f_flag & ST_RDONLY) != 0;
+  }();
+  // Somebody else has to receive the second call.
+  if (read_only && lane.EnsureReceiver()) {
+    Result<Tracee> tracee = Tracee::Seize(static_cast<pid_t>(notification.pid), tgid, lane);
+    if (tracee.ok()) {
+      return Run(*this, notification, std::move(tracee).value())
+          .Execute(path_end, std::move(ticket));
+    }
+  }
+  listener_.Refuse(notification.id, EACCES);
+  return Outcome::kRefused;
+}
+
+}  // namespace cellrun::exec

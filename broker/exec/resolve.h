@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+#include "lib/policy/request.h"
+
+namespace cellrun::exec {
+
+// A file of a cell, as an execve would find it.
+struct File {
+  UniqueFd fd;  // O_PATH
+  struct stat facts {};
+  std::string path;  // canonical in the cell; for anonymous files what /proc/PID/exe would show
+  bool anonymous = false;  // memfd, deleted, or from outside the cell's tree
+  bool on_writable_mount = true;
+  bool on_noexec_mount = false;
+
+  [[nodiscard]] policy::FileId id() const { return {facts.st_dev, facts.st_ino}; }
+};
+
+// Whose path it is and where it starts: the arguments of execveat(2).
+struct Lookup {
+  pid_t tid = -1;
+  int directory = -100;  // AT_FDCWD
+  std::string_view path;
+  bool follow_last = true;
+  bool empty_path = false;  // AT_EMPTY_PATH: an empty path means the directory descriptor itself
+};
+
+// Looks paths up in a cell's tree, never in the broker's. Thread-safe.
+class Resolver {
+ public:
+  // `init_pid`: a process whose root is the cell's, for as long as this call takes.
+  static Result<Resolver> ForCell(pid_t init_pid);
+  explicit Resolver(UniqueFd root) noexcept : root_(std::move(root)) {}
+
+  // The errno is the one that the task's own lookup gives.
+  [[nodiscard]] Result<File> Resolve(const Lookup& lookup) const;
+  // Whether nobody in the cell can make the name mean another file: everything on the way lies on
+  // read-only mounts. For files that somebody opens again by name (scripts, loader payloads).
+  [[nodiscard]] bool IsStable(const Lookup& lookup, const File& file) const;
+
+  [[nodiscard]] const UniqueFd& root() const noexcept { return root_; }
+
+ private:
+  struct Opened {
+    UniqueFd fd;
+    bool in_tree = false;  // found from the root, without links of procfs to objects
+  };
+  [[nodiscard]] Result<Opened> Open(const Lookup& lookup) const;
+  [[nodiscard]] Result<Opened> OpenFrom(const UniqueFd& start, const Lookup& lookup) const;
+  [[nodiscard]] Result<File> Describe(Opened opened) const;
+  [[nodiscard]] bool Belongs(const File& file) const;
+
+  UniqueFd root_;  // O_PATH
+};
+
+// 0, or the errno with which the kernel refuses to execute such a file whatever is in it.
+int CannotExecute(const File& file);
+
+// The file's contents, opened so that neither a FIFO nor a device nor a lease can hold us up. Only
+// for regular files.
+Result<UniqueFd> OpenContents(const File& file);
+
+}  // namespace cellrun::exec

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/exec/task.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+#include "lib/sys/file.h"
+#include "lib/sys/process.h"
+
+namespace cellrun::exec {
+namespace {
+
+constexpr std::size_t kMaxStatusBytes = 16 * 1024;
+
+std::optional<std::uint64_t> ParseNumber(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// The last word of the line "NAME:\t… word".
+std::optional<pid_t> LastNumber(std::string_view status, std::string_view name) {
+  std::size_t at = status.find(name);
+  if (at == std::string_view::npos) return std::nullopt;
+  at += name.size();
+  std::string_view line = status.substr(at, status.find('\n', at) - at);
+  const std::size_t blank = line.find_last_of(" \t");
+  if (blank != std::string_view::npos) line.remove_prefix(blank + 1);
+  const std::optional<std::uint64_t> number = ParseNumber(line);
+  if (!number.has_value()) return std::nullopt;
+  return static_cast<pid_t>(*number);
+}
+
+Result<std::string> ReadStatus(pid_t tid) {
+  return sys::ReadWholeFileAt(AT_FDCWD, ProcPath(tid, "status").c_str(), kMaxStatusBytes);
+}
+Error BadStatus() {
+  return Error(EPROTO, "read", "a status file in /proc");
+}
+policy::FileId IdOf(const struct stat& facts) {
+  return {facts.st_dev, facts.st_ino};
+}
+
+}  // namespace
+
+std::string ProcPath(pid_t tid, const char* name) {
+  std::string path = "/proc/";
+  path += std::to_string(tid);
+  path += '/';
+  path += name;
+  return path;
+}
+
+Result<pid_t> ThreadGroup(pid_t tid) {
+  // Only the leader of a thread group has a pidfd of this kind; much cheaper than reading text.
+  if (sys::PidfdOpen(tid).ok()) return tid;
+  const std::string status = TRY(ReadStatus(tid));
+  const std::optional<pid_t> tgid = LastNumber(status, "\nTgid:\t");
+  if (!tgid.has_value() || *tgid <= 0) return BadStatus();
+  return *tgid;
+}
+
+Result<InnerIds> ReadInnerIds(pid_t tid) {
+  const std::string status = TRY(ReadStatus(tid));
+  const std::optional<pid_t> inner_tgid = LastNumber(status, "\nNStgid:");
+  const std::optional<pid_t> inner_tid = LastNumber(status, "\nNSpid:");
+  if (!inner_tgid.has_value() || !inner_tid.has_value()) return BadStatus();
+  return InnerIds{.tgid = *inner_tgid, .tid = *inner_tid};
+}
+
+Result<std::uint64_t> StartTime(pid_t pid) {
+  const std::string stat =
+      TRY(sys::ReadWholeFileAt(AT_FDCWD, ProcPath(pid, "stat").c_str(), kMaxStatusBytes));
+  // Field 22, counted from the end of the name, which may itself contain blanks and parentheses.
+  std::size_t at = stat.rfind(')');
+  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
+  if (at == std::string::npos) return BadStatus();
+  const std::size_t end = stat.find(' ', at + 1);
+  const auto number = ParseNumber(std::string_view(stat).substr(at + 1, end - at - 1));
+  if (!number.has_value()) return BadStatus();
+  return *number;
+}
+
+Result<policy::FileId> WorkingDirectoryId(pid_t tid) {
+  return IdOf(TRY(sys::FstatAt(AT_FDCWD, ProcPath(tid, "cwd").c_str(), 0)));
+}
+Result<WorkingDirectory> ReadWorkingDirectory(pid_t tid) {
+  const std::string link = ProcPath(tid, "cwd");
+  WorkingDirectory directory;
+  directory.path = TRY(sys::ReadLinkAt(AT_FDCWD, link.c_str()));
+  directory.id = IdOf(TRY(sys::FstatAt(AT_FDCWD, link.c_str(), 0)));
+  return directory;
+}
+Result<std::string> ReadExecutablePath(pid_t tid) {
+  return sys::ReadLinkAt(AT_FDCWD, ProcPath(tid, "exe").c_str());
+}
+
+Result<UniqueFd> OpenDescriptor(pid_t tid, int number) {
+  if (number < 0) return Error(EBADF, "openat");
+  const std::string path = ProcPath(tid, "fd/") + std::to_string(number);
+  Result<UniqueFd> opened = sys::OpenAt(AT_FDCWD, path.c_str(), O_PATH);
+  if (opened.ok()) return opened;
+  if (opened.error().code() == ENOENT) return Error(EBADF, "openat");
+  if (opened.error().code() != EACCES) return opened;
+  // fd/ is closed for a task that is not dumpable; pidfd_getfd is not. Threads may have left the
+  // shared table: what runs is compared with what was judged anyway.
+  const UniqueFd pidfd = TRY(sys::PidfdOpen(TRY(ThreadGroup(tid))));
+  return sys::PidfdGetfd(pidfd, number);
+}
+
+bool HasTerminal(pid_t tid) {
+  const Result<struct stat> facts = sys::FstatAt(AT_FDCWD, ProcPath(tid, "fd/0").c_str(), 0);
+  if (!facts.ok() || !S_ISCHR(facts->st_mode)) return false;
+  const unsigned type = major(facts->st_rdev);
+  constexpr unsigned kConsole = 4, kTty = 5, kFirstPts = 136, kLastPts = 143;
+  return type == kConsole || type == kTty || (type >= kFirstPts && type <= kLastPts);
+}
+
+}  // namespace cellrun::exec

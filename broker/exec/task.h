@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+#include "lib/policy/request.h"
+
+// What /proc says about a task that waits for an answer. Each of these is only true as long as the
+// notification's id is valid: check that (notify::RemoteMemory) after the last of them.
+namespace cellrun::exec {
+
+// The thread group; a notification's pid is a thread's number.
+Result<pid_t> ThreadGroup(pid_t tid);
+
+// What a task is called in its own pid namespace.
+struct InnerIds {
+  pid_t tgid = 0, tid = 0;
+};
+Result<InnerIds> ReadInnerIds(pid_t tid);
+
+// In clock ticks since boot; with the number it names a process for good.
+Result<std::uint64_t> StartTime(pid_t pid);
+
+struct WorkingDirectory {
+  std::string path;  // as the cell sees it
+  policy::FileId id;
+};
+Result<WorkingDirectory> ReadWorkingDirectory(pid_t tid);
+Result<policy::FileId> WorkingDirectoryId(pid_t tid);
+Result<std::string> ReadExecutablePath(pid_t tid);
+
+// What a descriptor of the task refers to, as O_PATH. EBADF: no such descriptor.
+Result<UniqueFd> OpenDescriptor(pid_t tid, int number);
+// Whether its descriptor 0 is a terminal; false where that cannot be seen.
+bool HasTerminal(pid_t tid);
+
+// "/proc/TID/NAME".
+std::string ProcPath(pid_t tid, const char* name);
+
+}  // namespace cellrun::exec

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <linux/seccomp.h>
+
+#include <memory>
+
+#include "broker/exec/ticket.h"
+#include "broker/notify/cell_facts.h"
+#include "broker/notify/listener.h"
+#include "broker/notify/receivers.h"
+#include "broker/notify/repeats.h"
+#include "broker/notify/tally.h"
+
+namespace cellrun::notify {
+
+// Answers connect(2). A cell has an empty network namespace, so what is continued can reach nothing
+// but the cell itself; the rest is refused with EACCES and recorded. The reserved connect of a
+// waiting room is answered with its channel.
+class ConnectHandler {
+ public:
+  ConnectHandler(const CellFacts& facts, const Listener& listener, exec::Tickets& tickets,
+                 Repeats& repeats, Tally& tally) noexcept
+      : facts_(facts), listener_(listener), tickets_(tickets), repeats_(repeats), tally_(tally) {}
+
+  void Handle(const seccomp_notif& notification, Lane& lane, const policy::Profile& profile) const;
+
+ private:
+  void HandOverChannel(const seccomp_notif& notification) const;
+  void Refuse(const seccomp_notif& notification, const std::string& address, std::uint16_t port,
+              const policy::Profile& profile) const;
+
+  const CellFacts& facts_;
+  const Listener& listener_;
+  exec::Tickets& tickets_;
+  Repeats& repeats_;
+  Tally& tally_;
+};
+
+}  // namespace cellrun::notify

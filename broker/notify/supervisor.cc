@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/notify/supervisor.h"
+
+#include <linux/audit.h>
+#include <sys/syscall.h>
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "broker/exec/exec_handler.h"
+#include "broker/exec/resolve.h"
+#include "broker/notify/connect_handler.h"
+#include "broker/notify/denial_log.h"
+#include "broker/notify/listener.h"
+#include "broker/notify/receivers.h"
+#include "broker/notify/repeats.h"
+#include "broker/notify/tally.h"
+#include "lib/sys/filter.h"
+
+namespace cellrun::notify {
+
+class Supervisor::Impl {
+ public:
+  Impl(Listener listener, CellFacts facts, exec::Resolver resolver, std::function<void()> on_end)
+      : listener_(std::move(listener)),
+        facts_(std::move(facts)),
+        policy_(facts_.policy),
+        denials_(facts_.denials),
+        repeats_(*facts_.journal, denials_),
+        exec_(facts_, listener_, std::move(resolver), denials_, tally_),
+        connect_(facts_, listener_, exec_.tickets(), repeats_, tally_),
+        receivers_(listener_, {.handle = [this](const seccomp_notif& notification,
+                                                Lane& lane) { Handle(notification, lane); },
+                               .next = [this] { return exec_.Next(); },
+                               .ended = std::move(on_end)}) {}
+
+  Result<void> Start() { return receivers_.Start(); }
+  void Stop() {
+    receivers_.Stop();
+    repeats_.Flush();
+  }
+  [[nodiscard]] const Tally& tally() const { return tally_; }
+  [[nodiscard]] std::vector<std::string> denials() const { return denials_.lines(); }
+  void ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
+    exec_.ReplacePolicy(policy);
+    const std::lock_guard lock(mutex_);
+    policy_ = std::move(policy);
+  }
+
+ private:
+  void Handle(const seccomp_notif& notification, Lane& lane) {
+    // The filter kills foreign architectures; their numbers mean other calls.
+    if (notification.data.arch != AUDIT_ARCH_X86_64) return Block(notification);
+    switch (notification.data.nr) {
+      case SYS_execve:
+      case SYS_execveat:
+        return exec_.Handle(notification, lane);
+      case SYS_connect:
+        return connect_.Handle(notification, lane, policy()->profile());
+      default:
+        return Block(notification);
+    }
+  }
+
+  // The blocked class, and whatever else a filter may report.
+  void Block(const seccomp_notif& notification) {
+    ++tally_.syscalls;
+    const seccomp_data& data = notification.data;
+    const sys::SyscallEntry* entry =
+        data.arch == AUDIT_ARCH_X86_64 ? sys::FindSyscall(data.nr) : nullptr;
+    journal::Record record;
+    record.time = std::chrono::system_clock::now();
+    record.cell = facts_.cell_id;
+    record.kind = journal::Kind::kSyscall;
+    record.pid = notification.pid;
+    record.uid = facts_.inside_uid;
+    record.user = facts_.user;
+    record.name = entry != nullptr ? entry->name : "syscall " + std::to_string(data.nr);
+    record.verdict = policy::Action::kDeny;
+    record.rule.name = "filter";
+    record.reason = "blocked for every cell";
+    record.result = "denied";
+    // The same place in a program, so that another caller of the call is seen.
+    const std::string key = record.name + " " + std::to_string(data.instruction_pointer);
+    repeats_.Note(key, std::move(record));
+    listener_.Refuse(notification.id, EPERM);
+  }
+
+  [[nodiscard]] std::shared_ptr<const policy::Policy> policy() const {
+    const std::lock_guard lock(mutex_);
+    return policy_;
+  }
+
+  const Listener listener_;
+  const CellFacts facts_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const policy::Policy> policy_;  // guarded by mutex_
+  Tally tally_;
+  DenialLog denials_;
+  Repeats repeats_;
+  exec::ExecHandler exec_;
+  ConnectHandler connect_;
+  Receivers receivers_;  // last: its threads use all of the above
+};
+
+Result<std::unique_ptr<Supervisor>> Supervisor::Start(UniqueFd listener, CellFacts facts,
+                                                      std::function<void()> on_end) {
+  CHECK(facts.policy != nullptr && facts.journal != nullptr);
+  Listener adopted = TRY(Listener::Adopt(std::move(listener)));
+  exec::Resolver resolver =
+      TRY(exec::Resolver::ForCell(facts.init_pid).With("opening the cell's root"));
+  auto impl = std::make_unique<Impl>(std::move(adopted), std::move(facts), std::move(resolver),
+                                     std::move(on_end));
+  TRY(impl->Start());
+  return std::unique_ptr<Supervisor>(new Supervisor(std::move(impl)));
+}
+
+Supervisor::Supervisor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Supervisor::~Supervisor() {
+  impl_->Stop();
+}
+
+Counters Supervisor::counters() const {
+  const Tally& tally = impl_->tally();
+  return {.allowed = tally.allowed,
+          .asked = tally.asked,
+          .denied = tally.denied,
+          .missing = tally.missing,
+          .syscalls = tally.syscalls,
+          .mismatches = tally.mismatches};
+}
+std::vector<std::string> Supervisor::denials() const {
+  return impl_->denials();
+}
+void Supervisor::ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
+  impl_->ReplacePolicy(std::move(policy));
+}
+
+}  // namespace cellrun::notify
