@@ -231,6 +231,13 @@ bool CompiledWhen::CouldBe(const ExecImage& image) const {
   return image.kind == ExecImage::Kind::kScript && script_.Matches(image.id, image.path);
 }
 
+bool CompiledWhen::EveryPath() const {
+  if (given_ == 0) return true;
+  return given_ == 1U << static_cast<unsigned>(Condition::kExe) &&
+         std::any_of(exe_.patterns.begin(), exe_.patterns.end(),
+                     [](const Pattern& pattern) { return pattern.text() == "**"; });
+}
+
 Result<CompiledWhen> CompiledWhen::Compile(const When& when, bool tightening, const Places& places,
                                            ProgramBinder& binder) {
   CompiledWhen compiled;

@@ -73,6 +73,8 @@ class CompiledWhen {
   [[nodiscard]] bool OnlyAnonymous() const {
     return given_ == 1U << static_cast<unsigned>(Condition::kAnonymous) && anonymous_ == true;
   }
+  // Whether all that is asked for is `exe: "**"`.
+  [[nodiscard]] bool EveryPath() const;
   [[nodiscard]] const ProgramSet& exe() const { return exe_; }
   [[nodiscard]] const ProgramSet& script() const { return script_; }
   [[nodiscard]] std::optional<bool> anonymous() const { return anonymous_; }

@@ -218,20 +218,29 @@ bool CompiledPolicy::NeedsHash(const ExecImage& image) const {
 }
 
 std::optional<Action> CompiledPolicy::Uniform() const {
-  const Action action = profile_.command_default.value;
-  // Without a rule an anonymous image is denied.
-  bool anonymous_too = action == Action::kDeny;
+  // Until a rule matches everything, each one that could match must say the same.
+  std::optional<Action> action;
+  bool named = false, anonymous = false;
   for (const CompiledRule& rule : rules_) {
     if (rule.expired) continue;
     const CommandRule& source = *rule.source;
-    if (source.then != action || !source.rewrite.empty() || source.run != Strategy::kInPlace ||
-        source.error != 0 || !source.check.empty()) {
+    if (action.value_or(source.then) != source.then || !source.rewrite.empty() ||
+        source.run != Strategy::kInPlace || source.error != 0 || !source.check.empty()) {
       return std::nullopt;
     }
-    if (rule.role == CompiledRule::Role::kFinal && rule.when.OnlyAnonymous()) anonymous_too = true;
+    action = source.then;
+    if (rule.role != CompiledRule::Role::kFinal) continue;
+    named = named || rule.when.EveryPath();
+    anonymous = anonymous || rule.when.OnlyAnonymous() ||
+                (rule.when.EveryPath() && source.then == Action::kDeny);
+    if (named && anonymous) return action;
   }
-  if (!anonymous_too) return std::nullopt;
-  return action;
+  // What is left is decided by the default, and anonymous images are denied.
+  if (!named && action.value_or(profile_.command_default.value) != profile_.command_default.value) {
+    return std::nullopt;
+  }
+  action = action.value_or(profile_.command_default.value);
+  return anonymous || action == Action::kDeny ? action : std::nullopt;
 }
 
 std::optional<Time> CompiledPolicy::NextExpiry() const {

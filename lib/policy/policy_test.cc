@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
@@ -395,6 +396,18 @@ TEST_F(PolicyTest, UniformOnlyWhereEveryImageGetsTheSame) {
   EXPECT_EQ(Compile()->Uniform(), std::nullopt);
   profile_.command_rules.pop_back();
   AddRule({.exe = {"git"}}, Action::kAsk);
+  EXPECT_EQ(Compile()->Uniform(), std::nullopt);
+}
+
+TEST_F(PolicyTest, UniformLooksNoFurtherThanTheRuleThatMatchesEverything) {
+  AddRule({.exe = {"**"}}, Action::kAllow);
+  EXPECT_EQ(Compile()->Uniform(), std::nullopt);
+  AddRule({.anonymous = true}, Action::kAllow);
+  AddRule({.exe = {"sudo"}}, Action::kDeny);
+  EXPECT_EQ(Compile()->Uniform(), Action::kAllow);
+  AddRule({.exe = {"git"}}, Action::kAsk, Layer::kProfile);
+  std::rotate(profile_.command_rules.begin(), profile_.command_rules.end() - 1,
+              profile_.command_rules.end());
   EXPECT_EQ(Compile()->Uniform(), std::nullopt);
 }
 

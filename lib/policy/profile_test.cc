@@ -115,6 +115,14 @@ bool IsRule(const RuleReference& rule, const std::string& wanted) {
   return place == wanted || place.ends_with("/" + wanted);
 }
 
+// How near a document is: 0 is the profile itself; what is stronger than any document is 0 too.
+std::size_t Distance(const Profile& profile, const std::string& file) {
+  const auto& documents = profile.documents;
+  const auto found = std::find_if(documents.begin(), documents.end(),
+                                  [&](const Position& at) { return at.file == file; });
+  return found == documents.end() ? 0 : static_cast<std::size_t>(found - documents.begin());
+}
+
 Verdict Judge(const TestCase& test, const Policy& policy, const NetworkPolicy& network,
               const Places& places, TestMachine& machine) {
   if (!test.exec.empty()) return policy.Decide(MakeRequest(test, places, machine));
@@ -138,6 +146,7 @@ std::string TestOutcome::ToString() const {
   const std::string what =
       test.exec.empty() ? "connect " + text::Quote(test.connect) : text::QuoteArguments(test.exec);
   std::string line = text::Escape(test.at.ToString()) + ": " + what + ": ";
+  if (overridden) return line + ActionName(got) + ", overridden by " + Describe(rule);
   line += std::string(passed ? "" : "expected ") + ActionName(test.expect);
   if (passed) return line + " by " + Describe(rule);
   if (!test.rule.empty()) line += " by '" + text::Escape(test.rule) + "'";
@@ -155,11 +164,16 @@ Checked<std::vector<TestOutcome>> RunProfileTests(const Profile& profile, const 
   std::vector<TestOutcome> outcomes;
   for (const TestCase& test : profile.tests) {
     const Verdict verdict = Judge(test, *policy.value(), network.value(), places, machine);
-    outcomes.push_back({.test = test,
+    TestOutcome outcome{.test = test,
                         .passed = verdict.action == test.expect && IsRule(verdict.rule, test.rule),
+                        .overridden = false,
                         .got = verdict.action,
                         .rule = verdict.rule,
-                        .message = verdict.message});
+                        .message = verdict.message};
+    outcome.overridden = !outcome.passed &&
+                         Distance(profile, verdict.rule.at.file) < Distance(profile, test.at.file);
+    outcome.passed = outcome.passed || outcome.overridden;
+    outcomes.push_back(std::move(outcome));
   }
   return outcomes;
 }

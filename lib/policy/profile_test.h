@@ -25,6 +25,9 @@ using ProgramLookup = std::function<std::optional<ProgramFacts>(const std::strin
 struct TestOutcome {
   TestCase test;
   bool passed = false;
+  // An inherited test whose verdict is that of a document nearer than the test's own: it was
+  // overridden on purpose and counts as passed.
+  bool overridden = false;
   Action got = Action::kDeny;
   RuleReference rule;   // that decided
   std::string message;  // of the verdict; empty if there is none
