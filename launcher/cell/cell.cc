@@ -104,7 +104,7 @@ Outcome<StartedCell> StartCell(const wire::CellPlan& plan, const UniqueFd& contr
                      .by_root = by_root,
                      .trees = std::move(std::get<0>(trees)),
                      .proc = {},
-                     .pseudo_terminals = {},
+                     .quotas = {},
                      .cell_shim = {},
                      .denials = {}};
     RunSteps(child);

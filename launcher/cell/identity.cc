@@ -27,8 +27,7 @@ Result<void> WriteQuota(const UniqueFd& directory, const char* name, std::string
   const UniqueFd file = TRY(sys::OpenAt(directory.get(), name, O_WRONLY));
   return sys::WriteAll(file, value);
 }
-Result<void> WriteQuotas(const wire::CellPlan& plan) {
-  const UniqueFd directory = TRY(sys::OpenAt(AT_FDCWD, "/proc/sys/user", O_PATH | O_DIRECTORY));
+Result<void> WriteQuotas(const wire::CellPlan& plan, const UniqueFd& directory) {
   for (const char* name : kNamespaceQuotas) {
     const Result<void> written = WriteQuota(directory, name, "0");
     // Not every kernel has every namespace.
@@ -60,13 +59,20 @@ Result<void> BecomeCellUser(ChildState& child) {
   return {};
 }
 
-Result<void> LimitKernelObjects(ChildState& child) {
-  // Where /proc/sys is read-only (in a container) the outer limits hold; that is said, not fatal.
-  const Result<void> written = WriteQuotas(child.plan);
-  if (!written.ok()) SendNote(child, Note::kQuotasNotSet, written.error().code());
+Result<void> UseHostProc(ChildState& child) {
+  child.quotas = TRY(sys::OpenAt(AT_FDCWD, "/proc/sys/user", O_PATH | O_DIRECTORY));
   // The host's programs should outlive the cell's when memory runs out. Refused only where a
   // container forbids it.
   (void)sys::WriteExistingFile("/proc/self/oom_score_adj", "500");
+  return {};
+}
+
+// After the last mount: each detached mount counts as a mount namespace until it is attached.
+// Whichever /proc the directory is of, the kernel takes the writer's user namespace.
+Result<void> LimitKernelObjects(ChildState& child) {
+  // Where /proc/sys is read-only (in a container) the outer limits hold; that is said, not fatal.
+  const Result<void> written = WriteQuotas(child.plan, child.quotas);
+  if (!written.ok()) SendNote(child, Note::kQuotasNotSet, written.error().code());
   return {};
 }
 

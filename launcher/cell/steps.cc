@@ -82,26 +82,32 @@ Result<void> BecomeInit(ChildState& /*child*/) {
   return ErrnoError("execve");
 }
 
+constexpr Step::Detail kNone = Step::Detail::kNone;
+
+// The order is the point: what a step needs of the steps before it stands beside it.
 constexpr std::array kSteps = {
-    Step{"leave the terminal", LeaveTerminal, Step::Detail::kNone},
-    Step{"open mount source", OpenSources,
-         Step::Detail::kMount},  // while the host's files are ours to open
-    Step{"become the cell's user", BecomeCellUser, Step::Detail::kNone},
-    Step{"limit kernel objects", LimitKernelObjects,
-         Step::Detail::kNone},                               // needs the host's /proc
-    Step{"prepare proc", PrepareProc, Step::Detail::kNone},  // needs a whole /proc in sight
-    Step{"enter the new root", EnterRoot, Step::Detail::kNone},
+    Step{"leave the terminal", LeaveTerminal, kNone},
+    // While the host's files are still ours to open.
+    Step{"open mount source", OpenSources, Step::Detail::kMount},
+    Step{"become the cell's user", BecomeCellUser, kNone},
+    Step{"use the host's /proc", UseHostProc, kNone},
+    // While a whole /proc is in sight.
+    Step{"prepare proc", PrepareProc, kNone},
+    Step{"enter the new root", EnterRoot, kNone},
     Step{"mount", RunMounts, Step::Detail::kMount},
-    Step{"seal the root", SealRoot, Step::Detail::kNone},
-    Step{"raise the loopback", RaiseLoopback, Step::Detail::kNone},
-    Step{"set the host name", NameHost, Step::Detail::kNone},
+    Step{"seal the root", SealRoot, kNone},
+    // After the last mount: each detached one counts as a mount namespace.
+    Step{"limit kernel objects", LimitKernelObjects, kNone},
+    Step{"raise the loopback", RaiseLoopback, kNone},
+    Step{"set the host name", NameHost, kNone},
     Step{"set limit", SetLimits, Step::Detail::kLimit},
-    Step{"make a session keyring", ReplaceKeyring, Step::Detail::kNone},
-    Step{"no new privileges", NoNewPrivileges, Step::Detail::kNone},
+    Step{"make a session keyring", ReplaceKeyring, kNone},
+    Step{"no new privileges", NoNewPrivileges, kNone},
     Step{"apply Landlock", ApplyLandlock, Step::Detail::kRule},
-    Step{"drop capabilities", DropRights, Step::Detail::kNone},  // last of all that needs one
-    Step{"announce the cell", AnnounceCell, Step::Detail::kNone},
-    Step{"arrange descriptors", ArrangeDescriptors, Step::Detail::kNone},
+    // After everything that needs one.
+    Step{"drop capabilities", DropRights, kNone},
+    Step{"announce the cell", AnnounceCell, kNone},
+    Step{"arrange descriptors", ArrangeDescriptors, kNone},
 };
 
 }  // namespace

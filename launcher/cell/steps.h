@@ -28,7 +28,8 @@ struct ChildState {
   std::vector<UniqueFd> trees;
 
   // Made on the way.
-  UniqueFd proc, pseudo_terminals;
+  UniqueFd proc;    // mounted, not yet attached
+  UniqueFd quotas;  // the host's /proc/sys/user
   UniqueFd cell_shim, denials;
   std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
   mode_t umask = 022;
@@ -71,6 +72,7 @@ Result<void> EnterRoot(ChildState& child);  // mounts.cc
 Result<void> RunMounts(ChildState& child);
 Result<void> SealRoot(ChildState& child);
 Result<void> BecomeCellUser(ChildState& child);  // identity.cc
+Result<void> UseHostProc(ChildState& child);
 Result<void> LimitKernelObjects(ChildState& child);
 Result<void> SetLimits(ChildState& child);
 Result<void> DropRights(ChildState& child);
