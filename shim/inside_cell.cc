@@ -31,6 +31,7 @@ int PrintFds() {
     const int fd = atoi(entry->d_name);
     if (entry->d_name[0] != '.' && fd != dirfd(directory)) printf("%d\n", fd);
   }
+  closedir(directory);
   return 0;
 }
 
