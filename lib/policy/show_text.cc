@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lib/base/text.h"
+#include "lib/policy/units.h"
 #include "lib/policy/yaml_text.h"
 
 namespace cellrun::policy {
@@ -27,9 +28,18 @@ std::string Comment(const Json& leaf) {
   return comment;
 }
 
+// "2G", "100s": text to YAML although it begins with a digit.
+bool IsAmount(const std::string& text) {
+  const bool has_unit = !text.empty() && (text.back() < '0' || text.back() > '9');
+  return has_unit && (ParseSize(text) || ParseDuration(text));
+}
+
 // On one line: [a, b], {k: v}.
 std::string Flow(const Json& value) {
-  if (value.is_string()) return YamlScalar(value.get_ref<const std::string&>());
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    return IsAmount(text) ? text : YamlScalar(text);
+  }
   if (!value.is_structured()) return value.dump();
   std::string text;
   for (const auto& [key, item] : value.items()) {

@@ -98,6 +98,13 @@ bool TakesMeaning(Type type, PlainMeaning meaning) {
   return false;
 }
 
+// Types of which "~" alone is a value, were it not YAML's null.
+bool MayBeHome(Type type) {
+  return type == Type::kPath || type == Type::kMaskedName || type == Type::kPathPattern ||
+         type == Type::kProgram || type == Type::kRoot;
+}
+constexpr const char* kLoneTilde = "; a lone ~ is YAML's null: write it in quotes";
+
 std::string Shown(const std::string& text) {
   return "'" + text::EscapeShort(text, 80) + "'";
 }
@@ -173,7 +180,8 @@ std::string ExpectedValue(const Key& key) {
 std::optional<ValueProblem> CheckScalar(const Key& key, const YamlNode& node) {
   if (node.kind == YamlNode::Kind::kNull) {
     if (key.type == Type::kGlobOrNull) return std::nullopt;
-    return ValueProblem{"nothing", ExpectedValue(key), ""};
+    return ValueProblem{"nothing", ExpectedValue(key) + (MayBeHome(key.type) ? kLoneTilde : ""),
+                        ""};
   }
   if (node.kind != YamlNode::Kind::kScalar) {
     return ValueProblem{node.kind == YamlNode::Kind::kMap ? "a map" : "a list", ExpectedValue(key),
