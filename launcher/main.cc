@@ -88,6 +88,7 @@ int Main(const std::vector<std::string>& words) {
     return kUsageError;
   }
   const Arguments& arguments = std::get<Arguments>(outcome);
+  if (arguments.Has(OptionId::kVersion)) return VersionVerb("text");
   const bool full = arguments.Has(OptionId::kHelp);
   if (full || arguments.Has(OptionId::kShortHelp)) return HelpOption(arguments, full);
   return Dispatch(arguments);

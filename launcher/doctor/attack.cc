@@ -79,6 +79,7 @@ std::string Encode(const AttackPlan& plan) {
       {"abstract_socket", plan.abstract_socket},
       {"tcp_port", plan.tcp_port},
       {"workspace", plan.workspace},
+      {"scratch", plan.scratch},
       {"runtime_directory", plan.runtime_directory},
       {"state_directory", plan.state_directory},
   };
@@ -98,6 +99,7 @@ Result<AttackPlan> DecodeAttackPlan(std::string_view text) {
   plan.decoy_process = TRY(field("decoy_process"));
   plan.abstract_socket = TRY(field("abstract_socket"));
   plan.workspace = TRY(field("workspace"));
+  plan.scratch = TRY(field("scratch"));
   plan.runtime_directory = TRY(field("runtime_directory"));
   plan.state_directory = TRY(field("state_directory"));
   const auto port = json.find("tcp_port");

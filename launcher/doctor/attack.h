@@ -22,6 +22,9 @@ struct AttackPlan {
   std::string abstract_socket;  // name, without the NUL, of a listening socket outside
   std::uint16_t tcp_port = 0;   // of a listening socket on the host's 127.0.0.1
   std::string workspace;
+  // Where the attacker writes programs: outside the workspace, in which a build may run what it
+  // made.
+  std::string scratch;
   std::string runtime_directory, state_directory;  // of the user's broker
 };
 std::string Encode(const AttackPlan& plan);

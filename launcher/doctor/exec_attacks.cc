@@ -54,8 +54,8 @@ AttackResult Start(int directory, const char* path, const std::vector<const char
                                 : "signal " + std::to_string(WTERMSIG(status)));
 }
 
-Result<std::string> CopyIntoWorkspace(const AttackPlan& plan, const char* name) {
-  const std::string path = plan.workspace + "/" + name;
+Result<std::string> CopyToScratch(const AttackPlan& plan, const char* name) {
+  const std::string path = plan.scratch + "/cellrun-doctor-" + name;
   const UniqueFd file =
       TRY(sys::OpenAt(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0755));
   TRY(CopyProgram(file));
@@ -64,13 +64,13 @@ Result<std::string> CopyIntoWorkspace(const AttackPlan& plan, const char* name) 
 }
 
 AttackResult RunCopy(const AttackPlan& plan) {
-  const auto path = CopyIntoWorkspace(plan, "copy");
+  const auto path = CopyToScratch(plan, "copy");
   if (!path.ok()) return NotTried(path.error().ToString());
   return Start(AT_FDCWD, path->c_str(), {path->c_str()}, 0);
 }
 
 AttackResult RunCopyByLoader(const AttackPlan& plan) {
-  const auto path = CopyIntoWorkspace(plan, "payload");
+  const auto path = CopyToScratch(plan, "payload");
   if (!path.ok()) return NotTried(path.error().ToString());
   for (const char* loader : {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"}) {
     if (access(loader, X_OK) == 0) return Start(AT_FDCWD, loader, {loader, path->c_str()}, 0);
@@ -86,7 +86,7 @@ AttackResult RunMemoryFile(const AttackPlan&) {
 }
 
 AttackResult RunDeletedFile(const AttackPlan& plan) {
-  const auto path = CopyIntoWorkspace(plan, "deleted");
+  const auto path = CopyToScratch(plan, "deleted");
   if (!path.ok()) return NotTried(path.error().ToString());
   const auto file = sys::OpenAt(AT_FDCWD, path->c_str(), O_RDONLY);
   if (!file.ok() || unlink(path->c_str()) != 0) return NotTried("unlink");
@@ -95,9 +95,9 @@ AttackResult RunDeletedFile(const AttackPlan& plan) {
 
 AttackResult RunScript(const AttackPlan& plan) {
   // An interpreter that the cell wrote: a rule may allow the script, this link of its chain none.
-  const auto copy = CopyIntoWorkspace(plan, "interpreter");
+  const auto copy = CopyToScratch(plan, "interpreter");
   if (!copy.ok()) return NotTried(copy.error().ToString());
-  const std::string path = plan.workspace + "/script";
+  const std::string path = plan.scratch + "/cellrun-doctor-script";
   {
     // Closed before the exec: a file that is open for writing cannot be executed.
     const auto file = sys::OpenAt(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0755);

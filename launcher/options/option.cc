@@ -103,6 +103,8 @@ constexpr std::array kOptions = {
            Support::kNow, In(VerbId::kDoctor), "only look; start no cell"},
     Option{OptionId::kAttackPlan, "--attack-plan", '\0', ValueKind::kPath, "FILE", "", false,
            Support::kHidden, In(VerbId::kDoctor), "run the attacks, inside the cell"},
+    Option{OptionId::kVersion, "--version", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           kRun, "print the version"},
     Option{OptionId::kShortHelp, "", 'h', ValueKind::kFlag, "", "", false, Support::kNow, kAll,
            "print the options"},
     Option{OptionId::kHelp, "--help", '\0', ValueKind::kFlag, "", "", false, Support::kNow, kAll,

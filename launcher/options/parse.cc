@@ -80,9 +80,9 @@ bool IsLater(std::string_view name) {
   return std::find(later.begin(), later.end(), name) != later.end();
 }
 
-UsageError NotInThisRelease(const std::string& name) {
-  return {.what = "cellrun " + name + " is not in this release",
-          .cause = "the word is kept for a verb of a later one",
+UsageError NotSupportedYet(const std::string& name) {
+  return {.what = "cellrun " + name + " is not supported yet",
+          .cause = "the word is kept for a verb of a later release",
           .suggest = "cellrun help, or cellrun -- " + name + " to run a command of that name"};
 }
 
@@ -98,10 +98,10 @@ std::variant<Choice, UsageError> ChooseVerb(Words words) {
     if (!more) return UnknownSubverb(words[0], nullptr);
     const std::string name = words[0] + " " + words[1];
     if (const Verb* verb = FindVerb(name)) return Choice{verb, 2};
-    if (IsLater(name)) return NotInThisRelease(name);
+    if (IsLater(name)) return NotSupportedYet(name);
     return UnknownSubverb(words[0], &words[1]);
   }
-  if (IsLater(words[0])) return NotInThisRelease(words[0]);
+  if (IsLater(words[0])) return NotSupportedYet(words[0]);
   return run;
 }
 
@@ -294,7 +294,9 @@ Outcome ReadArguments(const Choice& choice, Words words) {
   if (const auto unknown = grammar.FirstUnknown()) return UnknownOption(arguments, *unknown);
   arguments.words = grammar.words();
   if (auto error = TakeValues(grammar, &arguments)) return *error;
-  if (arguments.Has(OptionId::kHelp) || arguments.Has(OptionId::kShortHelp)) return arguments;
+  for (const OptionId question : {OptionId::kHelp, OptionId::kShortHelp, OptionId::kVersion}) {
+    if (arguments.Has(question)) return arguments;
+  }
   if (auto error = RefuseLaterOptions(arguments)) return *error;
   if (auto error = CheckWordCount(arguments)) return *error;
   return arguments;

@@ -182,7 +182,7 @@ TEST(ParseTest, KeepsTheWordsOfLaterVerbs) {
       words.emplace_back(verb.substr(at, end - at));
       at = end + 1;
     }
-    EXPECT_THAT(Refused(words).what, HasSubstr("not in this release")) << verb;
+    EXPECT_THAT(Refused(words).what, HasSubstr("not supported yet")) << verb;
   }
 }
 
@@ -222,6 +222,7 @@ TEST(ParseTest, RefusesWordsThatAVerbDoesNotTake) {
 
 TEST(ParseTest, HelpNeedsNoWords) {
   EXPECT_TRUE(Parsed({"--help"}).Has(OptionId::kHelp));
+  EXPECT_TRUE(Parsed({"--version"}).Has(OptionId::kVersion));
   EXPECT_TRUE(Parsed({"profile", "show", "-h"}).Has(OptionId::kShortHelp));
   EXPECT_EQ(Parsed({"profile", "--help"}).verb->id, VerbId::kHelp);
 }

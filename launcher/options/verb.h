@@ -67,6 +67,7 @@ enum class OptionId : std::uint8_t {
   kForce,
   kNoSelfTest,
   kAttackPlan,
+  kVersion,
   kShortHelp,
   kHelp,
 };

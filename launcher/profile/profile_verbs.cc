@@ -176,6 +176,7 @@ int Test(const std::vector<std::string>& names, const std::string& output) {
     }
   }
   text += std::to_string(rows.size()) + " tests, " + std::to_string(failed) + " failed\n";
+  if (invalid != kDone && rows.empty()) return invalid;
   const bool table = format == output::Format::kTable;
   const int printed =
       PrintText(table ? text : output::Document(rows, format), failed == 0 ? kDone : kFindings);
