@@ -87,3 +87,8 @@ std::string InsidePath();
 std::string ShimPath();
 
 }  // namespace cellrun::shim
+
+// In a test of CellFixture: a cell, or the end of the test.
+#define START_CELL() \
+  StartCell();       \
+  if (IsSkipped() || HasFatalFailure()) return
