@@ -216,6 +216,7 @@ TEST_P(CellTest, RunsInitWithoutAnyRight) {
   EXPECT_EQ(facts["pid"], "1 0 1") << "PID 1, no parent in sight, leader of its own session";
   EXPECT_EQ(facts["fds"], "0 1 2 3");
   EXPECT_EQ(facts["core"], "0");
+  EXPECT_EQ(facts["oom_score_adj"], "500");
 }
 
 TEST_P(CellTest, ShowsNothingOfTheHostButThePlan) {

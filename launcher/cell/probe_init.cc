@@ -132,6 +132,7 @@ void SayKernelObjects() {
   Say("max_user_namespaces", FirstLine("/proc/sys/user/max_user_namespaces"));
   rlimit core{};
   getrlimit(RLIMIT_CORE, &core);
+  Say("oom_score_adj", FirstLine("/proc/self/oom_score_adj"));
   Say("core", std::to_string(core.rlim_max));
   Say("mem write", Errno(open("/proc/self/mem", O_WRONLY | O_CLOEXEC) >= 0));
   Say("exec tmp", Execute("/tmp/program"));

@@ -89,8 +89,9 @@ constexpr std::array kSteps = {
     Step{"leave the terminal", LeaveTerminal, kNone},
     // While the host's files are still ours to open.
     Step{"open mount source", OpenSources, Step::Detail::kMount},
-    Step{"become the cell's user", BecomeCellUser, kNone},
+    // While /proc/self is ours to write: a process that changed its ids is not dumpable.
     Step{"use the host's /proc", UseHostProc, kNone},
+    Step{"become the cell's user", BecomeCellUser, kNone},
     // While a whole /proc is in sight.
     Step{"prepare proc", PrepareProc, kNone},
     Step{"enter the new root", EnterRoot, kNone},
