@@ -28,6 +28,7 @@ namespace cellrun::shim {
 namespace {
 
 constexpr int kLimitMs = 20'000;
+constexpr std::size_t kMaxPacketBytes = 65'536;
 
 std::string HiddenCopy() {
   std::array<char, 32> path = {"/tmp/cellrun-shim-test-XXXXXX"};
@@ -212,7 +213,7 @@ Event CellFixture::Next() {
     ADD_FAILURE() << "init says nothing";
     return event;
   }
-  auto message = sys::ReceiveMessage(control_, 64 * 1024, MSG_DONTWAIT);
+  auto message = sys::ReceiveMessage(control_, kMaxPacketBytes, MSG_DONTWAIT);
   if (!message.ok() || message->bytes.size() < sizeof event.header) {
     ADD_FAILURE() << "init has ended";
     return event;
@@ -233,7 +234,7 @@ Event CellFixture::Expect(wire::ControlType type) {
 
 bool CellFixture::HasEnded() {
   if (!WaitReadable(control_)) return false;
-  const auto message = sys::ReceiveMessage(control_, 64 * 1024, MSG_DONTWAIT);
+  const auto message = sys::ReceiveMessage(control_, kMaxPacketBytes, MSG_DONTWAIT);
   return !message.ok() || message->bytes.empty();
 }
 

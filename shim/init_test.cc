@@ -324,6 +324,7 @@ TEST_F(InitTest, ManyChildrenAtOnceAreAllReported) {
   START_CELL();
   constexpr int kCount = 200;
   std::vector<std::uint32_t> open;
+  open.reserve(kCount);
   for (int i = 0; i < kCount; i++) open.push_back(Spawn({.argv = {"/bin/true"}}));
   for (int events = 0; events < 2 * kCount; events++) {
     const Event event = Next();
