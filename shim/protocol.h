@@ -10,7 +10,7 @@
 namespace cellrun::shim {
 
 constexpr unsigned kMaxPacketFds = 4;  // a memory file and three streams
-constexpr size_t kMaxPacketBytes = 64 * 1024;
+constexpr size_t kMaxPacketBytes = 65'536;
 
 enum class Received { kPacket, kNothing, kEnd };
 

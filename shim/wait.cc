@@ -106,6 +106,7 @@ void ReceiveAnswer(int channel, Packet& packet) {
   if (file_limit.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &file_limit);
   execve(command.program, command.arguments, command.environment);
   constexpr char kPrefix[] = "cellrun: the approved command could not be executed: ";
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
   const char* reason = strerror(errno);
   Say(kPrefix, sizeof kPrefix - 1);
   Say(reason, strlen(reason));

@@ -208,6 +208,10 @@ const Vector kVectors[] = {
     {"socket", {AF_INET, SOCK_STREAM, 262}, kProtocol},  // MPTCP
     {"socket", {AF_INET, SOCK_STREAM, 132}, kProtocol},  // SCTP
     {"socket", {AF_INET, SOCK_RAW, 1}, kProtocol},
+    {"socket", {AF_INET, SOCK_RAW, 0}, kProtocol},
+    {"socket", {AF_INET, SOCK_RAW | SOCK_CLOEXEC, 6}, kProtocol},
+    {"socket", {AF_INET6, SOCK_RAW, 17}, kProtocol},
+    {"socket", {AF_INET, SOCK_SEQPACKET, 0}, kProtocol},
     {"socket", {AF_INET, SOCK_PACKET, 0}, kProtocol},
     {"socket", {AF_INET6, SOCK_DGRAM, 136}, kProtocol},  // UDP-Lite
     {"socket", {AF_NETLINK, SOCK_RAW, 0}, kAllow},
