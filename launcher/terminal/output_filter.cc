@@ -168,7 +168,9 @@ void OutputFilter::Escape(unsigned char byte, std::string& out) {
   // ESC % @ would leave UTF-8: bytes inside characters then become controls.
   const bool leaves_utf8 = held_.starts_with("\x1b%") && held_ != "\x1b%G" && held_ != "\x1b%8";
   if (held_ == "\x1bZ") saw_query_ = true;
-  if (!leaves_utf8) out.append(held_);
+  // The end of a string that was dropped, or of none.
+  const bool ends_nothing = held_ == "\x1b\\";
+  if (!leaves_utf8 && !ends_nothing) out.append(held_);
   Cancel();
 }
 
