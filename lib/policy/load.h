@@ -61,7 +61,8 @@ struct Places {
 
 // Parses, checks and merges. `sources` is in order of strength: floor documents, command line,
 // workspace overlay, the profile, then everything it extends, nearest first (left to right, depth
-// first, each once). Merging, narrowing and the floor's rules are those of docs/profile-format.md.
+// first, each once). Merging, narrowing and the floor's rules: lib/policy/merge.h and
+// cellrun-profile(5).
 // Pure: reads nothing.
 Checked<Profile> LoadProfile(const std::vector<Source>& sources, const Places& places);
 

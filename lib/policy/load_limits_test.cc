@@ -198,15 +198,17 @@ TEST(LargeProfileTest, TenThousandRulesLoadInShortTime) {
 // As many keys and names as fit into the size limit: nothing may be quadratic.
 TEST(LargeProfileTest, ManyNamesLoadInShortTime) {
   std::string tools = "tools:\n", set = "environment:\n  set:\n", hide = "filesystem:\n  hide:\n";
-  std::string unknown;
+  std::string unknown, expressions = "commands:\n  rules:\n    - then: ask\n      when:\n";
+  expressions += "        args-any:\n";
   for (int i = 0; i < 25'000; ++i) {
     const std::string number = std::to_string(i);
     tools += "  - {name: tool" + number + "}\n";
     set += "    V" + number + ": x\n";
     hide += "    - h" + number + "\n";
     unknown += "u" + number + ": 1\n";
+    expressions += "        - 're:\\pL{1000}" + number + "'\n";
   }
-  for (const std::string& body : {tools, set, hide, unknown}) {
+  for (const std::string& body : {tools, set, hide, unknown, expressions}) {
     const auto start = std::chrono::steady_clock::now();
     (void)LoadProfile({Body(body)}, kPlaces);
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5))

@@ -170,7 +170,10 @@ struct Profile {
   std::vector<Placed<std::string>> path;
 
   Placed<Action> command_default;
-  std::vector<CommandRule> command_rules;  // in the order in which they are tried, floor first
+  // In the order in which they are tried: floor, remembered, command line, workspace, profile,
+  // inherited. A rule of the floor or the workspace only makes a verdict stricter: an allow of the
+  // floor does not end matching, an ask of the workspace does not replace a deny further down.
+  std::vector<CommandRule> command_rules;
 
   Placed<Action> network_default;
   std::vector<NetworkRule> network_rules;

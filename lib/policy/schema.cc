@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lib/base/check.h"
+#include "lib/policy/key_table.h"
 
 namespace cellrun::policy {
 namespace {
@@ -62,6 +63,17 @@ const KeyNode* KeyNode::Find(std::string_view child) const {
   const auto found = std::find_if(children.begin(), children.end(),
                                   [&](const KeyNode& node) { return node.name == child; });
   return found == children.end() ? nullptr : &*found;
+}
+
+std::span<const Key> KeyTable() {
+  static const std::vector<Key> table = [] {
+    std::vector<Key> keys;
+    for (const auto part : {CellKeys(), RuleKeys(), RunKeys()}) {
+      keys.insert(keys.end(), part.begin(), part.end());
+    }
+    return keys;
+  }();
+  return table;
 }
 
 const KeyNode& KeyTree() {

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-// The one table of everything that a profile can say. The loader's checks, the JSON Schema, the
-// manual page and the key reference all come from it, so none can know a key that the others do
-// not.
+// The one table of everything that a profile can say (key_table_*.cc). The loader's checks, the
+// JSON Schema, the manual page and the key reference all come from it, so none can know a key that
+// the others do not.
 namespace cellrun::policy {
 
 // How a key's value is written.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/text.h"
+#include "lib/policy/pattern.h"
 #include "lib/policy/schema.h"
 #include "lib/policy/value_type.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 // Enough to choose the twenty that are shown.
 constexpr std::size_t kManyProblems = 100;
+constexpr std::size_t kMostExpressions = 128;
 
 class Checker {
  public:
@@ -191,7 +193,19 @@ class Checker {
     Scalar(name, node);
   }
 
+  // Compiling one can take milliseconds, so a document of nothing else would stall whoever loads
+  // it.
+  bool RefuseExpression(const Key& key, const YamlNode& value) {
+    if (!value.text.starts_with(kRegexPrefix) || ++expressions_ <= kMostExpressions) return false;
+    if (expressions_ == kMostExpressions + 1) {
+      NoteFor(key, value, "one regular expression too many",
+              "at most " + std::to_string(kMostExpressions) + " in a document");
+    }
+    return true;
+  }
+
   void Scalar(const Key& key, const YamlNode& value) {
+    if (RefuseExpression(key, value)) return;
     std::optional<ValueProblem> problem = CheckScalar(key, value);
     if (!problem) return;
     NoteAt(value.line, value.column, std::string(key.path) + ": " + problem->what,
@@ -200,6 +214,7 @@ class Checker {
 
   const Source& source_;
   std::vector<Problem> problems_;
+  std::size_t expressions_ = 0;
 };
 
 }  // namespace

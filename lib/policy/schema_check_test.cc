@@ -153,6 +153,14 @@ TEST(SchemaCheckTest, RefusesRulesThatLackSomething) {
               HasSubstr("env: an empty map"));
 }
 
+TEST(SchemaCheckTest, BoundsTheNumberOfRegularExpressions) {
+  std::string body = "commands: {rules: [{then: ask, when: {exe: [";
+  for (int i = 0; i < 128; ++i) body += "'re:a" + std::to_string(i) + "', ";
+  EXPECT_THAT(ProblemsOf(body + "x]}}]}\n"), IsEmpty());
+  EXPECT_THAT(ProblemsOf(body + "'re:b', 're:c']}}]}\n"),
+              HasSubstr("one regular expression too many; expected at most 128"));
+}
+
 TEST(SchemaCheckTest, NamesTheMergeKey) {
   EXPECT_THAT(ProblemsOf("commands: {<<: {default: allow}}\n"), HasSubstr("a merge key (<<)"));
 }

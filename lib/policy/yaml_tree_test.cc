@@ -144,7 +144,7 @@ TEST(YamlTreeTest, TakesHostileDocumentsInShortTime) {
   };
   for (const std::string& document : documents) {
     const auto start = std::chrono::steady_clock::now();
-    EXPECT_NE(Problems(document) + document.substr(0, 1), "");
+    (void)Problems(document);  // some of them are well-formed
     const auto taken = std::chrono::steady_clock::now() - start;
     EXPECT_LT(taken, std::chrono::seconds(5)) << document.substr(0, 20);
   }
