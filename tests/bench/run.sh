@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# run.sh BUILD [--rounds N] [PART…]: installs BUILD into a directory on a tmpfs and measures that copy; the figures
+# go to BUILD/bench.json as well. Called by `./dev bench`.
+set -euo pipefail
+
+build=$1
+shift
+rounds=0
+if [ "${1:-}" = --rounds ]; then
+  rounds=$2
+  shift 2
+fi
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# A disk would be measured with everything that starts from it.
+base=/dev/shm
+if [ "$(stat -f -c %T "$base")" != tmpfs ] || findmnt -n -o OPTIONS "$base" | grep -qw noexec; then
+  echo "note: $base is no tmpfs that programs start from; measuring in ${TMPDIR:-/tmp}" >&2
+  base=${TMPDIR:-/tmp}
+fi
+place=$(mktemp -d "$base/cellrun-bench.XXXXXX")
+finish() {
+  "$place/prefix/bin/cellrun" broker stop --force >/dev/null 2>&1 || true
+  rm -rf "$place"
+}
+trap finish EXIT
+mkdir "$place/work" "$place/cells"
+mkdir -m 700 "$place/run" "$place/state" "$place/config"
+cmake --install "$build" --prefix "$place/prefix" >/dev/null
+cp "$build/tests/cells/"{storm,minimal} "$place/cells/"
+cp -r "$tests/integration/data/tally" "$place/data"
+export CELLRUN_RUNTIME_DIR=$place/run CELLRUN_STATE_DIR=$place/state CELLRUN_CONFIG_DIR=$place/config
+
+# Default deny and a rule for each program: every exec is judged, compared and recorded.
+rule() { printf '    - {when: {exe: "%s"}, then: allow}\n' "$1"; }
+script() { printf '    - {when: {script: "%s"}, then: allow}\n' "$1"; }
+{
+  printf 'cellrun: 1\nname: bench\nextends: [base]\naudit: {commands: all}\ncommands:\n  default: deny\n  rules:\n'
+  for name in true sh bash make gcc cc as ld awk mawk sed grep egrep fgrep cat cmp cp mv rm mkdir rmdir ln ls chmod \
+    touch expr sort uname hostname tr cut head tail test printf echo date diff env dirname basename; do
+    rule "$name"
+  done
+  for name in cc1 collect2; do rule "$(gcc -print-prog-name="$name")"; done
+  rule ./tally/conftest
+  rule ./tally/tally
+  script ./tally/configure
+  script ./tally/config.status
+  rule "$place/cells/storm"
+  rule "$place/cells/minimal"
+} >"$place/bench.yaml"
+
+"$build/tests/bench/cellrun_bench" "$place/prefix" "$place/cells" "$place/data" "$place/work" "$place/bench.yaml" \
+  "$build/bench.json" "$rounds" "$@"
+echo "figures: $build/bench.json"
