@@ -187,7 +187,7 @@ std::optional<std::string> ReadInterpreter(std::string_view head) {
   const std::size_t start = head.find_first_not_of(kBlanks);
   if (start == std::string_view::npos) return std::nullopt;
   head.remove_prefix(start);
-  const std::string_view name = head.substr(0, head.find_first_of(" \t\0"));
+  const std::string_view name = head.substr(0, head.find_first_of(std::string_view(" \t\0", 3)));
   if (name.empty()) return std::nullopt;
   return std::string(name);
 }

@@ -11,8 +11,8 @@ namespace cellrun::policy {
 namespace {
 
 // Words that some YAML reader takes for something else than a string.
-constexpr std::array<std::string_view, 8> kWords = {"true", "false", "null", "yes",
-                                                    "no",   "on",    "off",  "nan"};
+constexpr std::array<std::string_view, 10> kWords = {"true", "false", "null", "yes", "no",
+                                                     "on",   "off",   "nan",  "y",   "n"};
 
 bool IsLetter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -21,7 +21,7 @@ bool IsLetter(char c) {
 bool IsPlain(std::string_view text) {
   const bool starts_well =
       !text.empty() && (IsLetter(text[0]) || text[0] == '/' || text.starts_with("./"));
-  if (!starts_well || text.size() == 1) return starts_well && text != "y" && text != "n";
+  if (!starts_well) return false;
   std::string lower(text);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
