@@ -100,13 +100,15 @@ Loaded<policy::Places> FindPlaces() {
   return policy::Places{*home, workspace};
 }
 
-Loaded<policy::Profile> Load(const std::string& name, const policy::Places& places) {
+Loaded<policy::Profile> Load(const std::string& name, const policy::Places& places,
+                             const std::vector<Source>& overlay) {
   auto found = launcher::FindProfile(name, policy::Layer::kProfile);
   if (auto* error = std::get_if<ErrorForm>(&found)) return Trouble(std::move(*error));
   auto sources = ReadFloor();
   if (!sources.ok()) {
     return Trouble(ErrorForm{"cannot read the floor", sources.error().ToString(), ""});
   }
+  sources->insert(sources->end(), overlay.begin(), overlay.end());
   if (auto problems = AddWithBases(std::get<Source>(std::move(found)), 0, &*sources)) {
     return Trouble(std::move(*problems));
   }

@@ -21,8 +21,9 @@ using Loaded = std::variant<T, Trouble>;
 Loaded<policy::Places> FindPlaces();
 
 // A profile by NAME or FILE with everything it extends, below the organisation's floor, as a cell
-// would get it.
-Loaded<policy::Profile> Load(const std::string& name, const policy::Places& places);
+// would get it. `overlay`: the workspace's own documents, which narrow it.
+Loaded<policy::Profile> Load(const std::string& name, const policy::Places& places,
+                             const std::vector<policy::Source>& overlay = {});
 
 // Names of programs on this machine, for binding rules to files.
 std::optional<policy::FileFacts> LookUpFile(const std::string& absolute_path);
