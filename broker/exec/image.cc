@@ -67,9 +67,10 @@ void ImageInspector::Remember(const FileVersion& version, Known known) {
   known_.insert_or_assign(version, std::move(known));
 }
 
-// A broker of the cell's own user finds out by opening; root may read what the cell may not.
+// A broker of the cell's own user finds out by opening; root, who has capabilities that the cell
+// has not, may read what the cell may not.
 bool ImageInspector::CellMayRead(const struct stat& facts) const {
-  if (geteuid() == uid_) return true;
+  if (geteuid() != 0) return true;
   if (facts.st_uid == uid_) return (facts.st_mode & S_IRUSR) != 0;
   if (facts.st_gid == gid_) return (facts.st_mode & S_IRGRP) != 0;
   return (facts.st_mode & S_IROTH) != 0;
