@@ -31,7 +31,7 @@ using nlohmann::json;
 
 TEST(InChildTest, KeepsWhatTheChildDoesToItself) {
   const auto reply = InChild([]() -> Reply {
-    (void)chdir("/");
+    CHECK(chdir("/") == 0);
     close(STDIN_FILENO);
     return {.code = 7, .text = "said"};
   });
