@@ -2,7 +2,7 @@
 // What a judged exec costs: posix_spawn of a minimal static program, bare and in a cell, where each
 // is continued without verification, verified, refused, redirected, or missing.
 //
-//   exec_bench MINIMAL-PROGRAM [rounds]
+//   exec_bench MINIMAL-PROGRAM [rounds [mode]]
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,22 +45,36 @@ int Measure(const char* what, const std::string& program, int rounds) {
 
 void InCell(const char* what, JudgedCell& cell, const std::string& program, int rounds) {
   (void)cell.Run([&] { return Measure(what, program, rounds); });
-  printf("%s", cell.output.c_str());
+  const std::size_t at = cell.output.rfind(what);  // behind what redirected ones said
+  if (at != std::string::npos) printf("%s", cell.output.c_str() + at);
   fflush(stdout);
 }
 
-int Main(const std::string& program, int rounds) {
+struct Mode {
+  const char* name;
+  std::function<policy::Verdict(const policy::ExecRequest&)> decide;
+  std::optional<policy::Action> uniform;
+  std::string suffix;  // of the program
+  int share = 1;       // of the rounds: 1/share
+};
+
+int Main(const std::string& program, int rounds, const std::string& only) {
+  const auto refuse = [](const policy::ExecRequest&) { return Deny(EPERM); };
+  const auto explain = [](const policy::ExecRequest&) { return Deny(0); };
+  const std::vector<Mode> modes = {{"continued", nullptr, policy::Action::kAllow, "", 1},
+                                   {"verified", nullptr, std::nullopt, "", 1},
+                                   {"refused", refuse, std::nullopt, "", 1},
+                                   {"redirected", explain, std::nullopt, "", 5},
+                                   {"missing", nullptr, std::nullopt, "-no", 1}};
   for (int turn = 0; turn < 3; ++turn) {
-    (void)Measure("bare", program, rounds);
-    JudgedCell continued, verified, refused, redirected, missing;
-    continued.uniform = policy::Action::kAllow;
-    InCell("continued", continued, program, rounds);
-    InCell("verified", verified, program, rounds);
-    refused.decide = [](const policy::ExecRequest&) { return Deny(EPERM); };
-    InCell("refused", refused, program, rounds);
-    redirected.decide = [](const policy::ExecRequest&) { return Deny(0); };
-    InCell("redirected", redirected, program, std::min(rounds, 200));
-    InCell("missing", missing, program + "-no", rounds);
+    if (only.empty()) (void)Measure("bare", program, rounds);
+    for (const Mode& mode : modes) {
+      if (!only.empty() && only != mode.name) continue;
+      JudgedCell cell;
+      cell.decide = mode.decide;
+      cell.uniform = mode.uniform;
+      InCell(mode.name, cell, program + mode.suffix, rounds / mode.share);
+    }
   }
   return 0;
 }
@@ -70,5 +84,6 @@ int Main(const std::string& program, int rounds) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
-  return cellrun::exec::Main(argv[1], argc > 2 ? std::atoi(argv[2]) : 1000);
+  return cellrun::exec::Main(argv[1], argc > 2 ? std::atoi(argv[2]) : 1000,
+                             argc > 3 ? argv[3] : "");
 }

@@ -28,9 +28,10 @@ std::string KernelName(const ExecCall& call, const std::string& path) {
   return name;
 }
 
-bool UsesTerminal(const policy::Profile& profile) {
+template <typename Has>
+bool AnyRule(const policy::Profile& profile, Has has) {
   return std::any_of(profile.command_rules.begin(), profile.command_rules.end(),
-                     [](const policy::CommandRule& rule) { return rule.when.tty.has_value(); });
+                     [&](const policy::CommandRule& rule) { return has(rule.when); });
 }
 
 std::uint32_t ImageBits(const std::vector<policy::ExecImage>& images,
@@ -165,13 +166,14 @@ class Judge::Case {
   }
 
   bool ReadSurroundings() {
-    Result<WorkingDirectory> directory = ReadWorkingDirectory(tid_);
+    Result<std::string> directory = ReadWorkingDirectory(tid_);
     if (!directory.ok()) return Refuse(EACCES, "its working directory cannot be read");
-    out_.request.cwd = std::move(directory->path);
-    out_.working_directory = directory->id;
-    Result<std::string> parent = ReadExecutablePath(tid_);
-    if (!parent.ok()) return Refuse(EACCES, "its program cannot be read");
-    out_.request.parent = std::move(parent).value();
+    out_.request.cwd = std::move(directory).value();
+    if (view_->uses_parent) {
+      Result<std::string> parent = ReadExecutablePath(tid_);
+      if (!parent.ok()) return Refuse(EACCES, "its program cannot be read");
+      out_.request.parent = std::move(parent).value();
+    }
     out_.request.tty = view_->uses_terminal && HasTerminal(tid_);
     return true;
   }
@@ -373,7 +375,9 @@ Judgement Judge::Decide(const seccomp_notif& notification, notify::Lane& lane) {
 void Judge::ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
   CHECK(policy != nullptr);
   auto view = std::make_shared<PolicyView>();
-  view->uses_terminal = UsesTerminal(policy->profile());
+  const policy::Profile& profile = policy->profile();
+  view->uses_terminal = AnyRule(profile, [](const auto& when) { return when.tty.has_value(); });
+  view->uses_parent = AnyRule(profile, [](const auto& when) { return !when.parent.empty(); });
   view->judges_nothing = policy->Uniform() == policy::Action::kAllow;
   view->policy = std::move(policy);
   const std::lock_guard lock(mutex_);

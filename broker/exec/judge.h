@@ -55,7 +55,6 @@ struct Judgement {
   FileVersion image;
   std::string image_hash;
   std::vector<std::string> final_argv;
-  policy::FileId working_directory;
   // What runs, by name: of kRewrite, what the shim executes.
   std::string program;
 
@@ -77,7 +76,8 @@ class Judge {
  private:
   struct PolicyView {
     std::shared_ptr<const policy::Policy> policy;
-    bool uses_terminal = false;
+    // Looked at only where a rule wants it: each costs as much as a whole lookup.
+    bool uses_terminal = false, uses_parent = false;
     bool judges_nothing = false;  // every exec is allowed as it is
   };
   class Case;

@@ -181,10 +181,7 @@ class Redirector::Run {
   Outcome Finish(Ticket ticket) {
     const Result<struct stat> shim = sys::Fstat(redirector_.facts_.shim);
     if (!shim.ok()) return Kill();
-    const Expectation expected{.image = FileVersion::Of(shim.value()),
-                               .working_directory = {},
-                               .compare_working_directory = false,
-                               .image_hash = ""};
+    const Expectation expected{.image = FileVersion::Of(shim.value()), .image_hash = ""};
     notify::MemoryScratch unused;
     const Result<std::uint64_t> start_time = StartTime(tracee_.pid());
     if (!VerifyExec(tracee_, expected, unused).ok() || !start_time.ok()) return Kill();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 
 #include <utility>
 
@@ -14,6 +15,7 @@ namespace cellrun::exec {
 namespace {
 
 constexpr std::uint64_t kInTree = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+constexpr std::uint64_t kPlain = kInTree | RESOLVE_NO_SYMLINKS;
 constexpr std::uint64_t kBelow = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
 constexpr std::string_view kDeleted = " (deleted)";
 constexpr int kTries = 8;
@@ -31,6 +33,30 @@ Result<UniqueFd> OpenTry(const UniqueFd& directory, const char* path, std::uint6
 
 std::string DescriptorPath(const UniqueFd& fd) {
   return "/proc/self/fd/" + std::to_string(fd.get());
+}
+
+// A path that was found without meeting a link is the canonical one if it is written like one.
+bool IsWrittenOut(std::string_view path) {
+  if (!path.starts_with('/') || path.ends_with('/')) return false;
+  for (const std::string_view part : {"//", "/./", "/../"}) {
+    if (path.find(part) != std::string_view::npos) return false;
+  }
+  return !path.ends_with("/.") && !path.ends_with("/..");
+}
+
+// File systems where a name has one spelling only, unless whoever made them wanted it otherwise; on
+// others the link in /proc says how the name is spelt.
+bool HasOneSpelling(const struct statfs& mount) {
+  switch (static_cast<unsigned long>(mount.f_type)) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC:
+    case SQUASHFS_MAGIC:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // Whether openat2's answer is also the task's. It is not where links of procfs to objects are met
@@ -59,20 +85,27 @@ Result<Resolver::Opened> Resolver::OpenFrom(const UniqueFd& start, const Lookup&
   const UniqueFd& directory = absolute ? root_ : start;
   const std::uint64_t resolve = absolute ? kInTree : kBelow;
   const std::uint64_t flags = lookup.follow_last ? 0 : O_NOFOLLOW;
+  if (absolute) {
+    // Without links what is missing is missing for everybody, and what is found needs no more
+    // questions: this is what an execve mostly asks for.
+    Result<UniqueFd> plain = OpenTry(root_, path.c_str(), flags, kPlain);
+    if (plain.ok()) return Opened{std::move(plain).value(), true, IsWrittenOut(path) ? path : ""};
+    if (plain.error().code() != ELOOP && plain.error().code() != EAGAIN) return plain.error();
+  }
   Result<UniqueFd> opened = OpenTry(directory, path.c_str(), flags, resolve);
-  if (opened.ok()) return Opened{std::move(opened).value(), absolute};
+  if (opened.ok()) return Opened{std::move(opened).value(), absolute, ""};
   if (IsFinal(opened.error().code(), directory, path.c_str(), flags, resolve)) {
     return opened.error();
   }
   Walked walked = TRY(WalkPath(root_, start, path, {lookup.tid, lookup.follow_last}));
-  return Opened{std::move(walked.fd), absolute && !walked.left_tree};
+  return Opened{std::move(walked.fd), absolute && !walked.left_tree, ""};
 }
 
 Result<Resolver::Opened> Resolver::Open(const Lookup& lookup) const {
   if (lookup.path.empty()) {
     if (!lookup.empty_path) return Error(ENOENT, "openat2");
     if (lookup.directory != AT_FDCWD) {
-      return Opened{TRY(OpenDescriptor(lookup.tid, lookup.directory)), false};
+      return Opened{TRY(OpenDescriptor(lookup.tid, lookup.directory)), false, ""};
     }
   }
   if (lookup.path.starts_with('/')) return OpenFrom(root_, lookup);
@@ -80,7 +113,7 @@ Result<Resolver::Opened> Resolver::Open(const Lookup& lookup) const {
       lookup.directory == AT_FDCWD
           ? TRY(sys::OpenAt(AT_FDCWD, ProcPath(lookup.tid, "cwd").c_str(), O_PATH | O_DIRECTORY))
           : TRY(OpenDescriptor(lookup.tid, lookup.directory));
-  if (lookup.path.empty()) return Opened{std::move(start), false};
+  if (lookup.path.empty()) return Opened{std::move(start), false, ""};
   return OpenFrom(start, lookup);
 }
 
@@ -106,6 +139,10 @@ Result<File> Resolver::Describe(Opened opened) const {
   const auto flags = static_cast<unsigned long>(mount.f_flags);
   file.on_writable_mount = (flags & ST_RDONLY) == 0;
   file.on_noexec_mount = (flags & ST_NOEXEC) != 0;
+  if (!opened.canonical.empty() && !file.on_writable_mount && HasOneSpelling(mount)) {
+    file.path = std::move(opened.canonical);
+    return file;
+  }
   file.path = TRY(sys::ReadLinkAt(AT_FDCWD, DescriptorPath(file.fd).c_str()));
   const bool sure =
       opened.in_tree && file.facts.st_nlink > 0 && !std::string_view(file.path).ends_with(kDeleted);

@@ -52,7 +52,8 @@ class Resolver {
  private:
   struct Opened {
     UniqueFd fd;
-    bool in_tree = false;  // found from the root, without links of procfs to objects
+    bool in_tree = false;        // found from the root, without links of procfs to objects
+    std::string canonical = {};  // where it is known already
   };
   [[nodiscard]] Result<Opened> Open(const Lookup& lookup) const;
   [[nodiscard]] Result<Opened> OpenFrom(const UniqueFd& start, const Lookup& lookup) const;

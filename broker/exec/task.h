@@ -8,7 +8,6 @@
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
-#include "lib/policy/request.h"
 
 // What /proc says about a task that waits for an answer. Each of these is only true as long as the
 // notification's id is valid: check that (notify::RemoteMemory) after the last of them.
@@ -26,12 +25,8 @@ Result<InnerIds> ReadInnerIds(pid_t tid);
 // In clock ticks since boot; with the number it names a process for good.
 Result<std::uint64_t> StartTime(pid_t pid);
 
-struct WorkingDirectory {
-  std::string path;  // as the cell sees it
-  policy::FileId id;
-};
-Result<WorkingDirectory> ReadWorkingDirectory(pid_t tid);
-Result<policy::FileId> WorkingDirectoryId(pid_t tid);
+// As the cell sees them.
+Result<std::string> ReadWorkingDirectory(pid_t tid);
 Result<std::string> ReadExecutablePath(pid_t tid);
 
 // What a descriptor of the task refers to, as O_PATH. EBADF: no such descriptor.

@@ -114,8 +114,8 @@ Result<void> VerifyExec(const Tracee& tracee, const Expectation& expected,
     const user_regs_struct registers = TRY(tracee.Registers());
     TRY(VerifyStrings(memory, registers.rsp, expected));
   }
-  if (expected.compare_working_directory &&
-      !(TRY(WorkingDirectoryId(tracee.pid())) == expected.working_directory)) {
+  if (expected.working_directory != nullptr &&
+      TRY(ReadWorkingDirectory(tracee.pid())) != *expected.working_directory) {
     return Mismatch("another working directory");
   }
   return {};

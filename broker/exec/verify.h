@@ -21,8 +21,9 @@ struct Expectation {
   FileVersion image;
   const std::vector<std::string>* argv = nullptr;  // as the kernel left it; null: not compared
   const std::vector<std::string>* env = nullptr;   // null: not compared
-  policy::FileId working_directory;
-  bool compare_working_directory = true;
+  // As the judgement read it, from the directory itself: what rules and records speak of is where
+  // the process is, whatever is renamed meanwhile. Null: not compared.
+  const std::string* working_directory = nullptr;
   std::string image_hash;  // not empty: the image is hashed again (nobody can write it now)
 };
 

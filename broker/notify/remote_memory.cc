@@ -159,7 +159,6 @@ Result<void> RemoteMemory::AppendString(std::uint64_t address, std::size_t limit
 Result<std::string> RemoteMemory::ReadPath(std::uint64_t address) {
   std::string path;
   TRY(AppendString(address, PATH_MAX, ENAMETOOLONG, &path));
-  TRY(CheckValid());
   return path;
 }
 

@@ -35,9 +35,10 @@ struct MemoryScratch {
 };
 
 // Reads the memory of a task, and is the only class that can. For a task that waits for an answer
-// each function ends with ID_VALID: as long as the id is valid the task has not moved since it was
-// received, so its number cannot have been given to another. What is read may still change before
-// the kernel reads it again: that is what verification is for.
+// reading ends with ID_VALID (ReadPath alone leaves that to what follows: an error that is answered
+// to an id that is gone goes nowhere). As long as the id is valid the task has not moved since it
+// was received, so its number cannot have been given to another. What is read may still change
+// before the kernel reads it again: that is what verification is for.
 class RemoteMemory {
  public:
   struct Arguments {

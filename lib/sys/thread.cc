@@ -128,6 +128,10 @@ void ThreadTicker::Disarm() noexcept {
 pid_t ThreadId() noexcept {
   return static_cast<pid_t>(syscall(SYS_gettid));
 }
+bool IsThreadOf(pid_t tgid, pid_t tid) noexcept {
+  // The kernel looks whether they belong together before it looks at permissions.
+  return syscall(SYS_tgkill, tgid, tid, 0) == 0 || errno == EPERM;
+}
 Result<void> Kill(pid_t pid, int signal) {
   CHECK(pid > 0);
   if (kill(pid, signal) != 0) return ErrnoError("kill");

@@ -64,7 +64,9 @@ class ThreadTicker {
   std::chrono::nanoseconds period_{0};
 };
 
-pid_t ThreadId() noexcept;                 // gettid(2)
+pid_t ThreadId() noexcept;  // gettid(2)
+// Whether the thread belongs to the group (tgkill(2) without a signal). ESRCH is false too.
+bool IsThreadOf(pid_t tgid, pid_t tid) noexcept;
 Result<void> Kill(pid_t pid, int signal);  // kill(2); only for a pid that cannot be recycled
 Result<bool> HungUp(int fd);               // poll(2) now: POLLHUP or POLLERR
 
