@@ -93,18 +93,26 @@ Result<void> LaunchSession::OnHello(const nlohmann::json& message) {
   const wire::Hello hello = TRY(wire::DecodeHello(message));
   Send(wire::Encode(wire::Hello{
       .version = &kVersion[0], .build = &kBuildId[0], .pid = static_cast<int>(getpid())}));
-  // The launcher decides what another version means: it sees ours in the answer. Messages of this
-  // conversation only mean something between the same build.
-  if (hello.version != &kVersion[0] || hello.build != &kBuildId[0]) {
-    Refuse({.status = 125,
-            .what = "this broker is cellrun " + std::string(&kVersion[0]) + " (" + &kBuildId[0] +
-                    "), the launcher is " + text::EscapeShort(hello.version, 40) + " (" +
-                    text::EscapeShort(hello.build, 40) + ")",
-            .cause = "another installation started it, or it was running during an upgrade",
-            .suggest = "cellrun broker stop"});
+  if (hello.version != &kVersion[0] || hello.build != &kBuildId[0]) return GiveUpPlace(hello);
+  state_ = State::kRun;
+  return {};
+}
+
+// Messages of this conversation only mean something between the same build. Without cells there is
+// nothing to keep: the place goes to the newcomer's broker, which waits for our lock.
+Result<void> LaunchSession::GiveUpPlace(const wire::Hello& hello) {
+  if (broker_.registry.live() == 0) {
+    watch_.reset();
+    Send(wire::EncodeDraining());
+    broker_.services.loop.Post(broker_.leave);
     return {};
   }
-  state_ = State::kRun;
+  Refuse({.status = 125,
+          .what = "this broker is cellrun " + std::string(&kVersion[0]) + " (" + &kBuildId[0] +
+                  "), the launcher is " + text::EscapeShort(hello.version, 40) + " (" +
+                  text::EscapeShort(hello.build, 40) + ")",
+          .cause = "it has cells, which another broker cannot take over",
+          .suggest = "wait for them, or end them: cellrun broker stop --force"});
   return {};
 }
 

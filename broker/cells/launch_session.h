@@ -26,6 +26,7 @@ class LaunchSession {
     Registry& registry;
     PolicyStore& policies;
     std::function<bool()> draining;  // no new cells
+    std::function<void()> leave;     // ends the broker, which has no cells
   };
   // `on_close` is called once, last; the session may be destroyed in it.
   LaunchSession(Broker broker, UniqueFd socket, ucred peer, std::function<void()> on_close);
@@ -39,6 +40,7 @@ class LaunchSession {
   void OnReadable();
   Result<void> OnMessage(sys::Message message);
   Result<void> OnHello(const nlohmann::json& message);
+  Result<void> GiveUpPlace(const wire::Hello& hello);
   Result<void> OnRun(const nlohmann::json& message, std::vector<UniqueFd> fds);
   Result<void> OnDocuments(const nlohmann::json& message, std::vector<UniqueFd> fds);
   Result<void> OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds);

@@ -163,7 +163,8 @@ void Daemon::OnLauncher() {
           .journal = *journal_,
           .registry = registry_,
           .policies = policies_,
-          .draining = [this] { return stopping_; }},
+          .draining = [this] { return stopping_; },
+          .leave = [this] { Stop(); }},
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
 }
 

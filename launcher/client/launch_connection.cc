@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/client/launch_connection.h"
 
+#include <poll.h>
+
 #include "launcher/client/launch_broker.h"
 #include "lib/wire/launch.h"
 #include "lib/wire/runtime_directory.h"
@@ -26,6 +28,13 @@ Result<void> LaunchConnection::Send(std::string_view message, std::span<const in
 }
 Result<sys::Message> LaunchConnection::Receive() const {
   return sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes);
+}
+Result<sys::Message> LaunchConnection::ReceiveWithin(std::chrono::milliseconds limit) const {
+  pollfd wait{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  const int ready = poll(&wait, 1, static_cast<int>(limit.count()));
+  if (ready < 0) return ErrnoError("poll");
+  if (ready == 0) return Error(ETIMEDOUT, "poll");
+  return ReceiveNow();
 }
 Result<sys::Message> LaunchConnection::ReceiveNow() const {
   return sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes, MSG_DONTWAIT);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +26,8 @@ class LaunchConnection {
   [[nodiscard]] Result<sys::Message> Receive() const;
   // EAGAIN if there is none.
   [[nodiscard]] Result<sys::Message> ReceiveNow() const;
+  // ETIMEDOUT after `limit`.
+  [[nodiscard]] Result<sys::Message> ReceiveWithin(std::chrono::milliseconds limit) const;
   [[nodiscard]] const UniqueFd& socket() const { return socket_; }
 
  private:

@@ -18,6 +18,8 @@ namespace {
 
 // The broker may leave (idle) between our connecting and its accepting.
 constexpr int kMaxAttempts = 5;
+// How long a broker of another build may take to leave.
+constexpr std::chrono::milliseconds kHandOver{2000};
 
 ErrorForm Broken(const Error& error) {
   return {"the conversation with the broker failed", error.ToString(), "cellrun broker logs"};
@@ -56,7 +58,10 @@ class Negotiation {
                         (!hello.ok() && hello.error().code() == ECONNRESET);
       if (gone) continue;
       if (!hello.ok()) return Broken(hello.error());
-      if (std::optional<ErrorForm> refused = CheckHello(hello->bytes)) return *std::move(refused);
+      if (std::optional<ErrorForm> refused = CheckHello(hello->bytes)) {
+        if (HandsOver(connection)) continue;
+        return *std::move(refused);
+      }
       return AwaitPlan(std::move(connection));
     }
     return ErrorForm{"no broker",
@@ -111,6 +116,16 @@ class Negotiation {
                      "it is cellrun " + hello->version + " (" + hello->build + "), this is " +
                          &kVersion[0] + " (" + &kBuildId[0] + ")",
                      "cellrun broker stop, which ends its cells, and run the command again"};
+  }
+
+  // Whether a broker of another build leaves by itself, having no cells; waits until it is gone.
+  static bool HandsOver(const LaunchConnection& connection) {
+    const Result<sys::Message> message = connection.ReceiveWithin(kHandOver);
+    if (!message.ok()) return false;
+    const Result<nlohmann::json> json = wire::ParseStrictJson(message->bytes);
+    if (!json.ok() || wire::MessageType(*json).value_or("") != "draining") return false;
+    const Result<sys::Message> end = connection.ReceiveWithin(kHandOver);
+    return end.ok() && end->bytes.empty();
   }
 
   Outcome<Planned> AwaitPlan(LaunchConnection connection) {

@@ -272,4 +272,8 @@ std::string EncodeTerminal() {
   return json{{"type", "terminal"}}.dump();
 }
 
+std::string EncodeDraining() {
+  return json{{"type", "draining"}}.dump();
+}
+
 }  // namespace cellrun::wire

@@ -16,7 +16,8 @@
 //   {"type":"signal", "signal":N} {"type":"resize"…} ->
 //                                              <-       {"type":"exit", …}
 //
-// Either side closing the connection ends the cell.
+// A broker of another build answers hello, then "draining" if it has no cells and leaves, else
+// "refused". Either side closing the connection ends the cell.
 #pragma once
 
 #include <chrono>
@@ -189,6 +190,8 @@ Result<std::vector<policy::Source>> DecodeDocuments(const nlohmann::json& messag
 std::string EncodeSignal(int signal);
 Result<int> DecodeSignal(const nlohmann::json& message);
 std::string EncodeTerminal();
+// From a broker of another build that has no cells: it leaves, and the launcher starts its own.
+std::string EncodeDraining();
 
 // ---- What travels in sealed memory files.
 
