@@ -30,6 +30,7 @@ bool AnyArgument(const Link& link, const std::vector<Pattern>& patterns) {
 
 Result<std::vector<Pattern>> CompileAll(const std::vector<std::string>& texts, GlobKind kind) {
   std::vector<Pattern> patterns;
+  patterns.reserve(texts.size());
   for (const std::string& text : texts) {
     patterns.push_back(TRY(Pattern::Compile(text, kind).With(text)));
   }

@@ -21,7 +21,7 @@ struct NamedClass {
 
 // ASCII only: what a locale would add must not change what a rule means.
 const std::array<NamedClass, 7>& NamedClasses() {
-  static const std::array<NamedClass, 7> kClasses = {{
+  static const std::array<NamedClass, 7> classes = {{
       {"alpha", {{'a', 'z'}, {'A', 'Z'}}},
       {"digit", {{'0', '9'}}},
       {"alnum", {{'a', 'z'}, {'A', 'Z'}, {'0', '9'}}},
@@ -30,7 +30,7 @@ const std::array<NamedClass, 7>& NamedClasses() {
       {"xdigit", {{'0', '9'}, {'a', 'f'}, {'A', 'F'}}},
       {"space", {{' ', ' '}, {'\t', '\r'}}},
   }};
-  return kClasses;
+  return classes;
 }
 
 }  // namespace
@@ -213,16 +213,28 @@ Result<Glob> Glob::Compile(std::string_view pattern, GlobKind kind) {
   return GlobCompiler(pattern, kind).Run();
 }
 
-// Most patterns are a literal, or a literal and a star: neither needs the automaton.
+// Most patterns are a literal, or a literal and a star: neither needs the automaton. Of the others
+// most are ruled out by how they begin or end.
 void Glob::FindShortcuts() {
   while (program_[start_].op == Op::kSymbol) AppendSymbol(program_[start_++].operand, prefix_);
   literal_ = program_[start_].op == Op::kMatch;
   const bool loop_ends_it = program_[start_].op == Op::kSplit && start_ + 3U == program_.size() &&
                             program_[start_].next == start_ + 1U &&
                             program_[start_ + 1U].next == start_;
-  if (!loop_ends_it) return;
-  if (program_[start_ + 1U].op == Op::kAny) tail_ = Tail::kAnything;
-  if (program_[start_ + 1U].op == Op::kAnyButSlash) tail_ = Tail::kAnythingButSlash;
+  if (loop_ends_it && program_[start_ + 1U].op == Op::kAny) tail_ = Tail::kAnything;
+  if (loop_ends_it && program_[start_ + 1U].op == Op::kAnyButSlash) tail_ = Tail::kAnythingButSlash;
+  // The suffix starts where nothing can jump behind it.
+  std::size_t suffix = start_;
+  for (std::size_t i = start_; i < program_.size(); ++i) {
+    const Instruction& step = program_[i];
+    if (step.op == Op::kSplit || step.op == Op::kJump) {
+      suffix = std::max<std::size_t>({suffix, step.next, step.other});
+    }
+    if (step.op != Op::kSymbol && step.op != Op::kMatch) suffix = std::max(suffix, i + 1);
+  }
+  for (; program_[suffix].op == Op::kSymbol; ++suffix) {
+    AppendSymbol(program_[suffix].operand, suffix_);
+  }
 }
 
 // One match: the set of states that the automaton is in, on the stack.
@@ -335,7 +347,7 @@ bool Glob::Matches(std::string_view subject) const {
     case Tail::kAutomaton:
       break;
   }
-  return GlobRun(*this).Run(subject);
+  return subject.ends_with(suffix_) && GlobRun(*this).Run(subject);
 }
 
 bool HasGlobCharacters(std::string_view text) {

@@ -62,6 +62,7 @@ class Glob {
   std::vector<Class> classes_;
   GlobKind kind_ = GlobKind::kPath;
   std::string prefix_;       // what every match starts with
+  std::string suffix_;       // what every match ends with, if the automaton is needed
   std::uint16_t start_ = 0;  // the instruction after the prefix
   Tail tail_ = Tail::kAutomaton;
   bool literal_ = false;

@@ -68,7 +68,9 @@ class TestMachine {
   ProgramFacts Find(const std::string& name, const std::string& cwd) {
     if (name.find('/') != std::string::npos) return FindPath(NormalizePath(Absolute(name, cwd)));
     for (const std::string& directory : directories_) {
-      if (auto facts = lookup_(directory + "/" + name)) return *facts;
+      std::string path = directory;
+      path.append("/").append(name);
+      if (auto facts = lookup_(path)) return *facts;
     }
     return Invent(invented_in_ + "/" + name);
   }
@@ -100,7 +102,9 @@ ExecRequest MakeRequest(const TestCase& test, const Places& places, TestMachine&
   request.raw_path = test.exec.front();
   request.argv = test.exec;
   request.images = machine.Chain(test.exec.front(), request.cwd);
-  for (const auto& [name, value] : test.env) request.env.push_back(name + "=" + value);
+  for (const auto& [name, value] : test.env) {
+    request.env.emplace_back(name).append("=").append(value);
+  }
   if (test.writable) request.images.front().writable = *test.writable;
   if (test.anonymous) request.images.front().anonymous = *test.anonymous;
   constexpr std::uint32_t kOrdinaryUser = 1000;

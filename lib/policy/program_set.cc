@@ -25,6 +25,12 @@ Result<void> RefuseUncanonical(std::string_view path) {
   return {};
 }
 
+std::string Below(const std::string& directory, const std::string& name) {
+  std::string path = directory;
+  path.append("/").append(name);
+  return path;
+}
+
 void AddFile(const FileFacts& file, ProgramSet& set) {
   set.ids.push_back(file.id);
   set.paths.push_back(file.canonical);
@@ -135,7 +141,7 @@ std::optional<FileFacts> ProgramBinder::FindByName(const std::string& name) {
   if (known != names_.end()) return known->second;
   std::optional<FileFacts> found;
   for (const std::string& directory : directories_) {
-    found = lookup_(directory + "/" + name);
+    found = lookup_(Below(directory, name));
     if (found) break;
   }
   names_.emplace(name, found);
