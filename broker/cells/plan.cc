@@ -220,7 +220,9 @@ class PlanBuilder {
       const Result<struct stat> facts = sys::FstatAt(AT_FDCWD, grant.from.c_str(), 0);
       if (!facts.ok()) {
         if (required) return Error(facts.error().code(), "", grant.purpose + " " + grant.from);
-        plan_.warnings.push_back(grant.purpose + ": " + grant.from + " is not there");
+        // Profiles name what a home may hold; only a missing place to write changes what the
+        // command can do.
+        if (grant.writable) plan_.warnings.push_back("write: " + grant.from + " is not there");
         continue;
       }
       AddHostBind(grant.from, grant.from, grant.writable, grant.purpose);
