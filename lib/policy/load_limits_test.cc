@@ -30,7 +30,7 @@ commands:
         hash: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
       then: deny
       message: "no \u00e4 \"way\""
-      expires: 2999-12-31
+      expires: 2199-12-31
 network:
   rules: [{to: ["@npm", 10.0.0.0/8, "*.x.example"], ports: [22, "80-90"], then: deny}]
   groups: {g: ["a.example:1"]}

@@ -64,7 +64,7 @@ commands:
       approvers: 2
       check: /usr/bin/check --all
       audit: sync
-      expires: 2999-12-31
+      expires: 2199-12-31
       run: ghost
       ghost: {network: ["github.com:443"], secrets: [TOKEN], write: [~/x], image: debian}
     - when: {exe: npm}
@@ -78,7 +78,7 @@ network:
   rules:
     - {to: "@npm", then: allow}
     - {to: ["*.github.com", "@ours"], ports: [22, "8000-8010"], then: ask, name: n, reason: r}
-    - {to: stun.example.com, ports: 3478, proto: udp, then: deny, expires: 2999-01-01T00:00:00Z}
+    - {to: stun.example.com, ports: 3478, proto: udp, then: deny, expires: 2199-01-01T00:00:00Z}
   groups: {ours: ["git.example.com:22"]}
   publish: [3000, "8080:80", "127.0.0.2:1:2"]
   dns: {upstream: [192.0.2.1]}
@@ -159,7 +159,7 @@ TEST(LoadTest, ReadsEveryConsequence) {
   EXPECT_EQ(rules[1].approvers, 2);
   EXPECT_EQ(rules[1].check, "/usr/bin/check --all");
   EXPECT_TRUE(rules[1].audit_sync);
-  EXPECT_EQ(rules[1].expires, "2999-12-31");
+  EXPECT_EQ(rules[1].expires, "2199-12-31");
   EXPECT_EQ(rules[1].run, Strategy::kGhost);
   EXPECT_THAT(rules[1].ghost->network, ElementsAre("github.com:443"));
   EXPECT_THAT(rules[1].ghost->secrets, ElementsAre("TOKEN"));

@@ -133,6 +133,8 @@ TEST(SchemaCheckTest, RefusesMalformedConsequences) {
   EXPECT_THAT(ProblemsOf(Rule("then: deny, errno: EWRONG")), HasSubstr("'EWRONG' does not fit"));
   EXPECT_THAT(ProblemsOf(Rule("then: deny, errno: 13")), HasSubstr("errno: a number"));
   EXPECT_THAT(ProblemsOf(Rule("then: ask, expires: 2026-02-30")), HasSubstr("does not fit"));
+  EXPECT_THAT(ProblemsOf(Rule("then: deny, expires: 2262-01-01")), HasSubstr("1970 to 2261"));
+  EXPECT_THAT(ProblemsOf(Rule("then: deny, expires: 1600-01-01")), HasSubstr("1970 to 2261"));
   EXPECT_THAT(ProblemsOf(Rule("then: ask, expires: tomorrow")), HasSubstr("does not fit"));
   EXPECT_THAT(ProblemsOf(Rule("then: ask, timeout: 5")), HasSubstr("timeout: a number"));
   EXPECT_THAT(ProblemsOf(Rule("then: ask, approvers: 0")), HasSubstr("out of range"));

@@ -211,6 +211,16 @@ std::optional<std::string> FormOfSecretSource(const std::string& text) {
   return Fits(kind == "command" && !rest.empty());
 }
 
+// The clock counts nanoseconds in 64 bits: a later year would wrap into the past, and a deny rule
+// would be gone.
+std::optional<std::string> FormOfDate(const std::string& text) {
+  const std::string year = text.substr(0, 4);
+  const bool is_year =
+      year.size() == 4 && year.find_first_not_of("0123456789") == std::string::npos;
+  if (is_year && (year < "1970" || year > "2261")) return "the year is not in 1970 to 2261";
+  return Fits(ParseExpiry(text).has_value());
+}
+
 struct TypeForm {
   Type type;
   Form problem;
@@ -235,7 +245,7 @@ constexpr auto kForms = std::to_array<TypeForm>({
     {Type::kGlobOrNull, FormOfGlob},
     {Type::kHash, FormOfHash},
     {Type::kErrno, [](const std::string& text) { return Fits(ErrnoFromName(text) != 0); }},
-    {Type::kDate, [](const std::string& text) { return Fits(ParseExpiry(text).has_value()); }},
+    {Type::kDate, FormOfDate},
     {Type::kTarget, [](const std::string& text) { return FormOfTarget(ParseTarget(text)); }},
     {Type::kEndpoint, FormOfEndpoint},
     {Type::kPorts, [](const std::string& text) { return Fits(ParsePorts(text).has_value()); }},
