@@ -234,16 +234,24 @@ int JudgedCell::Run(const std::function<int()>& body) {
   facts.host_gid = getegid();
   facts.user = "tester";
   facts.observe = observe;
-  auto supervisor =
-      notify::Supervisor::Start(std::move(ready->fds[0]), std::move(facts), [] {}).value();
+  facts.denials = std::move(denial_file);
+  supervisor_ = notify::Supervisor::Start(
+                    std::move(ready->fds[0]), std::move(facts), on_end ? on_end : [] {})
+                    .value();
   CHECK(sys::SendMessage(ours, "go", {}).ok());
-  if (outside) outside(*supervisor, init);
+  if (outside) outside(*supervisor_, init);
+  if (stop_early) Finish();
   const int status = StatusOf(child.Wait().value());
-  counters = supervisor->counters();
-  denials = supervisor->denials();
-  supervisor.reset();
+  if (!on_end) Finish();
   output = Contents(captured);
   return status;
+}
+
+void JudgedCell::Finish() {
+  if (supervisor_ == nullptr) return;
+  counters = supervisor_->counters();
+  denials = supervisor_->denials();
+  supervisor_.reset();
 }
 
 namespace {

@@ -67,7 +67,8 @@ class FakeJournal : public journal::Sink {
   std::vector<journal::Record> records_;
 };
 
-struct JudgedCell {
+class JudgedCell {
+ public:
   FakePolicy::Decider decide;  // null: allow
   bool observe = false;
   bool wants_hash = false;
@@ -77,6 +78,9 @@ struct JudgedCell {
   bool wait_killable = true;
   // Outside, once the supervisor runs; `pid` is the cell's init.
   std::function<void(notify::Supervisor&, pid_t pid)> outside;
+  std::function<void()> on_end;  // given: Run leaves the supervisor to Finish
+  bool stop_early = false;       // destroy the supervisor after `outside`
+  UniqueFd denial_file;
 
   // Filled by Run.
   FakeJournal journal;
@@ -88,6 +92,10 @@ struct JudgedCell {
   // Runs `body` as a process of a cell: /usr and /shim are read-only, the working directory is an
   // empty tmpfs. The value that it returned as its exit status, or 128 + the signal that killed it.
   int Run(const std::function<int()>& body);
+  void Finish();
+
+ private:
+  std::unique_ptr<notify::Supervisor> supervisor_;
 };
 
 // ---- For bodies.
