@@ -133,7 +133,7 @@ std::string Encode(const Entry& entry, std::string_view key) {
     WriteExec(json, record);
     WriteConnection(json, record);
     WriteVerdict(json, record);
-    if (record.count != 1) json.Number("count", record.count);
+    if (record.count != 1 || record.kind == Kind::kJournal) json.Number("count", record.count);
     WriteList(json, "layers", record.layers);
     WriteDetail(json, record.detail);
     WriteCuts(json, entry.cuts);

@@ -15,12 +15,12 @@ namespace cellrun::journal {
 
 // Which records are wanted; all conditions hold. Empty: any.
 struct Filter {
-  std::string cell;                                            // name, id or unique prefix of an id
-  std::vector<std::string> kinds, verdicts;                    // any of
-  std::optional<std::chrono::system_clock::time_point> since;  // this time or later
-  std::optional<std::chrono::system_clock::time_point> until;  // before this time
-  std::string exe;   // glob ('*' also matches '/'); of the last part if it has no '/'
-  std::string text;  // stands somewhere in the record
+  std::string cell = {};                               // name, id or unique prefix of an id
+  std::vector<std::string> kinds = {}, verdicts = {};  // any of
+  std::optional<std::chrono::system_clock::time_point> since = {};  // this time or later
+  std::optional<std::chrono::system_clock::time_point> until = {};  // before this time
+  std::string exe = {};   // glob ('*' also matches '/'); of the last part if it has no '/'
+  std::string text = {};  // stands somewhere in the record
 };
 
 // A record as people and programs get it: its JSON object with "prev" and "hash".

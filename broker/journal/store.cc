@@ -11,8 +11,9 @@ namespace cellrun::journal {
 namespace {
 
 constexpr std::uint64_t kRecordsCheckedAtStart = 1000;
-constexpr std::uint64_t kPruneStep = 4096;  // records in one transaction
-constexpr std::uint64_t kNeverPruned = 16;  // the newest
+constexpr std::uint64_t kPruneStep = 4096;   // records in one transaction
+constexpr std::uint64_t kNeverPruned = 16;   // the newest
+constexpr std::uint64_t kLeastPruned = 512;  // more than a group adds, so that pruning keeps up
 
 std::string Column(const std::string& text) {
   return text::IsUtf8(text) ? text : text::Escape(text);
@@ -200,7 +201,7 @@ Result<std::uint64_t> Store::PruneGoal() {
   const auto bytes = static_cast<std::uint64_t>(pages) * 4096;
   const std::uint64_t records = head_seq_ - anchor_;
   if (bytes <= max_bytes_ || records <= kNeverPruned) return 0;
-  return anchor_ + std::max<std::uint64_t>(1, records / 10);
+  return anchor_ + std::min(records - kNeverPruned, std::max(kLeastPruned, records / 10));
 }
 
 Result<bool> Store::PruneSome() {
