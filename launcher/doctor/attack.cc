@@ -2,6 +2,7 @@
 #include "launcher/doctor/attack.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,12 +26,13 @@ Reply Run(const Attack& attack, const AttackPlan& plan) {
   return {.code = static_cast<int>(result.outcome), .text = result.detail};
 }
 
-// A killed attack was stopped, so it held: the filter kills for calls of another architecture.
+// The filter kills for calls of another architecture: that attack held. Whatever else ended an
+// attack says nothing.
 AttackResult Judge(const Result<Reply>& reply) {
   if (reply.ok()) return {static_cast<Outcome>(reply->code), reply->text};
   const Error& error = reply.error();
-  if (error.code() == ECHILD && error.context().starts_with("signal "))
-    return Held(error.context());
+  const std::string killed = "signal " + std::to_string(SIGSYS);
+  if (error.code() == ECHILD && error.context() == killed) return Held("killed");
   return NotTried(error.ToString());
 }
 

@@ -59,6 +59,18 @@ std::string FindingsText(const std::vector<Finding>& findings, bool color) {
   return text;
 }
 
+// Escaped, but for its line breaks.
+std::string Indented(std::string_view lines) {
+  std::string text;
+  while (true) {
+    const std::size_t end = lines.find('\n');
+    text += text::Escape(lines.substr(0, end));
+    if (end == std::string_view::npos) return text;
+    text += "\n             ";
+    lines.remove_prefix(end + 1);
+  }
+}
+
 std::string SelfTestText(const SelfTest& test, bool color) {
   std::string text = "\nself-test: attacks from inside a cell under the profile strict\n";
   for (const AttackReport& attack : test.attacks) {
@@ -72,7 +84,7 @@ std::string SelfTestText(const SelfTest& test, bool color) {
     text += "\n";
   }
   if (!test.problem.empty()) {
-    text += "  " + Paint("FAILED", kRed, color) + "     " + text::Escape(test.problem) + "\n";
+    text += "  " + Paint("FAILED", kRed, color) + "     " + Indented(test.problem) + "\n";
   }
   return text;
 }

@@ -202,8 +202,19 @@ TEST_F(AttackTest, SucceedsWithoutACell) {
   for (const char* name :
        {"read-outside", "read-broker-files", "write-git-hook", "see-host-processes", "trace",
         "reach-host", "reach-abstract-socket", "run-copy", "run-memory-file", "run-deleted-file",
-        "run-script", "run-copy-by-loader"}) {
+        "run-script", "run-copy-by-loader", "new-user-namespace", "clone-user-namespace",
+        "forbidden-calls"}) {
     const AttackResult result = Outside(name, plan);
+    EXPECT_EQ(result.outcome, Outcome::kBroken) << name << ": " << result.detail;
+  }
+}
+
+TEST_F(AttackTest, SucceedsForRootWithoutACell) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  auto stage = Stage::Build();
+  ASSERT_TRUE(stage.ok()) << stage.error().ToString();
+  for (const char* name : {"become-root", "hold-capabilities", "raw-socket"}) {
+    const AttackResult result = Outside(name, stage->plan());
     EXPECT_EQ(result.outcome, Outcome::kBroken) << name << ": " << result.detail;
   }
 }

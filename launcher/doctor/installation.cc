@@ -12,6 +12,7 @@
 #include "lib/base/text.h"
 #include "lib/base/version.h"
 #include "lib/sys/file.h"
+#include "lib/sys/process.h"
 #include "lib/wire/launch.h"
 #include "lib/wire/runtime_directory.h"
 
@@ -58,8 +59,36 @@ Observation LookAtProgram(const char* name, off_t largest) {
   return Present(*path + ", " + std::to_string(file->st_size / 1024) + " KiB");
 }
 
+// What the program says of itself: programs of different builds do not talk to each other.
+Result<std::string> VersionOf(const std::string& program) {
+  auto [read, write] = TRY(sys::Pipe2(O_CLOEXEC));
+  const pid_t pid = fork();
+  if (pid < 0) return ErrnoError("fork");
+  if (pid == 0) {
+    if (!sys::DuplicateTo(write, STDOUT_FILENO).ok()) _exit(1);
+    const char* arguments[] = {program.c_str(), "--version", nullptr};
+    execv(program.c_str(), const_cast<char**>(arguments));
+    _exit(1);
+  }
+  sys::ChildProcess child(pid, TRY(sys::PidfdOpen(pid)));
+  write.Reset();
+  std::string text = TRY(sys::ReadWholeFile(read, 4096));
+  (void)TRY(child.Wait());
+  return text.substr(0, text.find('\n'));
+}
+
 Observation LookAtBrokerProgram() {
-  return LookAtProgram("cellrun-broker", 0);
+  Observation seen = LookAtProgram("cellrun-broker", 0);
+  if (seen.state != State::kPresent) return seen;
+  const auto path = wire::LibexecPath("cellrun-broker");
+  if (!path.ok()) return Missing(path.error().ToString());
+  const auto version = VersionOf(*path);
+  if (!version.ok()) return Missing(version.error().ToString());
+  if (version->find(kBuildId) == std::string::npos) {
+    return Missing("is of another build: " + text::EscapeShort(*version, 100) + "; this is build " +
+                   kBuildId);
+  }
+  return seen;
 }
 
 Observation LookAtShim() {
@@ -128,7 +157,8 @@ constexpr std::array kProbes = {
           "no cell can be started, no denial explained", "install cellrun again", LookAtShim},
     Probe{"installation", "profiles", Need::kRequired, "strict and the others cannot be named",
           "install cellrun again", LookAtProfiles},
-    Probe{"broker", "broker", Need::kRequired, "no cell can be started", "cellrun broker stop",
+    Probe{"broker", "broker", Need::kRecommended,
+          "its cells go on; the next one needs a broker of this build", "cellrun broker stop",
           LookAtBroker},
 };
 

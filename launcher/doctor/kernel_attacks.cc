@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -98,6 +99,7 @@ AttackResult PushTerminalInput(const AttackPlan&) {
   std::array<char, 64> name{};
   if (ptsname_r(master->get(), name.data(), name.size()) != 0) return NotTried("ptsname");
   setsid();
+  (void)signal(SIGHUP, SIG_IGN);  // comes when the terminal is closed again
   const auto terminal = sys::OpenAt(AT_FDCWD, name.data(), O_RDWR);  // becomes the controlling one
   if (!terminal.ok()) return NotTried("cannot open " + std::string(name.data()));
   char byte = 'x';

@@ -177,6 +177,11 @@ SelfTest AttackThrowAwayCell() {
   }
   if (captured->status != 0) {
     test.problem = StatusText(*captured);
+    // Where none was tried, the list says nothing.
+    const bool tried =
+        std::any_of(test.attacks.begin(), test.attacks.end(),
+                    [](const auto& attack) { return attack.outcome != Outcome::kNotTried; });
+    if (!tried) test.attacks.clear();
     return test;
   }
   test.attacks.push_back(CheckHook(*stage));
