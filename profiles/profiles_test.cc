@@ -114,10 +114,7 @@ TEST_P(ShippedProfileTest, HasNothingForLintButNotes) {
                           if (auto found = ThisMachine(path)) return found->file;
                           return std::nullopt;
                         }};
-  // That files written in the home or in /tmp run is what these two are for.
-  const std::set<std::string> open = {"standard", "observe"};
   for (const Finding& finding : Lint(Load(GetParam()), facts)) {
-    if (finding.code == "CR-L004" && open.contains(GetParam())) continue;
     EXPECT_EQ(finding.severity, Severity::kNote) << finding.ToString();
   }
 }

@@ -135,6 +135,14 @@ ExecRequest WrittenProgram(const std::string& path, const Places& places) {
   return request;
 }
 
+// Whether the rule says `writable: true`: then its author has thought of it.
+bool NamesWritable(const Profile& profile, const RuleReference& reference) {
+  return std::any_of(
+      profile.command_rules.begin(), profile.command_rules.end(), [&](const CommandRule& rule) {
+        return rule.at == reference.at && rule.name == reference.name && rule.when.writable == true;
+      });
+}
+
 bool IsWideDomain(const std::string& text) {
   const auto target = ParseTarget(text);
   if (!target.ok()) return false;
@@ -165,19 +173,21 @@ void LintWritable(const LintContext& context) {
                     "rules name",
                 "remove it from `path`");
   }
-  std::vector<std::string> private_directories;
+  std::vector<std::string> open;
+  bool meant = true;
   for (const auto& [directory, writable] : context.tree.parts()) {
     const std::string probe = directory + "/cellrun-lint-probe";
     if (!writable || !context.tree.CanWriteAndRun(probe)) continue;
-    if (context.policy.Decide(WrittenProgram(probe, places)).action != Action::kAllow) continue;
-    private_directories.push_back(directory);
+    const Verdict verdict = context.policy.Decide(WrittenProgram(probe, places));
+    if (verdict.action != Action::kAllow) continue;
+    open.push_back(directory);
+    meant =
+        meant && (directory == places.workspace || NamesWritable(context.profile, verdict.rule));
   }
-  if (private_directories.empty()) return;
-  const bool workspace_only =
-      private_directories.size() == 1 && private_directories[0] == places.workspace;
-  context.Add("CR-L004", workspace_only ? Severity::kNote : Severity::kWarning,
+  if (open.empty()) return;
+  context.Add("CR-L004", meant ? Severity::kNote : Severity::kWarning,
               context.profile.command_default.at,
-              "the cell can write programs and run them in " + ListOf(private_directories),
+              "the cell can write programs and run them in " + ListOf(open),
               "`noexec` for them, or a rule `{when: {writable: true}, then: ask}`");
 }
 

@@ -135,6 +135,15 @@ TEST(LintTest, PlacesWhereWrittenProgramsRunAreNamed) {
   EXPECT_THAT(Codes(workspace, true), testing::Contains("CR-L004:3"));
 }
 
+TEST(LintTest, PlacesThatARuleForWrittenProgramsAllowsAreMeant) {
+  const auto meant =
+      LintText(Rules("    - {when: {writable: true, exe: \"/tmp/**\"}, then: allow}\n"));
+  EXPECT_EQ(Codes(meant), Strings{});
+  EXPECT_THAT(Codes(meant, true), testing::Contains("CR-L004:3"));
+  EXPECT_EQ(Codes(LintText(Rules("    - {when: {exe: \"/tmp/**\"}, then: allow}\n"))),
+            Strings{"CR-L004:3"});
+}
+
 TEST(LintTest, NamesThatAreNotOnThisMachineAreNoted) {
   EXPECT_EQ(Codes(LintText(Rules("    - {when: {exe: [git, nonesuch]}, then: allow}\n")), true),
             Strings{"CR-L005:5"});
