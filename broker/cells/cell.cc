@@ -13,6 +13,7 @@
 
 #include "broker/cells/handover.h"
 #include "lib/base/text.h"
+#include "lib/policy/syscalls.h"
 #include "lib/sys/file.h"
 #include "lib/sys/filter.h"
 #include "lib/sys/memory.h"
@@ -93,15 +94,10 @@ Cell::~Cell() {
 }
 
 Result<void> Cell::SendSetup() {
-  sys::FilterOptions options;
-  for (const policy::SyscallRule& rule : setup_.policy->profile().syscall_rules) {
-    if (rule.then != policy::Action::kAllow) continue;
-    for (const std::string& name : rule.names) {
-      options.allow_ptrace |= name == "ptrace";
-      options.allow_perf |= name == "perf";
-      options.allow_keyctl |= name == "keyctl";
-    }
-  }
+  const policy::Profile& profile = setup_.policy->profile();
+  const sys::FilterOptions options{.allow_ptrace = policy::AllowsOptIn(profile, "ptrace"),
+                                   .allow_perf = policy::AllowsOptIn(profile, "perf"),
+                                   .allow_keyctl = policy::AllowsOptIn(profile, "keyctl")};
   const std::vector<sock_filter> filter = sys::BuildFilter(options);
   const std::string handover = EncodeHandover(token_);
   std::string payload;

@@ -19,8 +19,11 @@ bool IsBelow(const std::string& path, const std::string& directory) {
          path[directory.size()] == '/';
 }
 
-bool IsPattern(const std::string& path) {
-  return path.find_first_of("*?[{") != std::string::npos;
+// The loader writes a pattern (which always has a `**`) with the workspace in front escaped, so
+// that a directory named "[x]" does not become a class; a literal name has the workspace as it is.
+bool IsPatternBelow(const std::string& path, const std::string& workspace) {
+  const std::string prefix = policy::EscapeGlob(workspace) + "/";
+  return path.starts_with(prefix) && path.find("**", prefix.size()) != std::string::npos;
 }
 
 // Calls `found` with the relative path of every entry below `directory`. Links are reported, not
@@ -75,8 +78,8 @@ class Finder {
 
   Result<Protection> Run(const std::vector<const policy::Profile*>& profiles) {
     for (const policy::Profile* profile : profiles) {
-      for (const auto& entry : profile->filesystem.hide) Add(entry, true);
-      for (const auto& entry : profile->filesystem.protect) Add(entry, false);
+      for (const auto& entry : profile->filesystem.hide) TRY(Add(entry, true));
+      for (const auto& entry : profile->filesystem.protect) TRY(Add(entry, false));
     }
     if (!patterns_.empty()) TRY(ExpandPatterns());
     std::stable_sort(result_.guarded.begin(), result_.guarded.end(),
@@ -93,18 +96,21 @@ class Finder {
     bool hide = false;
   };
 
-  void Add(const policy::Placed<std::string>& entry, bool hide) {
+  Result<void> Add(const policy::Placed<std::string>& entry, bool hide) {
     const std::string& path = entry.value;
-    if (!IsBelow(path, workspace_)) {
+    if (IsPatternBelow(path, workspace_)) {
+      patterns_.push_back(
+          {TRY(policy::Glob::Compile(path, policy::GlobKind::kPath).With(entry.at.ToString())),
+           entry, hide});
+    } else if (IsBelow(path, workspace_)) {
+      Guard(path.substr(workspace_.size() + 1), hide, entry.at);
+    } else if (path.find("**") != std::string::npos) {
+      return Error(ENOTSUP, "",
+                   entry.at.ToString() + ": a pattern outside the workspace is not supported yet");
+    } else {
       (hide ? result_.hidden_outside : result_.protected_outside).push_back(path);
-      return;
     }
-    if (IsPattern(path)) {
-      Result<policy::Glob> glob = policy::Glob::Compile(path, policy::GlobKind::kPath);
-      if (glob.ok()) patterns_.push_back({std::move(glob).value(), entry, hide});
-      return;  // the loader has refused what does not compile
-    }
-    Guard(path.substr(workspace_.size() + 1), hide, entry.at);
+    return {};
   }
 
   void Guard(const std::string& relative, bool hide, const policy::Position& rule) {
