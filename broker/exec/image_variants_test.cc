@@ -256,6 +256,56 @@ TEST_F(ImageVariantsTest, ADeletedFileIsAnonymous) {
   EXPECT_TRUE(LastRequest().images[0].anonymous);
 }
 
+// Opened outside, in another mount namespace: the same file by the same path, and still not the
+// cell's.
+TEST_F(ImageVariantsTest, ADescriptorFromOutsideIsAnonymous) {
+  const int outside = open("/usr/bin/true", O_RDONLY);  // inherited on purpose
+  EXPECT_EQ(cell_.Run([outside] {
+    if (InChild([&] { return ExecveAt(outside, "", {"x"}, AT_EMPTY_PATH); }) != 0) return 1;
+    return Spawn({"x"}, "/proc/self/fd/" + std::to_string(outside));
+  }),
+            0)
+      << cell_.output;
+  close(outside);
+  ASSERT_THAT(cell_.policy->requests(), SizeIs(2));
+  for (const policy::ExecRequest& request : cell_.policy->requests()) {
+    EXPECT_TRUE(request.images[0].anonymous) << request.raw_path;
+    EXPECT_EQ(request.images[0].path, "/usr/bin/true");
+  }
+}
+
+// A script is opened again by the name it was called by: a link that the cell can change makes it
+// as good as written by the cell.
+TEST_F(ImageVariantsTest, AScriptByANameThatCanChangeIsWritable) {
+  EXPECT_EQ(cell_.Run([] {
+    Link("/usr/bin/ldd", "link");
+    if (Spawn({"ldd", "--version"}, "/usr/bin/ldd") != 0) return 1;
+    return Spawn({"ldd", "--version"}, "./link");
+  }),
+            0)
+      << cell_.output;
+  ASSERT_THAT(cell_.policy->requests(), SizeIs(2));
+  EXPECT_FALSE(cell_.policy->requests()[0].images[0].writable);
+  EXPECT_TRUE(cell_.policy->requests()[1].images[0].writable);
+  EXPECT_EQ(cell_.policy->requests()[1].images[0].path, "/usr/bin/ldd");
+}
+
+// Its hash is what the policy saw, but it may be another file when the interpreter opens it: no
+// verdict may be more lenient because of that hash.
+TEST_F(ImageVariantsTest, TheHashOfAWritableScriptAllowsNothing) {
+  cell_.wants_hash = true;
+  cell_.decide = [](const policy::ExecRequest& request) {
+    return request.images[0].hash.empty() ? Deny(EPERM) : Allow();
+  };
+  EXPECT_EQ(cell_.Run([] {
+    WriteScript("script", "#!/bin/sh\n");
+    if (Spawn({"/usr/bin/true"}) != 0) return 1;
+    return ExecErrno({"script"}, "./script");
+  }),
+            EPERM)
+      << cell_.output;
+}
+
 TEST_F(ImageVariantsTest, AProgramCanExecuteItselfAgain) {
   EXPECT_EQ(cell_.Run([] {
     return Spawn({"/usr/bin/sh", "-c", "exec /proc/self/exe -c 'exit 6'"});

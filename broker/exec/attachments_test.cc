@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/exec/attachments.h"
+
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+
+namespace cellrun::exec {
+namespace {
+
+seccomp_notif Notification(std::uint64_t id, pid_t tid = 1) {
+  seccomp_notif notification{};
+  notification.id = id;
+  notification.pid = static_cast<__u32>(tid);
+  return notification;
+}
+
+TEST(AttachmentsTest, OneOfAGroupAtATime) {
+  Attachments attachments;
+  EXPECT_EQ(attachments.Enter(Notification(1), 100), Attachments::Entry::kEntered);
+  EXPECT_EQ(attachments.Enter(Notification(2), 100), Attachments::Entry::kPutAside);
+  EXPECT_EQ(attachments.Enter(Notification(3), 200), Attachments::Entry::kEntered);
+  EXPECT_FALSE(attachments.Next().has_value());
+  attachments.Leave(200);
+  EXPECT_FALSE(attachments.Next().has_value());
+  attachments.Leave(100);
+  const auto next = attachments.Next();
+  ASSERT_TRUE(next.has_value());
+  EXPECT_EQ(next->id, 2U);
+  EXPECT_FALSE(attachments.Next().has_value());
+}
+
+TEST(AttachmentsTest, WhatFindsNoPlaceWaitsForOne) {
+  Attachments attachments;
+  for (pid_t group = 1; group <= static_cast<pid_t>(Attachments::kMaxAttached); ++group) {
+    EXPECT_EQ(attachments.Enter(Notification(1), group), Attachments::Entry::kEntered);
+  }
+  EXPECT_EQ(attachments.Enter(Notification(7), 500), Attachments::Entry::kPutAside);
+  attachments.Leave(3);
+  EXPECT_EQ(attachments.Next()->id, 7U);
+  EXPECT_EQ(attachments.Enter(Notification(7), 500), Attachments::Entry::kEntered);
+}
+
+TEST(AttachmentsTest, AFloodIsRefused) {
+  Attachments attachments;
+  EXPECT_EQ(attachments.Enter(Notification(0), 1), Attachments::Entry::kEntered);
+  std::size_t aside = 0;
+  while (attachments.Enter(Notification(++aside), 1) == Attachments::Entry::kPutAside) {
+    ASSERT_LT(aside, 100000U);
+  }
+  EXPECT_EQ(attachments.Enter(Notification(1), 1), Attachments::Entry::kFull);
+  EXPECT_EQ(attachments.Enter(Notification(1), 2), Attachments::Entry::kEntered);
+}
+
+TEST(AttachmentsTest, AnExpectedCallIsTakenOnceAndOnlyAsItIs) {
+  Attachments attachments;
+  attachments.Expect(5, {.number = SYS_execveat, .arguments = {3, 4, 5, 6, 0x1000}});
+  seccomp_notif call = Notification(1, 5);
+  call.data.nr = SYS_execveat;
+  for (std::uint64_t i = 0; i < 4; ++i) call.data.args[i] = i + 3;
+  EXPECT_FALSE(attachments.Take(call));  // without AT_EMPTY_PATH
+  call.data.args[4] = 0x1000;
+  seccomp_notif other = call;
+  other.pid = 6;
+  EXPECT_FALSE(attachments.Take(other));
+  EXPECT_TRUE(attachments.Take(call));
+  EXPECT_FALSE(attachments.Take(call));
+  attachments.Expect(5, {.number = SYS_execveat, .arguments = {3, 4, 5, 6, 0x1000}});
+  attachments.Forget(5);
+  EXPECT_FALSE(attachments.Take(call));
+}
+
+}  // namespace
+}  // namespace cellrun::exec
