@@ -2,6 +2,7 @@
 #include "broker/http/server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <atomic>
 #include <boost/asio/buffer.hpp>
@@ -373,10 +374,10 @@ void Session::StartStream() {
 void Session::WatchForEnd() {
   socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const error_code& error) {
     if (error || self->server_ == nullptr || self->source_ == nullptr) return;
-    char byte = 0;
-    const ssize_t got = recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    // Anything but end of file is the next request, which waits.
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) self->Close();
+    // Only a peer that closed both directions is gone; one that merely sent its end still reads,
+    // and what it sends else is the next request, which waits.
+    pollfd state{.fd = self->socket_.native_handle(), .events = 0, .revents = 0};
+    if (poll(&state, 1, 0) == 1 && (state.revents & (POLLHUP | POLLERR)) != 0) self->Close();
   });
 }
 

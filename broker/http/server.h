@@ -104,7 +104,7 @@ struct ServerOptions {
   std::chrono::milliseconds send{60'000};     // a response that nobody reads; not for streams
   // Who may connect; tests replace it. The default: the broker's own uid or root, and never a
   // process in a pid namespace below the broker's, which is a cell's.
-  std::function<Result<Peer>(const UniqueFd& connection)> check_peer;
+  std::function<Result<Peer>(const UniqueFd& connection)> check_peer = {};
 };
 
 // Serves until it is destroyed. All calls, and all handlers, on the loop's thread.
