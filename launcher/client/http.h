@@ -15,13 +15,13 @@ namespace cellrun::client {
 struct HttpResponse {
   int status = 0;
   std::string content_type;
-  std::string body;
+  std::string body = {};
 };
 
 struct HttpRequest {
   std::string method = "GET";
   std::string target;  // path and query, encoded (see Target)
-  std::string body;
+  std::string body = {};
   std::chrono::milliseconds timeout{30'000};  // without any byte from the broker; 0: none
   std::size_t max_body_bytes = 64 << 20;
 };
