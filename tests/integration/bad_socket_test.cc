@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "tests/support/remains.h"
 #include "tests/support/sandbox.h"
 
 namespace cellrun::test {
@@ -89,11 +90,7 @@ class BadSocketTest : public Sandbox {
     return all;
   }
 
-  [[nodiscard]] long Descriptors() const {
-    return std::distance(
-        std::filesystem::directory_iterator("/proc/" + std::to_string(broker_) + "/fd"),
-        std::filesystem::directory_iterator());
-  }
+  [[nodiscard]] long Descriptors() const { return DescriptorCount(broker_); }
   void WaitForDescriptors() {
     long before = -1;
     for (int i = 0; i < 500 && before != Descriptors(); ++i) {
@@ -101,6 +98,7 @@ class BadSocketTest : public Sandbox {
       usleep(20000);
     }
     descriptors_ = Descriptors();
+    ASSERT_GT(descriptors_, 0);
   }
   void ExpectBrokerUnchanged() {
     EXPECT_EQ(BrokerPid(), broker_) << "it died";

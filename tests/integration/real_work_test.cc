@@ -175,6 +175,7 @@ TEST_F(RealWorkTest, RunsNodeWithTwoHundredChildrenAtOnce) {
         "                      {stdio: ['pipe', 'pipe', 'inherit']});\n"
         "  let out = '';\n"
         "  child.stdout.on('data', (data) => out += data);\n"
+        "  child.stdin.on('error', () => {});  // the shells do not read\n"
         "  child.stdin.end(i % 2 ? '' : String(i));\n"
         "  child.on('error', (error) => { console.error(error); });\n"
         "  child.on('close', (code) => {\n"

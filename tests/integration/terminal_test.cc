@@ -28,14 +28,19 @@ class TerminalTest : public Sandbox {
 TEST_F(TerminalTest, GivesBashJobControl) {
   Terminal terminal(Bash());
   ASSERT_TRUE(terminal.Expect("<42> "));
-  terminal.Send("sleep 1000\n");
+  // The job says when it runs: keys that come before it has the terminal are the shell's.
+  Write(Work("job"),
+        "trap 'echo continued=$((1+1))' CONT; echo up=$((1+1)); while :; do sleep 0.02; done\n");
+  terminal.Send("bash job\n");
+  ASSERT_TRUE(terminal.Expect("up=2"));
   terminal.Send("\x1a");  // Ctrl-Z
   ASSERT_TRUE(terminal.Expect("Stopped"));
   ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("jobs\n");
   ASSERT_TRUE(terminal.Expect("Stopped"));
+  ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("fg\n");
-  ASSERT_TRUE(terminal.Expect("sleep 1000"));
+  ASSERT_TRUE(terminal.Expect("continued=2"));
   terminal.Send("\x03");  // Ctrl-C
   ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("echo $((128 + 2))=$?\n");
@@ -93,8 +98,8 @@ TEST_F(TerminalTest, HangingUpEndsTheCell) {
 }
 
 TEST_F(TerminalTest, RestoresTheTerminalWhenItIsTerminated) {
-  Terminal terminal(Bash());
-  ASSERT_TRUE(terminal.Expect("<42> "));
+  Terminal terminal(InCell({"bash", "-c", "echo up=$((1+1)); exec sleep 1000"}));
+  ASSERT_TRUE(terminal.Expect("up=2"));
   ASSERT_FALSE(terminal.IsCooked()) << "raw while the cell has it";
   kill(terminal.pid(), SIGTERM);
   const Outcome outcome = terminal.Wait();
@@ -147,12 +152,14 @@ TEST_F(TerminalTest, StandardOutputMayBeAFileWhileInputIsATerminal) {
   const std::string path = Path("out");
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   ASSERT_GE(fd, 0);
-  Command command = InCell({"bash", "-c", "test -t 0 && ! test -t 1 && echo written"});
+  // Both ways or none: half a terminal would have no echo.
+  Command command = InCell({"bash", "-c", "read -r line; test -t 1 || echo got $line"});
   command.stdout_fd = fd;
   Terminal terminal(std::move(command));
+  terminal.Send("typed\n");
   EXPECT_EQ(terminal.Wait().status, 0);
   close(fd);
-  EXPECT_EQ(Read(path), "written\n");
+  EXPECT_EQ(Read(path), "got typed\n");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,11 +75,27 @@ std::string Describe(pid_t pid) {
 std::vector<pid_t> DescendantsRunning(const std::string& name) {
   std::vector<pid_t> found;
   for (const pid_t pid : Descendants()) {
-    std::error_code error;
-    const auto exe = std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/exe", error);
-    if (!error && exe.filename() == name) found.push_back(pid);
+    // Not the executable's link: a process that made itself undumpable keeps it from its own user.
+    const std::string base = "/proc/" + std::to_string(pid);
+    const std::string stat = ReadFile(base + "/stat");
+    const auto open = stat.find('(');
+    const auto close = stat.rfind(')');
+    if (open == std::string::npos || close == std::string::npos) continue;
+    const bool ended = stat.compare(close, 3, ") Z") == 0;
+    if (!ended && stat.substr(open + 1, close - open - 1) == name.substr(0, 15))
+      found.push_back(pid);
   }
   return found;
+}
+
+long DescriptorCount(pid_t pid) {
+  struct stat status {};
+  const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+  // Its size is the count (since Linux 6.2), which may be asked without the right to list them.
+  if (stat(directory.c_str(), &status) == 0 && status.st_size > 0) return status.st_size;
+  std::error_code error;
+  std::filesystem::directory_iterator entries(directory, error);
+  return error ? -1 : std::distance(entries, std::filesystem::directory_iterator());
 }
 
 std::vector<std::string> WaitForNoDescendants(std::chrono::milliseconds limit) {

@@ -18,8 +18,10 @@ void BecomeReaper();
 std::vector<pid_t> Descendants();
 // "PID command line" for messages; "" when it is gone.
 std::string Describe(pid_t pid);
-// Those whose executable is called `name`.
+// Those that run a program of that name.
 std::vector<pid_t> DescendantsRunning(const std::string& name);
+// How many descriptors a process has open; -1 when that cannot be known.
+long DescriptorCount(pid_t pid);
 
 // Reaps orphans until there is no descendant; what is left after `limit`, described and killed.
 std::vector<std::string> WaitForNoDescendants(std::chrono::milliseconds limit);
