@@ -97,6 +97,7 @@ int Main(const std::vector<std::string>& words) {
 }  // namespace
 }  // namespace cellrun::launcher
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only for want of memory, and then it may abort
 int main(int argc, char** argv) {
   return cellrun::launcher::Main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -18,7 +18,7 @@
 namespace cellrun::doctor {
 namespace {
 
-constexpr std::size_t kMaxPlanBytes = 64 * 1024;
+constexpr std::size_t kMaxPlanBytes = 65536;
 constexpr int kUsageStatus = 2;
 
 Reply Run(const Attack& attack, const AttackPlan& plan) {

@@ -90,8 +90,9 @@ std::string SelfTestText(const SelfTest& test, bool color) {
 }
 
 std::string Conclusion(const std::vector<Finding>& findings, const SelfTest* test) {
-  if (IsSound(findings, test))
+  if (IsSound(findings, test)) {
     return test == nullptr ? "\nNothing required is missing.\n" : "\nCells hold here.\n";
+  }
   return "\nCells do not hold, or do not start, here.\n";
 }
 

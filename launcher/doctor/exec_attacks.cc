@@ -36,6 +36,7 @@ Result<void> CopyProgram(const UniqueFd& to) {
 AttackResult Start(int directory, const char* path, const std::vector<const char*>& arguments,
                    int flags) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const char* argument : arguments) argv.push_back(const_cast<char*>(argument));
   argv.push_back(nullptr);
   const pid_t pid = fork();

@@ -77,8 +77,9 @@ AttackResult WriteKernelSettings(const AttackPlan&) {
                                  "/sys/kernel/uevent_helper",     "/proc/1/oom_score_adj"};
   // Opened only: nothing is written.
   for (const char* path : kPaths) {
-    if (sys::OpenAt(AT_FDCWD, path, O_WRONLY).ok())
+    if (sys::OpenAt(AT_FDCWD, path, O_WRONLY).ok()) {
       return Broken(std::string(path) + " is writable");
+    }
   }
   return Held();
 }
@@ -111,8 +112,9 @@ AttackResult WriteHook(const AttackPlan& plan) {
     return Broken(".git/hooks/pre-commit was made");
   }
   // A parent that can be moved away would take the mount that protects the name with it.
-  if (rename(git.c_str(), (plan.workspace + "/moved").c_str()) == 0)
+  if (rename(git.c_str(), (plan.workspace + "/moved").c_str()) == 0) {
     return Broken(".git was moved away");
+  }
   if (rename((git + "/hooks").c_str(), (git + "/moved").c_str()) == 0) {
     return Broken(".git/hooks was moved away");
   }

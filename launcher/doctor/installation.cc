@@ -19,7 +19,7 @@
 namespace cellrun::doctor {
 namespace {
 
-constexpr off_t kLargestShim = 100 * 1024;
+constexpr off_t kLargestShim = 102400;
 constexpr std::array kProfiles = {"base", "strict", "standard", "observe", "ci"};
 
 Observation LookAtRuntimeDirectory() {
@@ -51,8 +51,9 @@ Observation LookAtProgram(const char* name, off_t largest) {
   if (!file.ok()) return Missing(*path + ": " + ErrnoText(file.error().code()));
   if (!S_ISREG(file->st_mode)) return Missing(*path + " is not a file");
   if ((file->st_mode & S_IXUSR) == 0) return Missing(*path + " is not executable");
-  if (const std::string who = WhoElseMayWrite(*file); !who.empty())
+  if (const std::string who = WhoElseMayWrite(*file); !who.empty()) {
     return Missing(*path + ": " + who);
+  }
   if (largest > 0 && file->st_size > largest) {
     return Missing(*path + " has " + std::to_string(file->st_size / 1024) + " KiB");
   }

@@ -39,8 +39,9 @@ AttackResult MountTmpfs(const AttackPlan& plan) {
 
 AttackResult NewMountApi(const AttackPlan&) {
   if (syscall(SYS_fsopen, "tmpfs", 0) >= 0) return Broken("fsopen succeeded");
-  if (syscall(SYS_open_tree, AT_FDCWD, "/", 1 /* OPEN_TREE_CLONE */) >= 0)
+  if (syscall(SYS_open_tree, AT_FDCWD, "/", 1 /* OPEN_TREE_CLONE */) >= 0) {
     return Broken("open_tree succeeded");
+  }
   return MustFail(syscall(SYS_umount2, "/run/cellrun", MNT_DETACH), "umount2");
 }
 

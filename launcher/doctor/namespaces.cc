@@ -70,8 +70,9 @@ Observation LookAtOtherNamespaces() {
   std::string failing;
   for (const Namespace& one : kNamespaces) {
     const auto alone = InNamespaces(CLONE_NEWUSER | one.flag, [] { return Reply{}; });
-    if (!alone.ok() || alone->code != 0)
+    if (!alone.ok() || alone->code != 0) {
       failing += (failing.empty() ? "" : " ") + std::string(one.name);
+    }
   }
   if (failing.empty()) failing = together.ok() ? together->text : together.error().ToString();
   return Missing("fails: " + failing);

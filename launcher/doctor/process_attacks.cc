@@ -75,8 +75,9 @@ AttackResult HoldCapabilities(const AttackPlan&) {
   std::array<__user_cap_data_struct, 2> data{};
   if (syscall(SYS_capget, &header, data.data()) != 0) return NotTried("capget");
   for (const auto& word : data) {
-    if ((word.effective | word.permitted | word.inheritable) != 0)
+    if ((word.effective | word.permitted | word.inheritable) != 0) {
       return Broken("capabilities are left");
+    }
   }
   for (unsigned long capability = 0; capability < 64; ++capability) {
     if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1) {

@@ -45,6 +45,7 @@ struct Captured {
   if (!ready || setenv("CELLRUN_DOCTOR_SECRET", stage.plan().secret.c_str(), 1) != 0) _exit(125);
   const std::vector<std::string> command = stage.Command();
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   execv("/proc/self/exe", argv.data());

@@ -39,8 +39,9 @@ Result<UniqueFd> Listen(unsigned long flags) {
 
 Observation Observe(const Result<Reply>& reply) {
   if (!reply.ok()) return Missing(reply.error().ToString());
-  if (reply->code == EBUSY)
+  if (reply->code == EBUSY) {
     return Missing("a listener supervises this process already", "run doctor outside of the cell");
+  }
   if (reply->code != 0) return Missing(reply->text);
   return Present();
 }

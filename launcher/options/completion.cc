@@ -35,8 +35,9 @@ std::vector<std::string_view> SubverbsOf(std::string_view group) {
   std::vector<std::string_view> subverbs;
   for (const Verb& verb : AllVerbs()) {
     const std::string_view name = verb.name;
-    if (name.starts_with(std::string(group) + " "))
+    if (name.starts_with(std::string(group) + " ")) {
       subverbs.push_back(name.substr(group.size() + 1));
+    }
   }
   return subverbs;
 }

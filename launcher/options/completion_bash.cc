@@ -10,7 +10,7 @@ std::string ValueCases(const Verb& verb) {
   for (const Option& option : AllOptions()) {
     if (!IsOffered(option, verb) || option.kind == ValueKind::kFlag) continue;
     std::string pattern = option.flag;
-    if (option.letter != '\0') pattern += "|-" + std::string(1, option.letter);
+    if (option.letter != '\0') pattern.append("|-").append(1, option.letter);
     std::string reply;
     switch (option.kind) {
       case ValueKind::kChoice:
@@ -29,7 +29,8 @@ std::string ValueCases(const Verb& verb) {
         reply = ":";
         break;
     }
-    out += "        " + pattern + ") mapfile -t COMPREPLY < <(" + reply + "); return ;;\n";
+    out.append("        ").append(pattern).append(") mapfile -t COMPREPLY < <(").append(reply);
+    out.append("); return ;;\n");
   }
   return out;
 }

@@ -161,8 +161,9 @@ std::string FullHelp(const Verb& verb) {
   text += "\nOptions:\n" + OptionRows(verb);
   if (verb.id == VerbId::kRun) {
     for (const Topic& topic : AllTopics()) {
-      if (std::string_view(topic.name) == "exit-status")
+      if (std::string_view(topic.name) == "exit-status") {
         text += "\nExit status\n" + TopicText(topic);
+      }
     }
   }
   return text;

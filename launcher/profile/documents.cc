@@ -54,6 +54,7 @@ Result<std::vector<Source>> ReadFloor() {
     if (name.ends_with(".yaml") && name[0] != '.') names.insert(name);
   }
   std::vector<Source> floor;
+  floor.reserve(names.size());
   for (const std::string& name : names) {
     floor.push_back(TRY(ReadFloorDocument(std::string(kFloorDirectory) + "/" + name)));
   }
