@@ -117,8 +117,7 @@ ErrorForm ExplainStep(const wire::CellPlan& plan, const Report& report) {
   ErrorForm form{
       std::string(step.name) + StepSubject(plan, report, step.detail) + ": " + error.ToString(), "",
       ""};
-  if (number < 4 && (report.code == EPERM || report.code == EACCES) &&
-      step.detail == Step::Detail::kNone) {
+  if (step.run == BecomeCellUser && (report.code == EPERM || report.code == EACCES)) {
     form.cause = ExplainNamespaces(Error(report.code, "")).cause;
     form.suggest = ExplainNamespaces(Error(report.code, "")).suggest;
   } else if (step.detail == Step::Detail::kMount && report.code == ENOENT) {

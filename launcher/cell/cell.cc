@@ -13,6 +13,7 @@
 #include "launcher/cell/steps.h"
 #include "lib/sys/file.h"
 #include "lib/sys/landlock.h"
+#include "lib/sys/socket.h"
 
 namespace cellrun::launcher {
 namespace {
@@ -20,11 +21,10 @@ namespace {
 constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
                                       CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
-// Root: idmapping takes capabilities over the file system, so these trees are made before clone3.
-// They are detached, and may be attached in the cell's mount namespace.
-Outcome<std::vector<UniqueFd>> MakeMappedTrees(const wire::CellPlan& plan, bool by_root) {
+// Root: idmapping takes capabilities over the file system, so these trees are made here. They are
+// detached, and may be attached in the cell's mount namespace.
+Outcome<std::vector<UniqueFd>> MakeMappedTrees(const wire::CellPlan& plan) {
   std::vector<UniqueFd> trees(plan.mounts.size());
-  if (!by_root) return trees;
   IdMapper mapper(plan.host_uid, plan.host_gid);
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const wire::MountStep& step = plan.mounts[i];
@@ -35,6 +35,25 @@ Outcome<std::vector<UniqueFd>> MakeMappedTrees(const wire::CellPlan& plan, bool 
     trees[i] = std::move(tree).value();
   }
   return trees;
+}
+
+Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& trees) {
+  TreesOrder order;
+  std::vector<int> fds;
+  const auto send = [&]() -> Result<void> {
+    order.count = static_cast<std::uint32_t>(fds.size());
+    TRY(sys::SendMessage(orders, {reinterpret_cast<const char*>(&order), sizeof order}, fds));
+    fds.clear();
+    return {};
+  };
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    if (!trees[i].valid()) continue;
+    order.places[fds.size()] = static_cast<std::uint32_t>(i);
+    fds.push_back(trees[i].get());
+    if (fds.size() == sys::kMaxMessageFds) TRY(send());
+  }
+  order.last = 1;
+  return send();
 }
 
 Result<void> WriteMaps(const wire::CellPlan& plan, pid_t pid) {
@@ -77,16 +96,12 @@ std::vector<std::string> FindLostLayers(const wire::CellPlan& plan) {
   return lost;
 }
 
-Outcome<StartedCell> StartCell(const wire::CellPlan& plan, const UniqueFd& control,
-                               const UniqueFd& shim) {
-  const bool by_root = geteuid() == 0;
-  if (std::optional<ErrorForm> wrong = CheckIdentity(plan, by_root)) return *std::move(wrong);
-  Outcome<std::vector<UniqueFd>> trees = MakeMappedTrees(plan, by_root);
-  if (ErrorForm* failed = std::get_if<ErrorForm>(&trees)) return std::move(*failed);
+Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
   Result<sys::Pipe> report = sys::Pipe2(O_CLOEXEC);
-  Result<sys::Pipe> maps = sys::Pipe2(O_CLOEXEC);
-  if (!report.ok() || !maps.ok()) return ExplainNamespaces((report.ok() ? maps : report).error());
-
+  Result<std::pair<UniqueFd, UniqueFd>> orders = sys::SocketPair(SOCK_SEQPACKET);
+  if (!report.ok()) return ExplainNamespaces(report.error());
+  if (!orders.ok()) return ExplainNamespaces(orders.error());
+  const bool by_root = geteuid() == 0;  // asked here: in the child it is the overflow id
   int pidfd = -1;
   clone_args arguments{};
   arguments.flags = kNamespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
@@ -95,29 +110,42 @@ Outcome<StartedCell> StartCell(const wire::CellPlan& plan, const UniqueFd& contr
   const Result<pid_t> pid = sys::Clone3(arguments);
   if (!pid.ok()) return ExplainNamespaces(pid.error());
   if (*pid == 0) {
-    maps->write.Reset();  // so that the launcher's end shows as end of file
-    ChildState child{.plan = plan,
-                     .control = control,
+    orders->first.Reset();  // so that the launcher's end shows as end of file
+    ChildState child{.control = control,
                      .shim = shim,
+                     .orders = orders->second,
                      .report = report->write,
-                     .maps_written = maps->read,
                      .by_root = by_root,
-                     .trees = std::move(std::get<0>(trees)),
+                     .plan = {},
+                     .trees = {},
                      .proc = {},
                      .quotas = {},
                      .cell_shim = {},
                      .denials = {}};
     RunSteps(child);
   }
-  StartedCell cell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(report->read)};
-  if (by_root) {
-    const Result<void> written = WriteMaps(plan, *pid);
-    if (!written.ok()) return ExplainNamespaces(written.error());
-    const Result<void> told = sys::WriteAll(maps->write, "1");
-    if (!told.ok() && told.error().code() != EPIPE)
-      return ExplainNamespaces(told.error());  // EPIPE: its report says why
-  }
-  return cell;
+  return StartedCell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(orders->first),
+                     std::move(report->read)};
+}
+
+std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan,
+                                  std::string_view text) {
+  const bool by_root = geteuid() == 0;
+  if (std::optional<ErrorForm> wrong = CheckIdentity(plan, by_root)) return wrong;
+  // EPIPE: the child has ended, and its report says why.
+  const auto failed = [](const Result<void>& sent) {
+    return !sent.ok() && sent.error().code() != EPIPE;
+  };
+  const Result<void> told = sys::SendMessage(cell.orders, text, {});
+  if (failed(told)) return ExplainNamespaces(told.error());
+  if (!by_root) return std::nullopt;
+  Outcome<std::vector<UniqueFd>> trees = MakeMappedTrees(plan);
+  if (ErrorForm* unmapped = std::get_if<ErrorForm>(&trees)) return std::move(*unmapped);
+  const Result<void> written = WriteMaps(plan, cell.init.pid());
+  if (!written.ok()) return ExplainNamespaces(written.error());
+  const Result<void> sent = SendTrees(cell.orders, std::get<0>(trees));
+  if (failed(sent)) return ExplainNamespaces(sent.error());
+  return std::nullopt;
 }
 
 Outcome<std::vector<std::string>> FinishCell(const wire::CellPlan& plan, StartedCell& cell) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -19,6 +21,7 @@ using Outcome = std::variant<T, ErrorForm>;
 // cell.
 struct StartedCell {
   sys::ChildProcess init;
+  UniqueFd orders;  // what the child waits for: the plan, and from root the mapped trees
   UniqueFd report;  // what the child says until it has become init
 };
 
@@ -29,11 +32,15 @@ std::vector<ErrorForm> FindObstacles();
 // Layers of the plan that this kernel does not have.
 std::vector<std::string> FindLostLayers(const wire::CellPlan& plan);
 
-// Makes the namespaces and starts the child in them. `control` is init's end of the control socket,
-// `shim` the program that becomes init, open for reading. The calling process must be
-// single-threaded; run by root, the cell's user is plan.host_uid, never root.
-Outcome<StartedCell> StartCell(const wire::CellPlan& plan, const UniqueFd& control,
-                               const UniqueFd& shim);
+// Makes the namespaces, which takes a third of the time, and the child in them: the broker can make
+// the plan meanwhile. `control` is init's end of the control socket, `shim` the program that
+// becomes init, open for reading. The calling process must be single-threaded.
+Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim);
+
+// Lets the child build what `plan` says; `text` is the plan as it came. Run by root, the cell's
+// user is plan.host_uid, never root.
+std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan,
+                                  std::string_view text);
 
 // Waits until the child has become init; what a person should know about how it went (a step that
 // had to be done another way). On failure the child has ended.

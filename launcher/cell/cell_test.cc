@@ -155,10 +155,13 @@ class CellTest : public testing::TestWithParam<Lane> {
     };
     Result<std::pair<UniqueFd, UniqueFd>> control = sys::SocketPair(SOCK_SEQPACKET);
     CHECK(control.ok());
-    Outcome<StartedCell> cell = StartCell(plan_, control->second, shim);
+    Outcome<StartedCell> cell = StartCell(control->second, shim);
     control->second.Reset();
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&cell))
       return say("error=" + failed->what + "\ncause=" + failed->cause);
+    const std::optional<ErrorForm> refused =
+        GivePlan(std::get<StartedCell>(cell), plan_, wire::Encode(plan_));
+    if (refused) return say("error=" + refused->what + "\ncause=" + refused->cause);
     const Outcome<std::vector<std::string>> finished =
         FinishCell(plan_, std::get<StartedCell>(cell));
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&finished))
@@ -329,7 +332,7 @@ TEST_P(CellTest, EndsWhenTheLauncherDropsIt) {
   if (GetParam() == Lane::kByUser && geteuid() == 0) GTEST_SKIP() << "this process is root";
   pid_t init = -1;
   {
-    Outcome<StartedCell> cell = StartCell(plan_, control->second, shim);
+    Outcome<StartedCell> cell = StartCell(control->second, shim);
     ASSERT_TRUE(std::holds_alternative<StartedCell>(cell)) << std::get<ErrorForm>(cell).what;
     init = std::get<StartedCell>(cell).init.pid();
     EXPECT_EQ(kill(init, 0), 0);

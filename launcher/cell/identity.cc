@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -40,8 +41,8 @@ Result<void> WriteQuotas(const wire::CellPlan& plan, const UniqueFd& directory) 
 }  // namespace
 
 // The only user of the cell's namespace is the cell's. A user namespace may write its own one-line
-// map; root maps an id that is not its own, which takes the parent's privileges, so there the child
-// waits.
+// map; root maps an id that is not its own, which takes the parent's privileges: it has done so
+// when the trees are there.
 Result<void> BecomeCellUser(ChildState& child) {
   const wire::CellPlan& plan = child.plan;
   if (!child.by_root) {
@@ -49,14 +50,10 @@ Result<void> BecomeCellUser(ChildState& child) {
     TRY(sys::WriteExistingFile("/proc/self/uid_map", OneLineMap(plan.inside_uid, plan.host_uid)));
     return sys::WriteExistingFile("/proc/self/gid_map", OneLineMap(plan.inside_gid, plan.host_gid));
   }
-  std::array<char, 1> written{};
-  if (TRY(sys::Read(child.maps_written, written)) != 1)
-    return Error(EPIPE, "read");  // the launcher is gone
+  CHECK(plan.host_uid != 0 && plan.host_gid != 0);
   // From an id that is not mapped to one that is: no capability is lost by it, since the kernel's
   // rule is about the namespace's own root, and this one has none.
-  TRY(sys::SetIds(plan.inside_uid, plan.inside_gid));
-  CHECK(plan.host_uid != 0 && plan.host_gid != 0);
-  return {};
+  return sys::SetIds(plan.inside_uid, plan.inside_gid);
 }
 
 Result<void> UseHostProc(ChildState& child) {

@@ -25,19 +25,21 @@ constexpr char kRootBytes[] = "16777216";
 constexpr std::uint64_t kStageBytes = 16 << 20;
 constexpr int kDetach = 2;  // MNT_DETACH
 
-// A tmpfs of ours that holds what cellrun puts into the cell. It is mounted twice over each other,
-// writable below and read-only on top, while the tree is built; what is cloned from the upper one
-// is read-only from the start.
+// A tmpfs of ours that holds what cellrun puts into the cell. While the tree is built it is mounted
+// twice, writable and, on a directory of itself, read-only; what is cloned from there is read-only
+// from the start.
 constexpr char kStage[] = "/.cellrun";
+constexpr char kStageReadOnly[] = "/.cellrun/read-only";
 constexpr char kStageShim[] = "/.cellrun/own/shim";
 constexpr char kStageDenials[] = "/.cellrun/own/denials.jsonl";
-constexpr char kStageTools[] = "/.cellrun/own/tools";
-constexpr char kStageOwn[] = "/.cellrun/own";
-constexpr char kStageEmptyFile[] = "/.cellrun/empty-file";
-constexpr char kStageEmptyDirectory[] = "/.cellrun/empty-directory";
+constexpr std::array kStageDirectories = {kStageReadOnly, "/.cellrun/own", "/.cellrun/own/tools",
+                                          "/.cellrun/empty-directory"};
+constexpr char kOwn[] = "/own";  // below either mount
+constexpr char kEmptyFile[] = "/empty-file";
+constexpr char kEmptyDirectory[] = "/empty-directory";
 
 std::string StagedFile(std::size_t index) {
-  return std::string(kStage) + "/file-" + std::to_string(index);
+  return "/file-" + std::to_string(index);
 }
 
 Result<UniqueFd> MakeTmpfs(const char* bytes, mode_t mode, std::uint64_t attributes) {
@@ -130,14 +132,15 @@ Result<void> RunDevpts(ChildState& /*child*/, const MountStep& step) {
   return sys::MoveMount(terminals, AT_FDCWD, step.to.c_str());
 }
 
-Result<void> MountFromStage(const char* source, const MountStep& step) {
-  const UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, source, OPEN_TREE_CLONE));
+Result<void> MountFromStage(const std::string& name, const MountStep& step) {
+  const std::string source = kStageReadOnly + name;
+  const UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE));
   return sys::MoveMountFollowing(tree, AT_FDCWD, step.to.c_str());
 }
 
 Result<void> RunCellrun(ChildState& child, const MountStep& step) {
   TRY(MakeDirectory(step.to, 0755));
-  TRY(MountFromStage(kStageOwn, step));
+  TRY(MountFromStage(kOwn, step));
   // Through the cell's own read-only mount, while this process may still read a 0111 file: what a
   // redirected task could do with its descriptor is bounded by that mount (fchmod, reopening it for
   // writing).
@@ -155,7 +158,7 @@ Result<void> WriteNewFile(const char* path, std::string_view text, mode_t mode) 
 // has no such file there is nothing to replace.
 Result<void> RunFile(ChildState& child, const MountStep& step) {
   const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
-  if (there.ok()) return MountFromStage(StagedFile(child.detail).c_str(), step);
+  if (there.ok()) return MountFromStage(StagedFile(child.detail), step);
   Result<void> written = WriteNewFile(step.to.c_str(), step.text, step.mode);
   if (!written.ok() && written.error().code() == ENOENT) {
     TRY(MakeParents(step.to));
@@ -172,7 +175,7 @@ Result<void> RunMask(ChildState& /*child*/, const MountStep& step) {
   // hidden.
   if (!there.ok() && (there.error().code() == ENOENT || there.error().code() == ENOTDIR)) return {};
   if (!there.ok()) return there.error();
-  return MountFromStage(S_ISDIR(there->st_mode) ? kStageEmptyDirectory : kStageEmptyFile, step);
+  return MountFromStage(S_ISDIR(there->st_mode) ? kEmptyDirectory : kEmptyFile, step);
 }
 
 Result<void> RunPin(ChildState& /*child*/, const MountStep& step) {
@@ -214,17 +217,17 @@ Result<void> CopyShim(const ChildState& child) {
 }
 
 Result<void> FillStage(ChildState& child) {
-  for (const char* directory : {kStageOwn, kStageTools, kStageEmptyDirectory}) {
+  for (const char* directory : kStageDirectories) {
     TRY(sys::MkdirAt(AT_FDCWD, directory, 0755));
   }
   TRY(CopyShim(child));
-  TRY(WriteNewFile(kStageEmptyFile, "", 0444));
+  TRY(WriteNewFile((std::string(kStage) + kEmptyFile).c_str(), "", 0444));
   child.denials =
       TRY(sys::OpenAt(AT_FDCWD, kStageDenials, O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0444));
   for (std::size_t i = 0; i < child.plan.mounts.size(); ++i) {
     const MountStep& step = child.plan.mounts[i];
     if (step.kind == MountKind::kFile)
-      TRY(WriteNewFile(StagedFile(i).c_str(), step.text, step.mode));
+      TRY(WriteNewFile((kStage + StagedFile(i)).c_str(), step.text, step.mode));
   }
   return {};
 }
@@ -255,7 +258,7 @@ Result<void> RunMounts(ChildState& child) {
     mount_attr attributes{};
     attributes.attr_set = MOUNT_ATTR_RDONLY;
     TRY(sys::MountSetattr(read_only, 0, attributes));
-    TRY(sys::MoveMount(read_only, AT_FDCWD, kStage));
+    TRY(sys::MoveMount(read_only, AT_FDCWD, kStageReadOnly));
   }
   const auto& mounts = child.plan.mounts;
   for (child.detail = 0; child.detail < mounts.size(); ++child.detail) {
@@ -268,8 +271,7 @@ Result<void> RunMounts(ChildState& child) {
 // The root holds the links and empty directories that make up the tree, and belongs to the cell's
 // user.
 Result<void> SealRoot(ChildState& child) {
-  TRY(sys::Unmount(kStage, kDetach));  // the read-only one
-  TRY(sys::Unmount(kStage, kDetach));
+  TRY(sys::Unmount(kStage, kDetach));  // both at once: each call waits for an RCU grace period
   TRY(sys::UnlinkAt(AT_FDCWD, kStage, AT_REMOVEDIR));
   const UniqueFd root = TRY(sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
   mount_attr attributes{};

@@ -43,7 +43,7 @@ Result<void> OpenSources(ChildState& child) {
   for (child.detail = 0; child.detail < mounts.size(); ++child.detail) {
     const wire::MountStep& step = mounts[child.detail];
     UniqueFd& tree = child.trees[child.detail];
-    if (step.kind != wire::MountKind::kBind || tree.valid()) continue;
+    if (step.kind != wire::MountKind::kBind || (child.by_root && step.id_map)) continue;
     // Recursive always: in a less privileged mount namespace submounts are locked to their parent,
     // and cloning the parent alone is refused (EINVAL).
     Result<UniqueFd> opened =

@@ -87,10 +87,12 @@ constexpr Step::Detail kNone = Step::Detail::kNone;
 // The order is the point: what a step needs of the steps before it stands beside it.
 constexpr std::array kSteps = {
     Step{"leave the terminal", LeaveTerminal, kNone},
+    Step{"receive the plan", ReceivePlan, kNone},
     // While the host's files are still ours to open.
     Step{"open mount source", OpenSources, Step::Detail::kMount},
     // While /proc/self is ours to write: a process that changed its ids is not dumpable.
     Step{"use the host's /proc", UseHostProc, kNone},
+    Step{"receive mapped trees", ReceiveTrees, kNone},
     Step{"become the cell's user", BecomeCellUser, kNone},
     // While a whole /proc is in sight.
     Step{"prepare proc", PrepareProc, kNone},

@@ -10,29 +10,38 @@
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
+#include "lib/sys/socket.h"
 #include "lib/wire/launch.h"
 
 namespace cellrun::launcher {
 
-// What the cloned child has in its hands. Made by the parent before clone3; the child is alone in
-// its address space, so it may allocate.
+// What the cloned child has in its hands. The child is alone in its address space, so it may
+// allocate.
 struct ChildState {
-  const wire::CellPlan& plan;
   const UniqueFd& control;  // init's end
   const UniqueFd& shim;     // open for reading
+  const UniqueFd& orders;
   const UniqueFd& report;
-  const UniqueFd& maps_written;  // root: the parent writes the id maps, then one byte here
   bool by_root;
-  // Detached trees of kBind steps, by the step's place in plan.mounts. Root: those with an id map
-  // were made by the parent.
-  std::vector<UniqueFd> trees;
 
   // Made on the way.
+  wire::CellPlan plan;
+  // Detached trees of kBind steps, by the step's place in plan.mounts. Root: those with an id map
+  // are made by the parent.
+  std::vector<UniqueFd> trees;
   UniqueFd proc;    // mounted, not yet attached
   UniqueFd quotas;  // the host's /proc/sys/user
   UniqueFd cell_shim, denials;
   std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
   mode_t umask = 022;
+};
+
+// What the parent sends beside the plan when root runs the cell: trees, each with its place in
+// plan.mounts; the last one says that the id maps are written.
+struct TreesOrder {
+  std::uint32_t count = 0;
+  std::uint32_t last = 0;
+  std::uint32_t places[sys::kMaxMessageFds] = {};
 };
 
 // What a child reports. A failure is its last.
@@ -66,6 +75,8 @@ std::span<const Step> CellSteps();
 [[noreturn]] void RunSteps(ChildState& child);
 
 // The steps, by file.
+Result<void> ReceivePlan(ChildState& child);  // orders.cc
+Result<void> ReceiveTrees(ChildState& child);
 Result<void> OpenSources(ChildState& child);  // sources.cc
 Result<void> PrepareProc(ChildState& child);
 Result<void> EnterRoot(ChildState& child);  // mounts.cc

@@ -3,11 +3,28 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <cerrno>
+
 #include "launcher/client/launch_broker.h"
 #include "lib/wire/launch.h"
 #include "lib/wire/runtime_directory.h"
 
 namespace cellrun::launcher {
+namespace {
+
+// Asks for the length first: a buffer for the longest message costs more to clear than the call.
+Result<sys::Message> ReceiveSized(const UniqueFd& socket, int flags) {
+  char byte = 0;
+  ssize_t bytes = recv(socket.get(), &byte, 1, flags | MSG_PEEK | MSG_TRUNC);
+  while (bytes < 0 && errno == EINTR)
+    bytes = recv(socket.get(), &byte, 1, flags | MSG_PEEK | MSG_TRUNC);
+  if (bytes < 0) return ErrnoError("recv");
+  const std::size_t limit = std::min(static_cast<std::size_t>(bytes), wire::kMaxLaunchBytes);
+  return sys::ReceiveMessage(socket, std::max<std::size_t>(limit, 1), flags);
+}
+
+}  // namespace
 
 std::variant<LaunchConnection, ErrorForm> LaunchConnection::Open() {
   const Result<std::string> runtime = wire::RuntimeDirectory();
@@ -27,7 +44,7 @@ Result<void> LaunchConnection::Send(std::string_view message, std::span<const in
   return sys::SendMessage(socket_, message, fds);
 }
 Result<sys::Message> LaunchConnection::Receive() const {
-  return sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes);
+  return ReceiveSized(socket_, 0);
 }
 Result<sys::Message> LaunchConnection::ReceiveWithin(std::chrono::milliseconds limit) const {
   pollfd wait{.fd = socket_.get(), .events = POLLIN, .revents = 0};
@@ -37,7 +54,7 @@ Result<sys::Message> LaunchConnection::ReceiveWithin(std::chrono::milliseconds l
   return ReceiveNow();
 }
 Result<sys::Message> LaunchConnection::ReceiveNow() const {
-  return sys::ReceiveMessage(socket_, wire::kMaxLaunchBytes, MSG_DONTWAIT);
+  return ReceiveSized(socket_, MSG_DONTWAIT);
 }
 
 }  // namespace cellrun::launcher

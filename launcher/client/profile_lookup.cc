@@ -9,6 +9,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
@@ -25,15 +26,18 @@ constexpr char kOverlay[] = ".cellrun.yaml";
 
 // The text of a regular file, cut one byte after the limit. O_NONBLOCK: a FIFO must not hold us up.
 Result<std::string> ReadDocument(const UniqueFd& file) {
+  constexpr std::size_t kLimit = policy::kMaxProfileBytes + 1;
   const struct stat facts = TRY(sys::Fstat(file));
   if (S_ISDIR(facts.st_mode)) return Error(EISDIR, "open");
   if (!S_ISREG(facts.st_mode)) return Error(EINVAL, "open", "not a regular file");
-  std::string text(policy::kMaxProfileBytes + 1, '\0');
+  // One byte more than its size, so that one read finds the end, unless it grows.
+  std::string text(std::min(static_cast<std::size_t>(facts.st_size) + 1, kLimit), '\0');
   std::size_t filled = 0;
-  while (filled < text.size()) {
+  for (;;) {
     const std::size_t got = TRY(sys::Read(file, std::span(text).subspan(filled)));
-    if (got == 0) break;
     filled += got;
+    if (got == 0 || filled == kLimit) break;
+    if (filled == text.size()) text.resize(std::min(text.size() * 2, kLimit));
   }
   text.resize(filled);
   return text;
@@ -183,6 +187,29 @@ std::vector<policy::Source> FindExtended(const std::vector<std::string>& wanted,
     if (document.ok()) found.push_back(std::move(document).value());
   }
   return found;
+}
+
+std::vector<std::string> GuessExtends(std::string_view text) {
+  constexpr std::string_view kKey = "extends:";
+  std::size_t at = text.starts_with(kKey) ? 0 : text.find("\nextends:");
+  if (at == std::string_view::npos) return {};
+  if (at > 0) ++at;
+  const std::string_view line =
+      text.substr(at + kKey.size(), text.find('\n', at) - at - kKey.size());
+  const std::size_t open = line.find('[');
+  const std::size_t close = line.find(']');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return {};
+  std::vector<std::string> names;
+  std::string name;
+  for (const char c : line.substr(open + 1, close - open)) {
+    if (c == ' ' || c == '"' || c == '\'') continue;
+    if (c != ',' && c != ']') {
+      name.push_back(c);
+    } else if (!name.empty()) {
+      names.push_back(std::exchange(name, ""));
+    }
+  }
+  return names;
 }
 
 std::variant<std::vector<policy::Source>, ErrorForm> FindWorkspaceOverlay(

@@ -35,6 +35,10 @@ std::variant<policy::Source, ErrorForm> FindProfile(const std::string& name, pol
 std::vector<policy::Source> FindExtended(const std::vector<std::string>& wanted,
                                          const std::string& base_file);
 
+// What a document says on a plain `extends: [a, b]` line, without reading the rest of it: a guess
+// that saves the broker from asking. It reads the document properly and asks for what is missing.
+std::vector<std::string> GuessExtends(std::string_view text);
+
 // `.cellrun.yaml` of a workspace, as the overlay that may only narrow; nothing if there is none. It
 // is never reached through a symbolic link, and must be a regular file.
 std::variant<std::vector<policy::Source>, ErrorForm> FindWorkspaceOverlay(

@@ -94,6 +94,17 @@ TEST_F(ProfileLookupTest, ExtendedFilesLieBesideTheOneThatExtends) {
   EXPECT_EQ(found[1].layer, Layer::kInherited);
 }
 
+TEST_F(ProfileLookupTest, GuessesOnlyPlainExtends) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(GuessExtends("cellrun: 1\nextends: [base, 'agents/x']  # why\nname: x\n"),
+            (Names{"base", "agents/x"}));
+  EXPECT_EQ(GuessExtends("extends: []"), Names());
+  EXPECT_EQ(GuessExtends("extends:\n  - base\n"), Names());
+  EXPECT_EQ(GuessExtends("description: |\n  extends: [base]\n"), Names());
+  EXPECT_EQ(GuessExtends("extends: [base"), Names());
+  EXPECT_EQ(GuessExtends(""), Names());
+}
+
 TEST_F(ProfileLookupTest, TheOverlayIsNeverALink) {
   const auto none = FindWorkspaceOverlay(scratch_ / "work");
   EXPECT_TRUE(std::get<std::vector<Source>>(none).empty());

@@ -53,6 +53,8 @@ class Negotiation {
       if (sent.ok()) sent = SendRequest(connection);
       if (!sent.ok() && sent.error().code() != EPIPE && sent.error().code() != ECONNRESET)
         return Explain(sent.error());
+      // While the broker thinks. What is wrong with the request is said before what is wrong here.
+      if (!cell_) cell_.emplace(StartCell(control_, shim_));
       Result<sys::Message> hello = connection.Receive();
       const bool gone = (hello.ok() && hello->bytes.empty()) ||
                         (!hello.ok() && hello.error().code() == ECONNRESET);
@@ -142,8 +144,7 @@ class Negotiation {
       if (*type == "plan") {
         Result<wire::CellPlan> plan = wire::DecodeCellPlan(*json);
         if (!plan.ok()) return Broken(plan.error());
-        return Planned{std::move(connection), std::move(plan).value(), std::move(control_),
-                       std::move(shim_), std::move(streams_)};
+        return Build(std::move(connection), std::move(plan).value(), message->bytes);
       }
       if (*type == "refused") {
         const Result<wire::Refusal> refusal = wire::DecodeRefusal(*json);
@@ -156,9 +157,20 @@ class Negotiation {
     }
   }
 
+  Outcome<Planned> Build(LaunchConnection connection, wire::CellPlan plan, std::string_view text) {
+    if (ErrorForm* failed = std::get_if<ErrorForm>(&*cell_)) return std::move(*failed);
+    StartedCell& cell = std::get<StartedCell>(*cell_);
+    if (std::optional<ErrorForm> failed = GivePlan(cell, plan, text)) return *std::move(failed);
+    return Planned{std::move(connection), std::move(plan), std::move(cell), std::move(streams_)};
+  }
+
   Result<void> AnswerNeed(const LaunchConnection& connection, const nlohmann::json& message) {
     const std::vector<std::string> wanted = TRY(wire::DecodeNeed(message));
-    const std::string base = request_.documents.empty() ? "" : request_.documents.back().origin;
+    // A relative file is looked for beside the profile that was named.
+    std::string base;
+    for (const policy::Source& document : request_.documents) {
+      if (document.layer == policy::Layer::kProfile) base = document.origin;
+    }
     const std::vector<policy::Source> found = FindExtended(wanted, base);
     if (found.empty()) {
       std::string names;
@@ -173,6 +185,7 @@ class Negotiation {
   wire::RunRequest request_;
   terminal::Streams streams_;
   std::string message_;
+  std::optional<Outcome<StartedCell>> cell_;
   UniqueFd shim_, brokers_end_, control_, strings_, documents_;
 };
 

@@ -12,12 +12,12 @@ namespace cellrun::launcher {
 struct Planned {
   LaunchConnection connection;
   wire::CellPlan plan;
-  UniqueFd control;  // init's end
-  UniqueFd shim;
+  StartedCell cell;  // it has its plan
   terminal::Streams streams;
 };
 
-// The conversation up to the plan: hello, request, the documents that the broker needs.
+// The conversation up to the plan: hello, request, the documents that the broker needs; and the
+// start of the cell meanwhile.
 Outcome<Planned> Negotiate(wire::RunRequest request, terminal::Streams streams);
 
 }  // namespace cellrun::launcher

@@ -3,10 +3,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "launcher/client/profile_lookup.h"
 #include "launcher/run/workspace.h"
+#include "lib/policy/load.h"
 #include "lib/wire/runtime_directory.h"
 
 namespace cellrun::launcher {
@@ -20,6 +22,21 @@ std::string Variable(const char* name) {
   return value != nullptr ? value : "";
 }
 
+// `document` and what it seems to extend, nearest first, each once.
+void AddWithBases(policy::Source document, std::vector<policy::Source>& documents) {
+  const std::vector<std::string> wanted = GuessExtends(document.text);
+  const std::string origin = document.origin;
+  documents.push_back(std::move(document));
+  for (const std::string& name : wanted) {
+    const bool known =
+        std::any_of(documents.begin(), documents.end(),
+                    [&](const policy::Source& source) { return source.name == name; });
+    if (known || documents.size() > policy::kMaxExtends) continue;
+    for (policy::Source& base : FindExtended({name}, origin))
+      AddWithBases(std::move(base), documents);
+  }
+}
+
 std::optional<ErrorForm> AddDocuments(const RunOptions& options, wire::RunRequest& request) {
   request.profile = options.profile.empty() ? &kDefaultProfile[0] : options.profile;
   std::variant<policy::Source, ErrorForm> profile =
@@ -29,7 +46,7 @@ std::optional<ErrorForm> AddDocuments(const RunOptions& options, wire::RunReques
       FindWorkspaceOverlay(request.workspace);
   if (ErrorForm* failed = std::get_if<ErrorForm>(&overlay)) return std::move(*failed);
   request.documents = std::move(std::get<0>(overlay));
-  request.documents.push_back(std::move(std::get<policy::Source>(profile)));
+  AddWithBases(std::move(std::get<policy::Source>(profile)), request.documents);
   return std::nullopt;
 }
 

@@ -71,11 +71,7 @@ ErrorForm BrokersReason(const LaunchConnection& connection, ErrorForm otherwise)
 // From the plan to the end of the command. The exit status of this process.
 int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunReport> report) {
   for (const std::string& warning : planned.plan.warnings) PrintNote(warning);
-  Outcome<StartedCell> started = StartCell(planned.plan, planned.control, planned.shim);
-  if (const ErrorForm* failed = std::get_if<ErrorForm>(&started)) return Fail(*failed);
-  StartedCell& cell = std::get<StartedCell>(started);
-  planned.control.Reset();
-  planned.shim.Reset();
+  StartedCell& cell = planned.cell;
   const int pidfd = cell.init.pidfd().get();
   const wire::Started message{.pid = cell.init.pid(), .lost_layers = FindLostLayers(planned.plan)};
   const Result<void> told = planned.connection.Send(wire::Encode(message), std::span(&pidfd, 1));

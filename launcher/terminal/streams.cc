@@ -63,7 +63,10 @@ Result<void> ConnectStream(int number, Streams& streams) {
 
 bool WantsPty(PtyChoice choice) {
   if (choice != PtyChoice::kAuto) return choice == PtyChoice::kYes;
-  return isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+  if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1) return false;
+  // A background job may not set the terminal's mode: the kernel would stop it (SIGTTOU).
+  const pid_t foreground = tcgetpgrp(STDIN_FILENO);
+  return foreground < 0 || foreground == getpgrp();
 }
 
 }  // namespace
