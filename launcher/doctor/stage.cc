@@ -60,10 +60,10 @@ Result<void> Stage::MakeDirectory() {
   std::string path = "/tmp/cellrun-doctor-XXXXXX";
   if (mkdtemp(path.data()) == nullptr) return ErrnoError("mkdtemp").With(path);
   directory_ = path;
-  plan_.workspace = directory_ + "/work";
+  plan_.workspace = directory_ + "/project";
   plan_.scratch = "/tmp";  // the cell's own
   plan_.decoy_file = directory_ + "/decoy";
-  for (const char* name : {"/work", "/work/.git", "/work/.git/hooks", "/tools"}) {
+  for (const char* name : {"/project", "/project/.git", "/project/.git/hooks", "/tools"}) {
     TRY(sys::MkdirAt(AT_FDCWD, (directory_ + name).c_str(), 0755));
   }
   return {};
