@@ -16,11 +16,12 @@ namespace {
 // not need one: the second half of a redirect is only ever seen there.
 constexpr std::size_t kMaxThreads = 18;
 // Address space; touched are about 12 KiB. The sanitizers' frames are several times as large.
-constexpr std::size_t kStackBytes =
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    1024 * 1024;
+constexpr std::size_t kStackBytes = 1024 * 1024;
+#elif defined(__clang__)  // says in another way whether it sanitizes
+constexpr std::size_t kStackBytes = 512 * 1024;
 #else
-    128 * 1024;
+constexpr std::size_t kStackBytes = 128 * 1024;
 #endif
 constexpr std::chrono::seconds kSlowTick{2};
 
@@ -124,6 +125,7 @@ void Receivers::Serve(Lane& lane) {
       if (!next.has_value()) break;
       hooks_.handle(*next, lane);
     }
+    lane.memory_.Trim();
     ++receiving_;
   }
 }
@@ -161,7 +163,6 @@ bool Receivers::Idle(Lane& lane) {
   while (others > 1) {
     if (receiving_.compare_exchange_weak(others, others - 1)) return false;
   }
-  lane.memory_.Trim();
   const std::lock_guard lock(mutex_);
   JoinEnded();
   if (running_ == 1) lane.ticker_.Disarm();
