@@ -14,6 +14,7 @@
 namespace cellrun::http {
 namespace {
 
+constexpr std::chrono::milliseconds kFlushTimeout{1000};
 constexpr int kWorkers = 2;  // one may verify for seconds while the other answers
 
 // Streams that reached the end of the journal and wait for it to grow.
@@ -127,6 +128,9 @@ class JournalRecords final : public Records {
   void Reply(const AnswerRoute& route, const Request& request, const Responder& responder,
              Result<journal::Reader>& reader) {
     if (!reader.ok()) return responder.Send(ErrorResponse(reader.error()));
+    // Whoever asks after a command ended wants its records, also those of the last 50 ms. A journal
+    // that cannot be written still shows what it has.
+    if (journal_.Healthy()) (void)journal_.Flush(kFlushTimeout);
     const journal::Head head = journal_.head();
     std::optional<journal::ChainHead> expected;
     if (head.seq > 0) expected = journal::ChainHead{.seq = head.seq, .hash = head.hash};

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxLosers = 200;  // rules that did not match, before the rest is counted
+constexpr std::size_t kFewestSkipped = 3;  // rules in a row that are only counted
 
 std::string Text(const json& object, const char* name) {
   const auto found = object.find(name);
@@ -64,6 +64,11 @@ std::string TrialText(const json& trial, std::size_t width) {
   return "  " + rule + "  " + then + "  " + outcome + "\n";
 }
 
+// A rule that names other programs: a profile has many of these, and none of them explains much.
+bool IsForOthers(const json& trial) {
+  return !trial.value("matched", false) && Text(trial, "failed").starts_with("exe: ");
+}
+
 void AddTrials(const json& explanation, std::string& out) {
   const json trials = explanation.value("trials", json::array());
   if (trials.empty()) return;
@@ -73,13 +78,15 @@ void AddTrials(const json& explanation, std::string& out) {
   }
   width = std::min<std::size_t>(width, 60);
   out += "\nrules, in the order tried:\n";
-  std::size_t losers = 0;
-  for (const json& trial : trials) {
-    if (!trial.value("matched", false) && ++losers > kMaxLosers) continue;
-    out += TrialText(trial, width);
-  }
-  if (losers > kMaxLosers) {
-    out += "  … and " + std::to_string(losers - kMaxLosers) + " more that do not match\n";
+  for (std::size_t i = 0; i < trials.size();) {
+    std::size_t end = i;
+    while (end < trials.size() && IsForOthers(trials[end])) ++end;
+    if (end - i >= kFewestSkipped) {
+      out += "  … " + std::to_string(end - i) + " rules for other programs\n";
+      i = end;
+    } else {
+      out += TrialText(trials[i++], width);
+    }
   }
 }
 
