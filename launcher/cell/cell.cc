@@ -128,23 +128,23 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      std::move(report->read)};
 }
 
-std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan,
-                                  std::string_view text) {
+Result<void> SendPlan(const StartedCell& cell, std::string_view text) {
+  Result<void> sent = sys::SendMessage(cell.orders, text, {});
+  if (!sent.ok() && sent.error().code() == EPIPE)
+    return {};  // it has ended, and its report says why
+  return sent;
+}
+
+std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan) {
   const bool by_root = geteuid() == 0;
   if (std::optional<ErrorForm> wrong = CheckIdentity(plan, by_root)) return wrong;
-  // EPIPE: the child has ended, and its report says why.
-  const auto failed = [](const Result<void>& sent) {
-    return !sent.ok() && sent.error().code() != EPIPE;
-  };
-  const Result<void> told = sys::SendMessage(cell.orders, text, {});
-  if (failed(told)) return ExplainNamespaces(told.error());
   if (!by_root) return std::nullopt;
   Outcome<std::vector<UniqueFd>> trees = MakeMappedTrees(plan);
   if (ErrorForm* unmapped = std::get_if<ErrorForm>(&trees)) return std::move(*unmapped);
   const Result<void> written = WriteMaps(plan, cell.init.pid());
   if (!written.ok()) return ExplainNamespaces(written.error());
   const Result<void> sent = SendTrees(cell.orders, std::get<0>(trees));
-  if (failed(sent)) return ExplainNamespaces(sent.error());
+  if (!sent.ok() && sent.error().code() != EPIPE) return ExplainNamespaces(sent.error());
   return std::nullopt;
 }
 

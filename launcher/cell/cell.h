@@ -37,10 +37,12 @@ std::vector<std::string> FindLostLayers(const wire::CellPlan& plan);
 // becomes init, open for reading. The calling process must be single-threaded.
 Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim);
 
-// Lets the child build what `plan` says; `text` is the plan as it came. Run by root, the cell's
-// user is plan.host_uid, never root.
-std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan,
-                                  std::string_view text);
+// Sends the plan to the child, as it came; it reads it by itself.
+Result<void> SendPlan(const StartedCell& cell, std::string_view text);
+
+// What only the parent can do for the same plan, afterwards: the id maps and mapped trees of a cell
+// that root runs, whose user is then plan.host_uid, never root.
+std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan);
 
 // Waits until the child has become init; what a person should know about how it went (a step that
 // had to be done another way). On failure the child has ended.

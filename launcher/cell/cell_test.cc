@@ -159,8 +159,8 @@ class CellTest : public testing::TestWithParam<Lane> {
     control->second.Reset();
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&cell))
       return say("error=" + failed->what + "\ncause=" + failed->cause);
-    const std::optional<ErrorForm> refused =
-        GivePlan(std::get<StartedCell>(cell), plan_, wire::Encode(plan_));
+    CHECK(SendPlan(std::get<StartedCell>(cell), wire::Encode(plan_)).ok());
+    const std::optional<ErrorForm> refused = GivePlan(std::get<StartedCell>(cell), plan_);
     if (refused) return say("error=" + refused->what + "\ncause=" + refused->cause);
     const Outcome<std::vector<std::string>> finished =
         FinishCell(plan_, std::get<StartedCell>(cell));

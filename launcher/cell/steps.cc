@@ -87,11 +87,13 @@ constexpr Step::Detail kNone = Step::Detail::kNone;
 // The order is the point: what a step needs of the steps before it stands beside it.
 constexpr std::array kSteps = {
     Step{"leave the terminal", LeaveTerminal, kNone},
+    // What no plan changes, while the broker makes it; and while /proc/self is ours to write: a
+    // process that changed its ids is not dumpable.
+    Step{"use the host's /proc", UseHostProc, kNone},
+    Step{"raise the loopback", RaiseLoopback, kNone},
     Step{"receive the plan", ReceivePlan, kNone},
     // While the host's files are still ours to open.
     Step{"open mount source", OpenSources, Step::Detail::kMount},
-    // While /proc/self is ours to write: a process that changed its ids is not dumpable.
-    Step{"use the host's /proc", UseHostProc, kNone},
     Step{"receive mapped trees", ReceiveTrees, kNone},
     Step{"become the cell's user", BecomeCellUser, kNone},
     // While a whole /proc is in sight.
@@ -101,7 +103,6 @@ constexpr std::array kSteps = {
     Step{"seal the root", SealRoot, kNone},
     // After the last mount: each detached one counts as a mount namespace.
     Step{"limit kernel objects", LimitKernelObjects, kNone},
-    Step{"raise the loopback", RaiseLoopback, kNone},
     Step{"set the host name", NameHost, kNone},
     Step{"set limit", SetLimits, Step::Detail::kLimit},
     Step{"make a session keyring", ReplaceKeyring, kNone},

@@ -138,13 +138,21 @@ class Negotiation {
       if (message->bytes.empty())
         return ErrorForm{"the broker ended", "it closed the connection without a plan",
                          "cellrun broker logs"};
+      // To the child first, which reads it on its own core. No text in a message contains this: its
+      // quotes would be escaped.
+      const bool has_plan = message->bytes.find(R"("type":"plan")") != std::string::npos;
+      if (has_plan) {
+        if (ErrorForm* failed = std::get_if<ErrorForm>(&*cell_)) return std::move(*failed);
+        const Result<void> sent = SendPlan(std::get<StartedCell>(*cell_), message->bytes);
+        if (!sent.ok()) return Broken(sent.error());
+      }
       const Result<nlohmann::json> json = wire::ParseStrictJson(message->bytes);
       const Result<std::string> type = json.ok() ? wire::MessageType(*json) : json.error();
       if (!type.ok()) return Broken(type.error());
-      if (*type == "plan") {
+      if (has_plan && *type == "plan") {
         Result<wire::CellPlan> plan = wire::DecodeCellPlan(*json);
         if (!plan.ok()) return Broken(plan.error());
-        return Build(std::move(connection), std::move(plan).value(), message->bytes);
+        return Build(std::move(connection), std::move(plan).value());
       }
       if (*type == "refused") {
         const Result<wire::Refusal> refusal = wire::DecodeRefusal(*json);
@@ -157,10 +165,9 @@ class Negotiation {
     }
   }
 
-  Outcome<Planned> Build(LaunchConnection connection, wire::CellPlan plan, std::string_view text) {
-    if (ErrorForm* failed = std::get_if<ErrorForm>(&*cell_)) return std::move(*failed);
+  Outcome<Planned> Build(LaunchConnection connection, wire::CellPlan plan) {
     StartedCell& cell = std::get<StartedCell>(*cell_);
-    if (std::optional<ErrorForm> failed = GivePlan(cell, plan, text)) return *std::move(failed);
+    if (std::optional<ErrorForm> failed = GivePlan(cell, plan)) return *std::move(failed);
     return Planned{std::move(connection), std::move(plan), std::move(cell), std::move(streams_)};
   }
 
