@@ -315,8 +315,8 @@ class PlanBuilder {
   }
 
   void Layers() {
-    plan_.layers = {"userns", "pidns",    "mountns", "netns",        "ipcns",
-                    "utsns",  "cgroupns", "seccomp", "no-new-privs", "keyring"};
+    plan_.layers = {"userns",   "pidns",    "mountns", "netns",        "ipcns",  "utsns",
+                    "cgroupns", "landlock", "seccomp", "no-new-privs", "keyring"};
     if (by_root_) plan_.layers.emplace_back("idmap");
   }
 

@@ -101,6 +101,8 @@ PolicyStore::Directory PolicyStore::LookAt(const std::string& path) {
 }
 
 bool PolicyStore::StillTrue(const Entry& entry) {
+  const auto expiry = entry.policy->NextExpiry();
+  if (expiry && *expiry <= std::chrono::system_clock::now()) return false;
   return std::all_of(
       entry.directories.begin(), entry.directories.end(),
       [](const Directory& directory) { return LookAt(directory.path) == directory; });
