@@ -200,6 +200,8 @@ Result<std::optional<json>> ExplainRecord(journal::Reader& reader, std::uint64_t
                  {"rule", record.value("rule", json::object())},
                  {"trials", json::array()},
                  {"notes", json::array()}};
+  const auto start = TRY(reader.CellStart(Text(record, "cell"), record.value("seq", 0ULL)));
+  if (start) answer["cell_name"] = Text(json::parse(start->json), "name");
   if (record.contains("reason")) answer["reason"] = record["reason"];
   if (follow_up) answer["result"] = json::parse(follow_up->json).value("result", "");
   const std::string kind = Text(record, "kind");

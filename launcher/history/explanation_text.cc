@@ -42,7 +42,10 @@ std::string Colored(const std::string& verdict, bool color) {
 
 void AddSubject(const json& explanation, std::string& out) {
   const json record = explanation.value("record", json::object());
-  const Row row = RowOf(record, {}, Clock::now());
+  const std::string name = Text(explanation, "cell_name");
+  CellNames names;
+  if (!name.empty()) names[Text(record, "cell")] = name;
+  const Row row = RowOf(record, names, Clock::now());
   if (!row.id.empty()) {
     AddLine(out, "record", row.id + ", " + row.time + ", cell " + row.cell);
   }
