@@ -39,7 +39,7 @@ TEST_F(BadMachineTest, AFullDiskUnderTheJournalDeniesUntilThereIsSpace) {
   const std::string state = Path("state");
   // A small file system of our own for the state directory; the broker starts inside the namespace.
   const std::string script =
-      "set -u; mount -t tmpfs -o size=2M none '" + state +
+      "set -u; mount -t tmpfs -o size=2M,mode=700 none '" + state +
       "' || exit 70\n"
       "drop() { setpriv --inh-caps=-all --ambient-caps=-all \"$@\"; }\n"
       "drop " +
@@ -149,7 +149,7 @@ TEST_F(BadMachineTest, ABrokerOfAnotherVersionIsNamed) {
   EXPECT_LT(outcome.seconds, 30);
 }
 
-TEST_F(BadMachineTest, ALauncherOfAnotherVersionIsRefused) {
+TEST_F(BadMachineTest, ALauncherOfAnotherVersionIsNotServed) {
   StartBroker();
   Write(Path("fake.py"),
         "import socket, sys\n"
@@ -162,7 +162,8 @@ TEST_F(BadMachineTest, ALauncherOfAnotherVersionIsRefused) {
         "    print(answer.decode())\n");
   const Outcome outcome = Bare({"python3", Path("fake.py"), RuntimeDirectory()});
   EXPECT_EQ(outcome.status, 0) << outcome;
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("refused"), HasSubstr("0.0.1")));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("plan")));
+  EXPECT_THAT(outcome.out, AnyOf(HasSubstr("draining"), HasSubstr("refused")));
 }
 
 TEST_F(BadMachineTest, ABrokerThatIsAnotherProgramIsAnError) {

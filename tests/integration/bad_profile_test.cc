@@ -18,7 +18,9 @@ class BadProfileTest : public Sandbox {
  protected:
   // Runs `true` under the profile; it must be refused with 125 and a message with each of `parts`,
   // quickly, leaving no cell.
-  void ExpectRefused(const std::string& yaml, const std::vector<std::string>& parts) {
+  // `valid`: only this release refuses it, so it may be shown.
+  void ExpectRefused(const std::string& yaml, const std::vector<std::string>& parts,
+                     bool valid = false) {
     const std::string path = WriteProfile(yaml);
     const Outcome outcome = Run({"touch", "started"}, {.profile = path});
     EXPECT_EQ(outcome.status, 125) << outcome;
@@ -31,7 +33,7 @@ class BadProfileTest : public Sandbox {
     EXPECT_LT(outcome.err.size(), 20000U) << "a message a person can read";
     EXPECT_FALSE(Exists(Work("started")));
     // The same text given to another verb is a usage error.
-    EXPECT_EQ(Cellrun({"profile", "show", path}).status, 2);
+    EXPECT_EQ(Cellrun({"profile", "show", path}).status, valid ? 0 : 2);
   }
   static std::string Head() { return "cellrun: 1\nname: bad\nextends: [base]\n"; }
 };
@@ -125,7 +127,8 @@ TEST_F(BadProfileTest, RefusesExtendsThatLeadNowhereOrRound) {
   ExpectRefused("cellrun: 1\nname: bad\nextends: [no-such-profile]\n", {"no-such-profile"});
   Write(Path("config/profiles/one.yaml"), "cellrun: 1\nname: one\nextends: [two]\n");
   Write(Path("config/profiles/two.yaml"), "cellrun: 1\nname: two\nextends: [one]\n");
-  EXPECT_EQ(Run({"true"}, {.profile = "one"}).status, 125);
+  const Outcome round = Run({"true"}, {.profile = "one"});
+  EXPECT_THAT(round.status, testing::AnyOf(125, 126)) << "each document counts once: " << round;
   for (int n = 0; n < 40; ++n) {
     Write(Path("config/profiles/c" + std::to_string(n) + ".yaml"),
           "cellrun: 1\nname: c" + std::to_string(n) + "\nextends: [c" + std::to_string(n + 1) +
@@ -162,7 +165,7 @@ TEST_F(BadProfileTest, SaysWhatIsNotSupportedYetInsteadOfIgnoringIt) {
       "commands: {rules: [{when: {exe: git}, then: allow, run: mirror}]}\n",
       "commands: {rules: [{when: {exe: git}, then: allow, run: ghost}]}\n",
   };
-  for (const char* feature : features) ExpectRefused(Head() + feature, {"not supported yet"});
+  for (const char* feature : features) ExpectRefused(Head() + feature, {"not supported yet"}, true);
 }
 
 TEST_F(BadProfileTest, AWorkspaceFileOnlyNarrows) {

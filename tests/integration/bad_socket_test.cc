@@ -36,6 +36,7 @@ class BadSocketTest : public Sandbox {
     open_ = {.profile = OpenProfile(), .flags = ProbeFlags()};
     // A whole run first: what a broker makes once is made.
     EXPECT_EQ(Run({"true"}, open_).status, 0);
+    for (int n = 0; n < 8; ++n) Cellrun({"history", "-o", "jsonl"});
     broker_ = BrokerPid();
     ASSERT_GT(broker_, 0);
     WaitForDescriptors();
@@ -102,7 +103,12 @@ class BadSocketTest : public Sandbox {
   }
   void ExpectBrokerUnchanged() {
     EXPECT_EQ(BrokerPid(), broker_) << "it died";
-    const Outcome outcome = Run({"echo", "served"}, open_);
+    Outcome outcome = Run({"echo", "served"}, open_);
+    // Descriptors in flight count against the user until the broker has closed them; where tester
+    // and broker are one user, the next message may come too early.
+    for (int n = 0; n < 20 && outcome.err.find("Too many references") != std::string::npos; ++n) {
+      outcome = Run({"echo", "served"}, open_);
+    }
     EXPECT_EQ(outcome.out, "served\n") << outcome;
     for (int i = 0; i < 500 && Descriptors() > descriptors_; ++i) usleep(20000);
     EXPECT_LE(Descriptors(), descriptors_) << "it kept descriptors";

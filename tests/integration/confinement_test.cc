@@ -111,7 +111,7 @@ TEST_F(ConfinementTest, LetsOnlyNamedVariablesIn) {
               AllOf(Not(HasSubstr("FOO=")), Not(HasSubstr("LD_PRELOAD")), Not(HasSubstr("AWS_")),
                     Not(HasSubstr("CELLRUN_STATE_DIR")), HasSubstr("WANTED=from outside\n"),
                     HasSubstr("GIVEN=a=b\n"), HasSubstr("LANG=C.UTF-8\n"), HasSubstr("CELLRUN=1\n"),
-                    HasSubstr("CELLRUN_CELL="), HasSubstr("CELLRUN_PROFILE=open\n"),
+                    HasSubstr("CELLRUN_CELL="), HasSubstr("CELLRUN_PROFILE="),
                     HasSubstr("TMPDIR=/tmp\n"), HasSubstr("HOME=" + Home() + "\n")))
       << outcome;
 }
@@ -197,7 +197,10 @@ TEST_F(ConfinementTest, CannotHarmItsInit) {
       "cat /proc/1/maps 2>&1 | head -1; echo alive",
       Open());
   EXPECT_THAT(outcome.out, HasSubstr("alive\n")) << outcome;
-  EXPECT_THAT(outcome.out, HasSubstr("Permission denied")) << outcome;
+  EXPECT_THAT(outcome.out, AnyOf(HasSubstr("/proc/1/fd': Permission denied"),
+                                 HasSubstr("/proc/1/fd': No such file")))
+      << outcome;
+  EXPECT_THAT(outcome.out, Not(HasSubstr("r-xp"))) << "the map of its memory";
 }
 
 TEST_F(ConfinementTest, RecordsWhatItRefusedInTheKernel) {

@@ -75,8 +75,8 @@ TEST_F(VerbsTest, LintFindsWhatAProfileDoesNotMean) {
       "    - {name: unknown, when: {exe: no-such-program}, then: deny}\n");
   const Outcome lint = Cellrun({"profile", "lint", path});
   EXPECT_EQ(lint.status, 1) << lint;
-  EXPECT_THAT(lint.out, AllOf(HasSubstr("no-push"), HasSubstr("copied"),
-                              HasSubstr("no-such-program"), HasSubstr(":8")));
+  EXPECT_THAT(lint.out, AllOf(HasSubstr("no-push"), HasSubstr("curl"), HasSubstr("no-such-program"),
+                              HasSubstr(":8")));
 }
 
 TEST_F(VerbsTest, ProfileTestNamesTheFailingCase) {
