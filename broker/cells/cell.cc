@@ -146,8 +146,8 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
   init_ = std::move(pidfd);
   init_pid_ = PidOf(init_);
   lost_layers_ = lost_layers;
-  if (init_pid_ == 0) return End("init ended before it was seen");
   init_watch_ = services_.loop.WatchReadable(init_, [this] { Finish(); });
+  if (init_pid_ == 0) return End("init could not be looked at");
   const std::vector<std::string> layers = Layers();
   for (const auto& required : setup_.policy->profile().require) {
     if (std::find(layers.begin(), layers.end(), required.value) == layers.end()) {

@@ -42,7 +42,7 @@ std::vector<std::string> CellEnvironment(const policy::Profile& profile,
 
   variables["CELLRUN"] = "1";
   variables["CELLRUN_CELL"] = cell_id;
-  variables["CELLRUN_PROFILE"] = request.profile;
+  variables["CELLRUN_PROFILE"] = profile.name.empty() ? request.profile : profile.name;
   variables["CELLRUN_DENIALS"] = "/run/cellrun/denials.jsonl";
 
   std::vector<std::string> environment;

@@ -11,6 +11,7 @@
 
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
+#include "lib/wire/control.h"
 
 namespace cellrun::cells {
 namespace {
@@ -69,7 +70,7 @@ class PlanBuilder {
   void Identity() {
     plan_.id = in_.id;
     plan_.name = in_.name;
-    plan_.profile = in_.request.profile;
+    plan_.profile = in_.profile.name.empty() ? in_.request.profile : in_.profile.name;
     plan_.hostname = in_.profile.hostname.value.empty() ? "cell" : in_.profile.hostname.value;
     plan_.host_uid = in_.cell_uid;
     plan_.host_gid = by_root_ ? in_.cell_uid : in_.caller.gid;
@@ -292,24 +293,33 @@ class PlanBuilder {
   }
 
   Result<void> Limits() {
-    AddLimit(RLIMIT_CORE, "core", 0);
+    AddLimit(RLIMIT_CORE, "core", 0, 0);
     const policy::Limits& limits = in_.profile.limits;
-    if (limits.processes) AddLimit(RLIMIT_NPROC, "processes", limits.processes->value);
-    if (limits.files) AddLimit(RLIMIT_NOFILE, "files", limits.files->value);
+    if (limits.processes) {
+      AddLimit(RLIMIT_NPROC, "processes", limits.processes->value, limits.processes->value);
+    }
+    if (limits.files)
+      AddLimit(RLIMIT_NOFILE, "files", limits.files->value, InitsFiles(limits.files->value));
     plan_.time_limit = in_.request.time_limit;
     if (limits.time && (plan_.time_limit.count() == 0 || limits.time->value < plan_.time_limit)) {
       plan_.time_limit = limits.time->value;
     }
     return {};
   }
-  void AddLimit(int resource, const char* name, std::uint64_t value) {
+  // What init needs so that the commands it starts get `files`: it keeps wire::kReservedFiles, or a
+  // quarter, to itself.
+  static std::uint64_t InitsFiles(std::uint64_t files) {
+    constexpr std::uint64_t kFromHere = 3 * wire::kReservedFiles;
+    return files >= kFromHere ? files + wire::kReservedFiles : files + files / 3;
+  }
+  // `inits` is set for init, so that `wanted` holds in the cell.
+  void AddLimit(int resource, const char* name, std::uint64_t wanted, std::uint64_t inits) {
     const Result<rlimit64> now = sys::GetLimit(resource);
-    std::uint64_t granted = value;
-    if (now.ok() && now->rlim_max < value) {
-      granted = now->rlim_max;
-      plan_.warnings.push_back("limits." + std::string(name) + ": cut from " +
-                               std::to_string(value) + " to " + std::to_string(granted) +
-                               ", the host's hard limit");
+    const std::uint64_t granted = now.ok() ? std::min<std::uint64_t>(inits, now->rlim_max) : inits;
+    if (granted < inits) {
+      plan_.warnings.push_back("limits." + std::string(name) + ": less than " +
+                               std::to_string(wanted) + ", because the host's hard limit is " +
+                               std::to_string(granted));
     }
     plan_.limits.push_back({.resource = resource, .soft = granted, .hard = granted, .name = name});
   }

@@ -59,6 +59,7 @@ Result<void> Daemon::Start() {
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
   TRY(WatchSignals());
+  TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);
   http::Router router;
   records_->Register(router);
@@ -130,7 +131,8 @@ http::Response Daemon::OnStop(const http::Request& request) {
     return http::ErrorResponse(409, std::to_string(registry_.cells().size()) + " cells are running",
                                "they end with the broker", "cellrun broker stop --force");
   }
-  // After the answer is on its way. A timer of its own: sessions that end meanwhile set the idle one.
+  // After the answer is on its way. A timer of its own: sessions that end meanwhile set the idle
+  // one.
   stop_timer_ = loop_.After(std::chrono::milliseconds(20), [this] { Stop(); });
   return {.status = 202, .body = R"({"stopping":true})"};
 }

@@ -44,7 +44,7 @@ class Daemon {
   void StopWhenEmpty();
   void ArmIdleTimer();
 
-  const Instance instance_;
+  Instance instance_;
   const Options options_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;

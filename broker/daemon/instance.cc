@@ -40,11 +40,15 @@ Result<Instance> BecomeTheBroker() {
   }
   TRY(sys::Ftruncate(instance.lock, 0));
   TRY(sys::WriteAll(instance.lock, std::to_string(getpid()) + "\n").With(lock));
-  instance.api = TRY(ListenAt(instance.runtime_directory + "/api.sock", SOCK_STREAM));
-  instance.listener = TRY(ListenAt(instance.runtime_directory + "/listener.sock", SOCK_STREAM));
-  // Last: who can connect here finds everything else in place.
-  instance.launch = TRY(ListenAt(instance.runtime_directory + "/launch.sock", SOCK_SEQPACKET));
   return instance;
+}
+
+Result<void> Instance::Listen() {
+  api = TRY(ListenAt(runtime_directory + "/api.sock", SOCK_STREAM));
+  listener = TRY(ListenAt(runtime_directory + "/listener.sock", SOCK_STREAM));
+  // Last: who can connect here finds everything else in place.
+  launch = TRY(ListenAt(runtime_directory + "/launch.sock", SOCK_SEQPACKET));
+  return {};
 }
 
 }  // namespace cellrun::daemon

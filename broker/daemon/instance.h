@@ -13,11 +13,14 @@ namespace cellrun::daemon {
 struct Instance {
   std::string runtime_directory, state_directory;
   UniqueFd lock;
-  UniqueFd launch, api, listener;  // listening
+  UniqueFd launch, api, listener;  // listening, after Listen
+
+  // Binds the sockets; those that a dead broker left behind are replaced, nothing else is. Last of
+  // all that can fail at the start, so that a broker which cannot serve leaves none.
+  Result<void> Listen();
 };
 
-// EBUSY: another broker holds the lock. Sockets that a dead broker left behind are replaced;
-// nothing else is.
+// EBUSY: another broker holds the lock.
 Result<Instance> BecomeTheBroker();
 
 }  // namespace cellrun::daemon
