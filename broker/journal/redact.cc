@@ -256,7 +256,8 @@ bool Redact(std::vector<std::string>& argv) {
         continue;
       }
       // A value may start with one dash: a token in base64url.
-      if (has_next && IsSecretName(argument) && !argv[i + 1].starts_with("--")) {
+      if (has_next && argument.find('=') == std::string::npos && IsSecretName(argument) &&
+          !argv[i + 1].starts_with("--")) {
         any |= RedactFrom(argv[++i], 0);
         continue;
       }

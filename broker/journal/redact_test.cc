@@ -28,6 +28,8 @@ TEST(RedactTest, HidesWhatLooksLikeASecret) {
   const std::vector<Case> cases = {
       {{"x", "--password", "hunter2"}, {"x", "--password", "#"}},
       {{"x", "--password=hunter2"}, {"x", "--password=#"}},
+      {{"x", "--token=hunter2", "https://example.com/"},
+       {"x", "--token=#", "https://example.com/"}},
       {{"x", "-password", "hunter2"}, {"x", "-password", "#"}},
       {{"x", "--db-passwd", "hunter2", "y"}, {"x", "--db-passwd", "#", "y"}},
       {{"x", "--api-key=k1", "--apiKey", "k2"}, {"x", "--api-key=#", "--apiKey", "#"}},
