@@ -158,6 +158,12 @@ std::vector<nlohmann::json> Sandbox::History(const Words& filters) {
   for (std::string line; std::getline(lines, line);) {
     records.push_back(nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false));
     EXPECT_TRUE(records.back().is_object()) << "not a JSON object: " << line;
+    if (!records.back().is_object() || !records.back().contains("of")) continue;
+    const nlohmann::json later = std::move(records.back());
+    records.pop_back();
+    for (auto& record : records) {
+      if (record["seq"] == later["of"]) record["result"] = later["result"];
+    }
   }
   return records;
 }
