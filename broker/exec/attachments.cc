@@ -12,18 +12,63 @@ constexpr std::size_t kMaxAside = 4096;
 
 }  // namespace
 
-Attachments::Entry Attachments::Enter(const seccomp_notif& notification, pid_t tgid) {
-  const std::lock_guard lock(mutex_);
-  if (groups_.size() < kMaxAttached && groups_.insert(tgid).second) return Entry::kEntered;
-  if (aside_.size() >= kMaxAside) return Entry::kFull;
+Attachments::Entry Attachments::Aside(const seccomp_notif& notification, pid_t tgid) {
+  if (aside_.size() >= kMaxAside) return Entry::kRefuse;
   aside_.push_back({notification, tgid});
   ++aside_count_;
   return Entry::kPutAside;
 }
 
+// A call of the attached task itself. Nothing: like any other of its group.
+std::optional<Attachments::Entry> Attachments::Overtaking(const seccomp_notif& notification,
+                                                          Group& group) {
+  if (static_cast<pid_t>(notification.pid) != group.tid) return std::nullopt;
+  switch (group.stage) {
+    case Stage::kEntered:
+      group.held.push_back(notification);
+      return Entry::kPutAside;
+    case Stage::kInterrupted:
+      return Entry::kRestart;
+    case Stage::kRedirecting:
+      return Entry::kRefuse;
+    case Stage::kStopped:
+      break;
+  }
+  return std::nullopt;
+}
+
+Attachments::Entry Attachments::Enter(const seccomp_notif& notification, pid_t tgid) {
+  const std::lock_guard lock(mutex_);
+  const auto group = groups_.find(tgid);
+  if (group != groups_.end()) {
+    const std::optional<Entry> overtaking = Overtaking(notification, group->second);
+    return overtaking.has_value() ? *overtaking : Aside(notification, tgid);
+  }
+  if (groups_.size() >= kMaxAttached) return Aside(notification, tgid);
+  groups_[tgid].tid = static_cast<pid_t>(notification.pid);
+  return Entry::kEntered;
+}
+
 void Attachments::Leave(pid_t tgid) {
   const std::lock_guard lock(mutex_);
-  CHECK(groups_.erase(tgid) == 1);
+  const auto group = groups_.find(tgid);
+  CHECK(group != groups_.end());
+  // Held, and never attached to: it comes next.
+  for (const seccomp_notif& held : group->second.held) aside_.push_front({held, tgid});
+  aside_count_ = aside_.size();
+  groups_.erase(group);
+}
+
+std::vector<std::uint64_t> Attachments::Advance(pid_t tgid, Stage stage) {
+  const std::lock_guard lock(mutex_);
+  const auto group = groups_.find(tgid);
+  CHECK(group != groups_.end());
+  group->second.stage = stage;
+  std::vector<std::uint64_t> ids;
+  if (stage == Stage::kStopped) return ids;  // it is stopped: what was held before is answered
+  for (const seccomp_notif& held : group->second.held) ids.push_back(held.id);
+  group->second.held.clear();
+  return ids;
 }
 
 // Nothing is forgotten: what is put aside waits for a group or a place that is taken, whoever

@@ -11,7 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 namespace cellrun::exec {
 
@@ -27,10 +27,28 @@ class Attachments {
   enum class Entry {
     kEntered,   // attach, and call Leave
     kPutAside,  // Next() gives it back when it can be handled; it is not answered yet
-    kFull,      // refuse it
+    kRestart,   // answer kRestartCall: the caller will make the call again
+    kRefuse,    // no room, or from a handler in the middle of a redirect
   };
+  // ERESTARTNOINTR. Only for a task with a trap pending: it stops on its way out of the call, and
+  // the kernel makes the call again. Anybody else would see the number.
+  static constexpr int kRestartCall = 513;
+
   Entry Enter(const seccomp_notif& notification, pid_t tgid);
   void Leave(pid_t tgid);
+
+  // How far the thread that entered is. An exec may fail so fast that its task makes the next call
+  // before the thread has interrupted it; received by another thread, that call cannot be
+  // interrupted any more, and the stop that is waited for would never come. So a call of the
+  // attached task itself is held until the trap is pending, and then sent back.
+  enum class Stage {
+    kEntered,      // nothing is pending
+    kInterrupted,  // a trap is pending
+    kRedirecting,  // the next call is announced by Expect, others are refused
+    kStopped,      // the trap was taken: to be set before the task runs on
+  };
+  // The calls held so far, to be answered as Enter says for the stage.
+  [[nodiscard]] std::vector<std::uint64_t> Advance(pid_t tgid, Stage stage);
   // Something that was put aside and could enter now.
   std::optional<seccomp_notif> Next();
 
@@ -51,9 +69,16 @@ class Attachments {
     seccomp_notif notification;
     pid_t tgid;
   };
+  struct Group {
+    pid_t tid = -1;  // the attached task
+    Stage stage = Stage::kEntered;
+    std::vector<seccomp_notif> held;
+  };
+  Entry Aside(const seccomp_notif& notification, pid_t tgid);  // with mutex_ held
+  static std::optional<Entry> Overtaking(const seccomp_notif& notification, Group& group);
 
   std::mutex mutex_;
-  std::unordered_set<pid_t> groups_;
+  std::unordered_map<pid_t, Group> groups_;
   std::deque<PutAside> aside_;
   std::unordered_map<pid_t, Call> expected_;
   std::atomic<std::size_t> aside_count_{0}, expected_count_{0};  // to look without the mutex

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/exec/attachments.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 
@@ -17,7 +18,7 @@ seccomp_notif Notification(std::uint64_t id, pid_t tid = 1) {
 TEST(AttachmentsTest, OneOfAGroupAtATime) {
   Attachments attachments;
   EXPECT_EQ(attachments.Enter(Notification(1), 100), Attachments::Entry::kEntered);
-  EXPECT_EQ(attachments.Enter(Notification(2), 100), Attachments::Entry::kPutAside);
+  EXPECT_EQ(attachments.Enter(Notification(2, 2), 100), Attachments::Entry::kPutAside);
   EXPECT_EQ(attachments.Enter(Notification(3), 200), Attachments::Entry::kEntered);
   EXPECT_FALSE(attachments.Next().has_value());
   attachments.Leave(200);
@@ -40,14 +41,51 @@ TEST(AttachmentsTest, WhatFindsNoPlaceWaitsForOne) {
   EXPECT_EQ(attachments.Enter(Notification(7), 500), Attachments::Entry::kEntered);
 }
 
+using Stage = Attachments::Stage;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// The attached task (7) fails and calls again before the trap is pending, and afterwards.
+TEST(AttachmentsTest, TheNextCallOfTheAttachedTaskIsSentBack) {
+  Attachments attachments;
+  EXPECT_EQ(attachments.Enter(Notification(1, 7), 5), Attachments::Entry::kEntered);
+  EXPECT_EQ(attachments.Enter(Notification(2, 7), 5), Attachments::Entry::kPutAside);
+  EXPECT_FALSE(attachments.Next().has_value());
+  EXPECT_THAT(attachments.Advance(5, Stage::kInterrupted), ElementsAre(2U));
+  EXPECT_EQ(attachments.Enter(Notification(3, 7), 5), Attachments::Entry::kRestart);
+  EXPECT_EQ(attachments.Enter(Notification(4, 8), 5), Attachments::Entry::kPutAside);
+  // Once it was stopped it may run at any moment, without a trap: then it waits like others.
+  EXPECT_THAT(attachments.Advance(5, Stage::kStopped), IsEmpty());
+  EXPECT_EQ(attachments.Enter(Notification(5, 7), 5), Attachments::Entry::kPutAside);
+  attachments.Leave(5);
+  EXPECT_EQ(attachments.Next()->id, 4U);
+  EXPECT_EQ(attachments.Next()->id, 5U);
+}
+TEST(AttachmentsTest, ARedirectedTaskMakesNoOtherExec) {
+  Attachments attachments;
+  EXPECT_EQ(attachments.Enter(Notification(1, 7), 5), Attachments::Entry::kEntered);
+  EXPECT_EQ(attachments.Enter(Notification(2, 7), 5), Attachments::Entry::kPutAside);
+  EXPECT_THAT(attachments.Advance(5, Stage::kRedirecting), ElementsAre(2U));
+  EXPECT_EQ(attachments.Enter(Notification(3, 7), 5), Attachments::Entry::kRefuse);
+  (void)attachments.Advance(5, Stage::kStopped);
+  EXPECT_EQ(attachments.Enter(Notification(4, 7), 5), Attachments::Entry::kPutAside);
+}
+TEST(AttachmentsTest, WhatWasHeldForNothingComesNext) {
+  Attachments attachments;
+  EXPECT_EQ(attachments.Enter(Notification(1, 7), 5), Attachments::Entry::kEntered);
+  EXPECT_EQ(attachments.Enter(Notification(2, 7), 5), Attachments::Entry::kPutAside);
+  attachments.Leave(5);
+  EXPECT_EQ(attachments.Next()->id, 2U);
+}
+
 TEST(AttachmentsTest, AFloodIsRefused) {
   Attachments attachments;
   EXPECT_EQ(attachments.Enter(Notification(0), 1), Attachments::Entry::kEntered);
   std::size_t aside = 0;
-  while (attachments.Enter(Notification(++aside), 1) == Attachments::Entry::kPutAside) {
+  while (attachments.Enter(Notification(++aside, 2), 1) == Attachments::Entry::kPutAside) {
     ASSERT_LT(aside, 100000U);
   }
-  EXPECT_EQ(attachments.Enter(Notification(1), 1), Attachments::Entry::kFull);
+  EXPECT_EQ(attachments.Enter(Notification(1, 2), 1), Attachments::Entry::kRefuse);
   EXPECT_EQ(attachments.Enter(Notification(1), 2), Attachments::Entry::kEntered);
 }
 

@@ -27,11 +27,9 @@ std::string FailureOf(const Tracee& tracee) {
   return "failed:" + ErrnoName(static_cast<int>(-returned));
 }
 
-// Drives one exec that was continued to its end; what to record of it.
-std::string SeeThrough(Tracee& tracee, const Expectation& expected, notify::Lane& lane,
-                       notify::Tally& tally) {
-  tracee.Interrupt();  // after the answer: before it, the call itself could be interrupted
-  const Tracee::Stop stop = tracee.Wait(sys::MonotonicNow() + kExecLimit);
+// Brings one exec that was continued to its end; what to record of it.
+std::string SeeThrough(Tracee& tracee, const Tracee::Stop& stop, const Expectation& expected,
+                       notify::Lane& lane, notify::Tally& tally) {
   switch (stop.kind) {
     case Tracee::Stop::Kind::kExec: {
       const Result<void> verified = VerifyExec(tracee, expected, lane.memory());
@@ -176,9 +174,11 @@ void ExecHandler::Attach(const seccomp_notif& notification, Judgement judgement,
       // And judged again; only then is a ticket used up.
       if (judgement.ticket.has_value()) tickets_.Add(tgid.value(), std::move(*judgement.ticket));
       return;
-    case Attachments::Entry::kFull:
+    case Attachments::Entry::kRestart:
+      return listener_.Refuse(notification.id, Attachments::kRestartCall);
+    case Attachments::Entry::kRefuse:
       ++tally_.denied;
-      return listener_.Refuse(notification.id, EAGAIN);
+      return listener_.Refuse(notification.id, EACCES);
     case Attachments::Entry::kEntered:
       break;
   }
@@ -213,7 +213,14 @@ void ExecHandler::RunVerified(const seccomp_notif& notification, pid_t tgid,
   // the exec stop, before its first instruction. An id that is gone: there is nothing to wait for,
   // and SeeThrough lets the task go.
   (void)sys::SeccompContinue(listener_.fd(), notification.id);
-  SetResult(recorded, SeeThrough(tracee.value(), expected, lane, tally_));
+  // After the answer: before it, the call itself could be interrupted.
+  tracee->Interrupt();
+  for (const std::uint64_t id : attachments_.Advance(tgid, Attachments::Stage::kInterrupted)) {
+    listener_.Refuse(id, Attachments::kRestartCall);
+  }
+  const Tracee::Stop stop = tracee->Wait(sys::MonotonicNow() + kExecLimit);
+  (void)attachments_.Advance(tgid, Attachments::Stage::kStopped);
+  SetResult(recorded, SeeThrough(tracee.value(), stop, expected, lane, tally_));
 }
 
 void ExecHandler::Redirect(const seccomp_notif& notification, pid_t tgid, Judgement judgement,

@@ -39,8 +39,11 @@ bool WillRestart(const user_regs_struct& registers) {
 // One redirect, on the thread that is attached.
 class Redirector::Run {
  public:
-  Run(const Redirector& redirector, const seccomp_notif& notification, Tracee tracee)
-      : redirector_(redirector), notification_(notification), tracee_(std::move(tracee)) {}
+  Run(const Redirector& redirector, const seccomp_notif& notification, pid_t tgid, Tracee tracee)
+      : redirector_(redirector),
+        notification_(notification),
+        tgid_(tgid),
+        tracee_(std::move(tracee)) {}
 
   Outcome Execute(std::uint64_t path_end, Ticket ticket) {
     const Result<int> number = sys::SeccompAddFd(redirector_.listener_.fd(), notification_.id,
@@ -48,6 +51,10 @@ class Redirector::Run {
     // Interrupted before it is answered, or the error would be seen by the program.
     tracee_.Interrupt();
     redirector_.listener_.Refuse(notification_.id, EACCES);
+    for (const std::uint64_t id :
+         redirector_.attachments_.Advance(tgid_, Attachments::Stage::kRedirecting)) {
+      redirector_.listener_.Refuse(id, EACCES);
+    }
     const Tracee::Stop stop = tracee_.Wait(sys::MonotonicNow() + kStopLimit);
     if (stop.kind == Tracee::Stop::Kind::kGone) return Outcome::kGone;
     if (stop.kind != Tracee::Stop::Kind::kTrap && stop.kind != Tracee::Stop::Kind::kSignal) {
@@ -58,7 +65,7 @@ class Redirector::Run {
     before_ = registers.value();
     if (!IsStillThere()) {
       // Interrupted by a signal before the answer came: it runs the handler, or asks again.
-      tracee_.Detach(stop.signal);
+      Release(stop.signal);
       return Outcome::kGone;
     }
     // EMFILE: no room for the descriptor. A plain denial.
@@ -77,6 +84,11 @@ class Redirector::Run {
            before_.rdi == arguments[0] && before_.rsi == arguments[1] &&
            before_.rdx == arguments[2] && before_.r10 == arguments[3] && before_.r8 == arguments[4];
   }
+  // From now on its calls are like any other's.
+  void Release(int signal) {
+    (void)redirector_.attachments_.Advance(tgid_, Attachments::Stage::kStopped);
+    tracee_.Detach(signal);
+  }
   Outcome Kill() {
     tracee_.Kill();
     return Outcome::kKilled;
@@ -87,7 +99,7 @@ class Redirector::Run {
     registers.rax = static_cast<unsigned long long>(-EACCES);
     registers.orig_rax = kNoSyscall;  // or an interrupted call would be made again
     if (!tracee_.SetRegisters(registers).ok()) return Kill();
-    tracee_.Detach(signal);
+    Release(signal);
     return Outcome::kRefused;
   }
 
@@ -174,7 +186,7 @@ class Redirector::Run {
                          stop.kind == Tracee::Stop::Kind::kSignal ||
                          stop.kind == Tracee::Stop::Kind::kSyscall;
     if (!stopped) return Kill();
-    tracee_.Detach(stop.kind == Tracee::Stop::Kind::kSignal ? stop.signal : 0);
+    Release(stop.kind == Tracee::Stop::Kind::kSignal ? stop.signal : 0);
     return Outcome::kRefused;
   }
 
@@ -187,12 +199,13 @@ class Redirector::Run {
     if (!VerifyExec(tracee_, expected, unused).ok() || !start_time.ok()) return Kill();
     ticket.start_time = start_time.value();
     redirector_.tickets_.Add(tracee_.pid(), std::move(ticket));
-    tracee_.Detach(0);
+    Release(0);
     return Outcome::kWaiting;
   }
 
   const Redirector& redirector_;
   const seccomp_notif& notification_;
+  const pid_t tgid_;
   Tracee tracee_;
   user_regs_struct before_{};
   Attachments::Call expected_;
@@ -212,7 +225,7 @@ Redirector::Outcome Redirector::Redirect(const seccomp_notif& notification, pid_
   if (read_only && lane.EnsureReceiver()) {
     Result<Tracee> tracee = Tracee::Seize(static_cast<pid_t>(notification.pid), tgid, lane);
     if (tracee.ok()) {
-      return Run(*this, notification, std::move(tracee).value())
+      return Run(*this, notification, tgid, std::move(tracee).value())
           .Execute(path_end, std::move(ticket));
     }
   }
