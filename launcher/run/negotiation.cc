@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launcher/client/profile_lookup.h"
+#include "lib/base/text.h"
 #include "lib/base/version.h"
 #include "lib/sys/file.h"
 #include "lib/sys/memory.h"
@@ -161,6 +162,12 @@ class Negotiation {
       }
       const Result<void> answered = *type == "need" ? AnswerNeed(connection, *json)
                                                     : Error(EPROTO, "message", "type: " + *type);
+      if (!answered.ok() && answered.error().code() == ENOENT) return NoSuchBase(answered.error());
+      if (!answered.ok() && answered.error().code() == ENOENT) {
+        return ErrorForm{"the profile " + text::Quote(request_.profile) + " cannot be used",
+                         "it extends " + answered.error().context() + ", which is no profile here",
+                         "cellrun profile list"};
+      }
       if (!answered.ok()) return Broken(answered.error());
     }
   }
@@ -169,6 +176,12 @@ class Negotiation {
     StartedCell& cell = std::get<StartedCell>(*cell_);
     if (std::optional<ErrorForm> failed = GivePlan(cell, plan)) return *std::move(failed);
     return Planned{std::move(connection), std::move(plan), std::move(cell), std::move(streams_)};
+  }
+
+  [[nodiscard]] ErrorForm NoSuchBase(const Error& error) const {
+    return {"the profile " + text::Quote(request_.profile) + " cannot be used",
+            "it extends " + text::Escape(error.context()) + ", which is no profile here",
+            "cellrun profile list"};
   }
 
   Result<void> AnswerNeed(const LaunchConnection& connection, const nlohmann::json& message) {

@@ -2,6 +2,7 @@
 #include "lib/policy/load.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -43,6 +44,39 @@ std::vector<Problem> ParseDocument(const Source& source, const Places& places, D
   return problems;
 }
 
+// A profile that extends itself, through whatever others, has no order of strength.
+void CheckRounds(const std::vector<Source>& sources, const std::vector<Document>& documents,
+                 std::vector<Problem>* problems) {
+  std::map<std::string_view, std::size_t> by_name;
+  for (std::size_t i = 0; i < documents.size(); ++i) by_name.emplace(sources[i].name, i);
+  enum class State : std::uint8_t { kNew, kOpen, kDone };
+  std::vector<State> states(documents.size(), State::kNew);
+  // The documents on the way, each with the next reference to follow.
+  std::vector<std::pair<std::size_t, std::size_t>> way;
+  for (std::size_t start = 0; start < documents.size(); ++start) {
+    if (states[start] != State::kNew) continue;
+    states[start] = State::kOpen;
+    way.emplace_back(start, 0);
+    while (!way.empty()) {
+      auto& [at, next] = way.back();
+      if (next == documents[at].extends.size()) {
+        states[at] = State::kDone;
+        way.pop_back();
+        continue;
+      }
+      const Reference& base = documents[at].extends[next++];
+      const auto found = by_name.find(base.name);
+      if (found == by_name.end() || states[found->second] == State::kDone) continue;
+      if (states[found->second] == State::kOpen) {
+        problems->push_back({base.at, "'" + base.name + "' extends this profile again", "", ""});
+        continue;
+      }
+      states[found->second] = State::kOpen;
+      way.emplace_back(found->second, 0);
+    }
+  }
+}
+
 // Everything that is extended must be there: a missing base may be what denies.
 void CheckExtends(const std::vector<Source>& sources, const std::vector<Document>& documents,
                   std::vector<Problem>* problems) {
@@ -57,6 +91,7 @@ void CheckExtends(const std::vector<Source>& sources, const std::vector<Document
           {base.at, "'" + base.name + "' is not there", "the name of a profile", ""});
     }
   }
+  CheckRounds(sources, documents, problems);
   if (chain <= static_cast<std::size_t>(kMaxExtends)) return;
   problems->push_back({documents.back().at, std::to_string(chain) + " profiles in one chain",
                        "at most " + std::to_string(kMaxExtends), ""});

@@ -264,6 +264,23 @@ TEST(LoadTest, TakesTheFileNameWhereNoNameIsGiven) {
   EXPECT_EQ(Load({{"strict", "/x/mine.yaml", "cellrun: 1\n", Layer::kProfile}}).name, "strict");
 }
 
+TEST(LoadTest, ExtendingItselfThroughOthersIsAProblem) {
+  const Checked<Profile> round =
+      LoadProfile({Body("extends: [base]\n"), Body("extends: [more]\n", Layer::kInherited, "base"),
+                   Body("extends: [base]\n", Layer::kInherited, "more")},
+                  {"/home/u", "/work"});
+  ASSERT_FALSE(round.ok());
+  EXPECT_THAT(round.problems().front().ToString(), HasSubstr("extends this profile again"));
+}
+
+TEST(LoadTest, OneBaseReachedTwiceIsFine) {
+  EXPECT_TRUE(
+      LoadProfile({Body("extends: [a, b]\n"), Body("extends: [b]\n", Layer::kInherited, "a"),
+                   Body("", Layer::kInherited, "b")},
+                  {"/home/u", "/work"})
+          .ok());
+}
+
 TEST(ReadExtendsTest, GivesTheNamesInOrder) {
   const Checked<std::vector<std::string>> names = ReadExtends(Body("extends: [b, agents/a]\n"));
   ASSERT_TRUE(names.ok());
