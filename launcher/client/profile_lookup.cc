@@ -119,8 +119,8 @@ Result<policy::Source> LookUp(const std::string& name, policy::Layer layer) {
     Result<std::string> text = ReadDocumentAt(path);
     if (!text.ok() && (text.error().code() == ENOENT || text.error().code() == ENOTDIR)) continue;
     // An unreadable one is an error, not a reason to take a weaker one further down.
-    return policy::Source{
-        .name = name, .origin = path, .text = TRY(std::move(text).With(path)), .layer = layer};
+    if (!text.ok()) return std::move(text).error().With(path);
+    return policy::Source{name, path, std::move(text).value(), layer};
   }
   return Error(ENOENT, "profile");
 }

@@ -49,8 +49,9 @@ TEST(ChangesTest, KnowsFilesThatRunByThemselves) {
                            "Makefile", ".github/workflows/ci.yml"}) {
     EXPECT_TRUE(IsSelfExecuting(path)) << path;
   }
-  for (const char* path : {"main.c", "envrc", "src/package.json.md", ".git/index",
-                           ".git/objects/ab/cd", "git/hooks/x"}) {
+  for (const char* path :
+       {"main.c", "envrc", "src/package.json.md", ".git/index", ".git/objects/ab/cd", "git/hooks/x",
+        ".git/hooks/pre-commit.cellrun-quarantined"}) {
     EXPECT_FALSE(IsSelfExecuting(path)) << path;
   }
 }
