@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What others do to a task while its exec is judged: change its memory, its directory, signal it,
-// kill it. Each race is first shown to be won where nothing is verified.
+// What others do to a task while its exec is judged: change its memory, its directory, execute as
+// well. Each race is first shown to be won where nothing is verified.
+#include "broker/exec/race.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +17,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <thread>
 
 #include "broker/exec/judged_cell.h"
@@ -28,12 +27,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// A sanitized process forks thirty times as slowly.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kScale = 10;
-#else
-constexpr int kScale = 1;
-#endif
 constexpr int kAttempts = 1000 / kScale;
 
 // One page that two processes share.
@@ -41,31 +34,6 @@ char* SharedPage() {
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(page != MAP_FAILED);
   return static_cast<char*>(page);
-}
-
-// A process that does something all the time, until the end of the scope.
-class Busy {
- public:
-  explicit Busy(const std::function<void()>& act) {
-    pid_ = fork();
-    if (pid_ == 0) {
-      while (true) act();
-    }
-  }
-  ~Busy() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  Busy(const Busy&) = delete;
-  Busy& operator=(const Busy&) = delete;
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_;
-};
-
-void Pause(int spins) {
-  for (int i = 0; i < spins; ++i) asm volatile("" ::: "memory");
 }
 
 // Executes `argv` with texts that another process flips between two forms, again and again.
@@ -354,194 +322,6 @@ TEST(RaceTest, ExecsThatFailFastDoNotOvertakeTheirSupervisor) {
             0)
       << cell.output;
   EXPECT_EQ(cell.counters.mismatches, 0U);
-}
-
-void Ignore(int) {}
-void HandleSignal(int number, bool restart) {
-  struct sigaction action {};
-  action.sa_handler = Ignore;
-  action.sa_flags = restart ? SA_RESTART : 0;
-  sigaction(number, &action, nullptr);
-}
-
-TEST(RaceTest, AStormOfTimersChangesNoAnswer) {
-  JudgedCell cell;
-  cell.decide = DenyNamed("/true", EPERM);
-  EXPECT_EQ(cell.Run([] {
-    // Without SA_RESTART the kernel itself may answer EINTR, as long as nobody has received the
-    // call.
-    HandleSignal(SIGALRM, true);
-    const itimerval often{.it_interval = {0, 300}, .it_value = {0, 300}};
-    setitimer(ITIMER_REAL, &often, nullptr);
-    for (int i = 0; i < 500; ++i) {
-      execl("/usr/bin/true", "true", nullptr);
-      if (errno != EPERM) return errno;
-    }
-    return 0;
-  }),
-            0)
-      << cell.output;
-}
-
-// SIGURG is ignored by default, so the shim survives it; until then a handler runs.
-class SignalStormTest : public testing::TestWithParam<bool> {};
-TEST_P(SignalStormTest, RedirectsEndInTheShim) {
-  JudgedCell cell;
-  cell.wait_killable = GetParam();
-  cell.decide = DenyNamed("/true", 0);
-  EXPECT_EQ(cell.Run([] {
-    for (int i = 0; i < 200 / kScale; ++i) {
-      const pid_t child = fork();
-      if (child == 0) {
-        HandleSignal(SIGURG, true);
-        execl("/usr/bin/true", "true", nullptr);
-        _exit(errno);
-      }
-      const Busy storm([&] {
-        kill(child, SIGURG);
-        Pause(2000);
-      });
-      int status = 0;
-      waitpid(child, &status, 0);
-      if (!WIFEXITED(status) || WEXITSTATUS(status) != 126) {
-        dprintf(2, "round %d: status %x\n", i, status);
-        return 1;
-      }
-    }
-    return 0;
-  }),
-            0)
-      << cell.output.substr(0, 2000);
-}
-TEST_P(SignalStormTest, AllowedProgramsRun) {
-  JudgedCell cell;
-  cell.wait_killable = GetParam();
-  EXPECT_EQ(cell.Run([] {
-    for (int i = 0; i < 200 / kScale; ++i) {
-      const pid_t child = fork();
-      if (child == 0) {
-        HandleSignal(SIGURG, true);
-        execl("/usr/bin/true", "true", nullptr);
-        _exit(errno);
-      }
-      const Busy storm([&] {
-        kill(child, SIGURG);
-        Pause(2000);
-      });
-      int status = 0;
-      waitpid(child, &status, 0);
-      if (status != 0) {
-        dprintf(2, "round %d: status %x\n", i, status);
-        return 1;
-      }
-    }
-    return 0;
-  }),
-            0)
-      << cell.output.substr(0, 2000);
-}
-INSTANTIATE_TEST_SUITE_P(WithAndWithoutWaitKillable, SignalStormTest, testing::Bool());
-
-class StopTest : public testing::TestWithParam<int> {};  // 0: allowed, 126: redirected
-TEST_P(StopTest, StoppingAndContinuingLosesNothing) {
-  JudgedCell cell;
-  if (GetParam() == 126) cell.decide = DenyNamed("/true", 0);
-  const int expected = GetParam();
-  EXPECT_EQ(cell.Run([expected] {
-    for (int i = 0; i < 100 / kScale; ++i) {
-      const pid_t child = fork();
-      if (child == 0) {
-        execl("/usr/bin/true", "true", nullptr);
-        _exit(errno);
-      }
-      int status = 0;
-      {
-        const Busy storm([&] {
-          kill(child, SIGSTOP);
-          Pause(3000);
-          kill(child, SIGCONT);
-          Pause(3000);
-        });
-        waitpid(child, &status, 0);
-      }
-      if (!WIFEXITED(status) || WEXITSTATUS(status) != expected) {
-        dprintf(2, "round %d: status %x\n", i, status);
-        return 1;
-      }
-    }
-    return 0;
-  }),
-            0)
-      << cell.output.substr(0, 2000);
-}
-TEST_P(StopTest, KillingAtAnyMomentLeavesNothingBehind) {
-  JudgedCell cell;
-  if (GetParam() == 126) cell.decide = DenyNamed("/true", 0);
-  EXPECT_EQ(cell.Run([] {
-    for (int i = 0; i < 400 / kScale; ++i) {
-      const pid_t child = fork();
-      if (child == 0) {
-        execl("/usr/bin/true", "true", nullptr);
-        _exit(errno);
-      }
-      Pause(i * 400);
-      kill(child, SIGKILL);
-      waitpid(child, nullptr, 0);
-    }
-    return Spawn({"/usr/bin/sh", "-c", "exit 5"});
-  }),
-            5)
-      << cell.output.substr(0, 2000);
-}
-INSTANTIATE_TEST_SUITE_P(AllowedAndRedirected, StopTest, testing::Values(0, 126));
-
-std::size_t OpenDescriptors() {
-  const std::filesystem::directory_iterator all("/proc/self/fd");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-std::size_t Threads() {
-  const std::filesystem::directory_iterator all("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
-}
-
-TEST(LeakTest, NothingGrowsOverManyExecs) {
-  JudgedCell cell;
-  cell.decide = DenyNamed("/false", 0);
-  std::size_t descriptors_early = 0, descriptors_late = 0, threads_late = 0;
-  cell.outside = [&](notify::Supervisor& supervisor, pid_t) {
-    const auto done = [&] { return supervisor.counters().allowed + supervisor.counters().denied; };
-    while (done() < 200) usleep(1000);
-    descriptors_early = OpenDescriptors();
-    while (done() < 2200) usleep(1000);
-    usleep(20000);
-    descriptors_late = OpenDescriptors();
-    threads_late = Threads();
-  };
-  EXPECT_EQ(cell.Run([] {
-    for (int i = 0; i < 2000; ++i) {
-      if (SpawnShared({"/usr/bin/true"}) != 0) return 1;
-      if (i % 10 == 0 && SpawnShared({"/usr/bin/false"}) != 126) return 2;
-    }
-    usleep(200000);  // while the counts are taken
-    return 0;
-  }),
-            0)
-      << cell.output.substr(0, 500);
-  EXPECT_LE(descriptors_late, descriptors_early + 8);  // a few may be in use at either moment
-  EXPECT_LE(threads_late, 8U);
-}
-
-TEST(LeakTest, DestroyingASupervisorInTheMiddleEndsTheCell) {
-  JudgedCell cell;
-  cell.outside = [](notify::Supervisor&, pid_t pid) {
-    usleep(50000);
-    kill(pid, SIGKILL);
-  };
-  EXPECT_EQ(cell.Run([] {
-    while (true) (void)SpawnShared({"/usr/bin/true"});
-    return 0;
-  }),
-            128 + SIGKILL);
 }
 
 }  // namespace
