@@ -262,6 +262,7 @@ void Cell::OnExecFailed(int code, int step) {
 void Cell::OnExited(int pid, int status) {
   if (pid != main_pid_ || ended_) return;
   report_.wait_status = status;
+  report_.lost.clear();
   ended_ = true;
 }
 
@@ -284,7 +285,13 @@ void Cell::StartSupervisor() {
   facts.observe = setup_.request.observe;
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
-  if (!started.ok()) return End("supervisor: " + started.error().ToString());
+  if (!started.ok()) {
+    // A command that cannot even be tried ends init before there is anybody to supervise. What init
+    // said about it may still lie in the socket and counts more: Finish looks.
+    report_.lost = "supervisor: " + started.error().ToString();
+    (void)sys::PidfdSendSignal(init_, SIGKILL);  // ESRCH: it has ended
+    return;
+  }
   supervisor_ = std::move(*started);
 }
 
