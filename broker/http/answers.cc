@@ -98,8 +98,9 @@ Answer AnswerRecord(const AnswerSource& source, const Request& request) {
   if (!seq) return Whole(ErrorResponse(400, "a record's number is expected"));
   const auto record = source.reader.Find(*seq);
   if (!record.ok()) return Whole(ErrorResponse(record.error()));
-  if (!record.value())
+  if (!record.value()) {
     return Whole(ErrorResponse(404, "there is no record " + std::to_string(*seq)));
+  }
   return Whole({.status = 200, .body = record.value()->json + "\n"});
 }
 

@@ -96,6 +96,13 @@ constexpr std::array kParameters = {
     Parameter{"follow", "0 or 1", ReadFollow},
 };
 
+const Parameter* FindParameter(std::string_view name) {
+  for (const Parameter& parameter : kParameters) {
+    if (parameter.name == name) return &parameter;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> ParseNumber(std::string_view text) {
@@ -109,20 +116,16 @@ std::optional<Response> ReadQuery(const Request& request, RecordQuery& query) {
   std::vector<std::string_view> seen;
   for (const auto& [name, value] : request.query) {
     if (name == "format") continue;  // of export, which reads it
-    const auto* const parameter =
-        std::find_if(kParameters.begin(), kParameters.end(),
-                     [&](const Parameter& known) { return known.name == name; });
-    if (parameter == kParameters.end()) {
-      return ErrorResponse(400, "unknown parameter '" + name + "'");
-    }
+    const Parameter* const parameter = FindParameter(name);
+    if (parameter == nullptr) return ErrorResponse(400, "unknown parameter '" + name + "'");
     if (std::find(seen.begin(), seen.end(), name) != seen.end()) {
       return ErrorResponse(400, "parameter '" + name + "' is given twice");
     }
     seen.push_back(name);
-    if (!parameter->read(value, query)) {
-      return ErrorResponse(400, "wrong value for '" + name + "': " + value,
-                           std::string("expected ") + parameter->expected);
-    }
+    if (parameter->read(value, query)) continue;
+    std::string what = "wrong value for '" + name;
+    what.append("': ").append(value);
+    return ErrorResponse(400, what, std::string("expected ") + parameter->expected);
   }
   return std::nullopt;
 }

@@ -134,7 +134,7 @@ std::optional<std::string> HeadProblem(std::string_view head) {
     const bool printable = std::all_of(
         line.begin(), line.end(), [](char c) { return c == '\t' || c == ' ' || IsVisible(c); });
     if (line.empty() || !printable) return "the head has control or non-ASCII bytes";
-    const auto problem = first ? StartLineProblem(line) : FieldProblem(line, seen);
+    auto problem = first ? StartLineProblem(line) : FieldProblem(line, seen);
     if (problem) return problem;
     first = false;
     begin = end + 2;

@@ -16,6 +16,8 @@
 namespace cellrun::http {
 namespace {
 
+constexpr std::size_t kMaxStatusBytes = std::size_t{64} * 1024;
+
 // The value of a line "NAME:\tVALUE"; nothing if there is no such line.
 std::optional<std::string> LineValue(const std::string& text, std::string_view name) {
   const std::string start = "\n" + std::string(name) + ":\t";
@@ -30,7 +32,7 @@ std::optional<std::string> LineValue(const std::string& text, std::string_view n
 // ask a user's broker.
 Result<void> CheckNamespace(pid_t pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/status";
-  const std::string status = TRY(sys::ReadWholeFileAt(AT_FDCWD, path.c_str(), 64 * 1024));
+  const std::string status = TRY(sys::ReadWholeFileAt(AT_FDCWD, path.c_str(), kMaxStatusBytes));
   if (LineValue(status, "NSpid") != std::to_string(pid)) {
     return Error(EPERM, "checking the caller", "it is in a cell or a container");
   }

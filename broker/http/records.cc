@@ -116,7 +116,7 @@ class JournalRecords final : public Records {
   void Register(Router& router) override {
     for (const AnswerRoute& route : AnswerRoutes()) {
       router.AddAsync(
-          "GET", route.pattern, [this, &route](const Request& request, Responder responder) {
+          "GET", route.pattern, [this, &route](const Request& request, const Responder& responder) {
             workers_.Run([this, &route, request, responder](Result<journal::Reader>& reader) {
               Reply(route, request, responder, reader);
             });

@@ -59,14 +59,14 @@ Response ErrorResponse(int status, std::string_view what, std::string_view cause
           .content_type = "application/json"};
 }
 
-void Router::Add(std::string method, std::string pattern, Handler handler) {
-  AddAsync(std::move(method), std::move(pattern),
+void Router::Add(std::string method, const std::string& pattern, Handler handler) {
+  AddAsync(std::move(method), pattern,
            [handler = std::move(handler)](const Request& request, const Responder& responder) {
              responder.Send(handler(request));
            });
 }
 
-void Router::AddAsync(std::string method, std::string pattern, AsyncHandler handler) {
+void Router::AddAsync(std::string method, const std::string& pattern, AsyncHandler handler) {
   routes_.push_back({std::move(method), Split(pattern), std::move(handler)});
 }
 

@@ -37,6 +37,7 @@ class Responder::Impl {
  public:
   Impl(asio::io_context& context, std::weak_ptr<Session> session)
       : context_(context), session_(std::move(session)) {}
+  // NOLINTNEXTLINE(bugprone-exception-escape): out of memory, which ends the broker
   ~Impl() {
     if (!answered_) Answer(ErrorResponse(500, "the request was not answered"), nullptr);
   }
@@ -60,6 +61,10 @@ void Responder::Stream(Response head, std::shared_ptr<ChunkSource> source) const
 
 namespace {
 
+bool IsAborted(const error_code& error) {
+  return error == asio::error::operation_aborted;
+}
+
 const char* StatusText(int status) {
   return beast::http::obsolete_reason(static_cast<beast::http::status>(status)).data();
 }
@@ -75,7 +80,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Session(HttpServer& server, Socket socket, Peer peer);
   void Start() { WaitForRequest(); }
   void Close();
-  void Respond(Response response, std::shared_ptr<ChunkSource> source);
+  void Respond(const Response& response, std::shared_ptr<ChunkSource> source);
 
  private:
   void WaitForRequest();
@@ -114,6 +119,7 @@ class HttpServer final : public Server {
         listener_(std::move(listener)) {
     Watch();
   }
+  // NOLINTNEXTLINE(bugprone-exception-escape): out of memory, which ends the broker
   ~HttpServer() override {
     watch_.reset();
     const auto sessions = std::exchange(sessions_, {});
@@ -209,7 +215,7 @@ void Responder::Impl::Answer(Response response, std::shared_ptr<ChunkSource> sou
   if (answered_.exchange(true)) return;
   asio::post(context_, [session = session_, response = std::move(response),
                         source = std::move(source)]() mutable {
-    if (const auto alive = session.lock()) alive->Respond(std::move(response), std::move(source));
+    if (const auto alive = session.lock()) alive->Respond(response, std::move(source));
   });
 }
 
@@ -254,8 +260,7 @@ void Session::ReadHead() {
   asio::async_read_until(socket_, asio::dynamic_buffer(input_, server_->options().max_head_bytes),
                          "\r\n\r\n",
                          [self = shared_from_this()](const error_code& error, std::size_t bytes) {
-                           if (self->server_ == nullptr || error == asio::error::operation_aborted)
-                             return;
+                           if (self->server_ == nullptr || IsAborted(error)) return;
                            if (error == asio::error::not_found) {
                              return self->Refuse(431, "the head of the request is too long");
                            }
@@ -306,9 +311,7 @@ void Session::ReadBody(Request request, std::size_t bytes) {
                    asio::transfer_exactly(bytes - input_.size()),
                    [self = shared_from_this(), request = std::move(request), bytes](
                        const error_code& error, std::size_t /*more*/) mutable {
-                     if (self->server_ == nullptr || error == asio::error::operation_aborted) {
-                       return;
-                     }
+                     if (self->server_ == nullptr || IsAborted(error)) return;
                      if (error) return self->Close();
                      self->ReadBody(std::move(request), bytes);
                    });
@@ -335,7 +338,7 @@ void Session::Refuse(int status, std::string_view what, std::string_view cause) 
   Respond(ErrorResponse(status, what, cause), nullptr);
 }
 
-void Session::Respond(Response response, std::shared_ptr<ChunkSource> source) {
+void Session::Respond(const Response& response, std::shared_ptr<ChunkSource> source) {
   if (server_ == nullptr) return;
   if (source == nullptr) {
     ExpireAfter(server_->options().send, false);

@@ -81,8 +81,8 @@ using AsyncHandler = std::function<void(const Request&, Responder)>;
 // colon: "/v1/records/:seq/why".
 class Router {
  public:
-  void Add(std::string method, std::string pattern, Handler handler);
-  void AddAsync(std::string method, std::string pattern, AsyncHandler handler);
+  void Add(std::string method, const std::string& pattern, Handler handler);
+  void AddAsync(std::string method, const std::string& pattern, AsyncHandler handler);
   // Fills request.parameters. Nothing: `refusal` says why (404, 405).
   [[nodiscard]] const AsyncHandler* Find(Request& request, Response& refusal) const;
 
@@ -96,7 +96,7 @@ class Router {
 };
 
 struct ServerOptions {
-  std::size_t max_head_bytes = 16 * 1024;
+  std::size_t max_head_bytes = std::size_t{16} * 1024;
   std::size_t max_body_bytes = 1 << 20;
   std::size_t max_connections = 64;
   std::chrono::milliseconds idle{60'000};     // between requests

@@ -12,9 +12,9 @@ namespace cellrun::journal {
 
 inline constexpr std::size_t kMaxPathBytes = 4096;  // paths, names, messages
 inline constexpr std::size_t kMaxArguments = 256;
-inline constexpr std::size_t kMaxArgvBytes = 32 * 1024;
+inline constexpr std::size_t kMaxArgvBytes = std::size_t{32} * 1024;
 inline constexpr std::size_t kMaxListItems = 64;  // chain, layers
-inline constexpr std::size_t kMaxDetailBytes = 64 * 1024;
+inline constexpr std::size_t kMaxDetailBytes = std::size_t{64} * 1024;
 
 // What the record will say about what was cut from it.
 struct Cuts {

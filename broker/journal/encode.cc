@@ -175,8 +175,10 @@ std::optional<std::chrono::system_clock::time_point> ParseTime(std::string_view 
   std::int64_t micros = 0;
   if (*rest == '.') {
     std::int64_t weight = 100'000;
-    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, weight /= 10)
+    for (++rest; *rest >= '0' && *rest <= '9'; ++rest) {
       micros += weight * (*rest - '0');
+      weight /= 10;
+    }
   }
   int hours = 0;
   int minutes = 0;
@@ -190,8 +192,8 @@ std::optional<std::chrono::system_clock::time_point> ParseTime(std::string_view 
   } else {
     return std::nullopt;
   }
-  const std::int64_t seconds =
-      timegm(&parts) - (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+  const std::int64_t offset = std::int64_t{hours} * 3600 + std::int64_t{minutes} * 60;
+  const std::int64_t seconds = timegm(&parts) - (sign == '-' ? -offset : offset);
   if (*rest != '\0' || seconds < 0 || seconds > 9'223'372'036) return std::nullopt;
   return std::chrono::system_clock::time_point(std::chrono::seconds(seconds) +
                                                std::chrono::microseconds(micros));

@@ -96,6 +96,13 @@ Span ValueAt(std::string_view text, std::size_t begin) {
   return {begin, EndOfWord(text, begin)};
 }
 
+// A value in a URL's query: up to the next part.
+Span QueryValueAt(std::string_view text, std::size_t begin) {
+  std::size_t end = begin;
+  while (end < text.size() && !IsWordEnd(text[end]) && text[end] != '&' && text[end] != '#') ++end;
+  return {begin, end};
+}
+
 // scheme://USER:PASSWORD@host. A bare user name is kept where it is part of the address (ssh).
 void FindUserInfo(std::string_view text, std::vector<Span>& found) {
   for (std::size_t at = text.find("://"); at != std::string_view::npos;
@@ -124,12 +131,9 @@ void FindAssignments(std::string_view text, std::vector<Span>& found) {
     next_at = at + 1;
     const std::string_view name = NameBefore(text, at);
     if (!IsSecretName(name)) continue;
-    Span value = ValueAt(text, at + 1);
     const std::size_t before = at - name.size();
-    if (before > 0 && (text[before - 1] == '?' || text[before - 1] == '&')) {
-      const std::size_t next = text.find_first_of("&#", value.begin);
-      value.end = std::min(value.end, next == std::string_view::npos ? text.size() : next);
-    }
+    const bool in_query = before > 0 && (text[before - 1] == '?' || text[before - 1] == '&');
+    const Span value = in_query ? QueryValueAt(text, at + 1) : ValueAt(text, at + 1);
     found.push_back(value);
     next_at = std::max(next_at, value.end);
   }

@@ -58,6 +58,7 @@ int CheckDeadline(void* deadline) {
 }
 
 // SQLITE_TRANSIENT, which is a C-style cast: SQLite copies the text.
+// NOLINTNEXTLINE(performance-no-int-to-ptr): SQLite's interface
 const auto kCopied = reinterpret_cast<sqlite3_destructor_type>(std::intptr_t{-1});
 
 // A file may come from elsewhere (`audit verify FILE`): its schema is not trusted to run functions,

@@ -17,7 +17,7 @@
 namespace cellrun::client {
 namespace {
 
-constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
 
 bool IsUnreserved(char c) {
   constexpr std::string_view kOther = "-._~:,*/";

@@ -8,7 +8,7 @@
 namespace cellrun::client {
 namespace {
 
-constexpr std::size_t kMaxHeadBytes = 16 * 1024;
+constexpr std::size_t kMaxHeadBytes = std::size_t{16} * 1024;
 constexpr std::size_t kMaxChunkLine = 32;
 
 Error Malformed(const char* what) {

@@ -15,6 +15,7 @@
 #include "launcher/history/source.h"
 #include "launcher/options/value.h"
 #include "launcher/output/rows.h"
+#include "lib/base/text.h"
 
 namespace cellrun::history {
 namespace {
@@ -25,7 +26,7 @@ using Query = std::vector<std::pair<std::string, std::string>>;
 constexpr std::uint64_t kTableRecords = 100;
 constexpr std::size_t kFixedColumns = 60;  // what a row needs before its command
 constexpr std::size_t kLeastCommand = 40;
-constexpr std::size_t kPrintBytes = 32 * 1024;
+constexpr std::size_t kPrintBytes = std::size_t{32} * 1024;
 
 std::string Joined(const std::vector<std::string>& names) {
   std::string list;
@@ -108,6 +109,15 @@ CellNames ReadNames(const Source& source) {
   return names;
 }
 
+// Whether anything is recorded of it; also when that cannot be found out, since the query then says
+// why.
+bool HasCell(const Source& source, const std::string& cell) {
+  bool found = false;
+  const auto outcome = source.Lines(client::Target("/v1/records", {{"cell", cell}, {"limit", "1"}}),
+                                    [&](std::string_view) { return found = true; });
+  return found || outcome.error.has_value();
+}
+
 int Finish(const Source::Outcome& outcome) {
   return outcome.error ? PrintOutcome(outcome) : 0;
 }
@@ -178,8 +188,9 @@ int Follow(const Source& source, const std::string& target, const HistoryOptions
     if (options.output != Output::kTable) return output::Print(std::string(line) + "\n");
     const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!record.is_object()) return true;
-    if (record.value("kind", "") == "cell")
+    if (record.value("kind", "") == "cell") {
       names[record.value("cell", "")] = record.value("name", "");
+    }
     return output::Print(LineOf(RowOf(record, names, Clock::now()), style));
   };
   return Finish(source.Lines(target, print, /*follow=*/true));
@@ -191,6 +202,11 @@ int History(const HistoryOptions& options) {
   auto query = QueryOf(options);
   if (!query) return 2;
   const Source source(options.places);
+  if (!options.cell.empty() && !HasCell(source, options.cell)) {
+    launcher::PrintError({"no cell " + text::Quote(options.cell) + " is in the journal", "",
+                          "cellrun history --kind cell"});
+    return 1;
+  }
   if (options.follow && source.live()) {
     query->emplace_back("follow", "1");
     return Follow(source, client::Target("/v1/records", *query), options);

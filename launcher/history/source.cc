@@ -25,6 +25,7 @@ using nlohmann::json;
 using Outcome = Source::Outcome;
 
 constexpr std::size_t kMaxLineBytes = 16 << 20;
+constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
 constexpr int kWrongValue = 400;
 
 std::string Text(const json& object, const char* name) {
@@ -118,7 +119,7 @@ bool Serves(const std::string& socket_path) {
 
 }  // namespace
 
-Source::Source(Places places, std::string file)
+Source::Source(Places places, const std::string& file)
     : places_(std::move(places)), database_(file.empty() ? places_.database : file) {
   live_ = file.empty() && Serves(places_.api_socket);
   const auto found = sys::FstatAt(AT_FDCWD, database_.c_str(), 0);
@@ -163,7 +164,7 @@ Outcome Source::FromFile(const std::string& target, const Line& line) const {
   ChildAnswer answer(line);
   client::LineSplitter lines(kMaxLineBytes);
   const auto take = [&](std::string_view text) { return answer(text); };
-  std::string buffer(64 * 1024, '\0');
+  std::string buffer(kReadBytes, '\0');
   for (;;) {
     const Result<std::size_t> got = sys::Read(child->output, buffer);
     if (!got.ok()) return Failed(got.error(), "the journal could not be read");

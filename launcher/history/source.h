@@ -19,7 +19,7 @@ namespace cellrun::history {
 class Source {
  public:
   // `file`: a database that is read directly, whether or not a broker serves; "" for the journal.
-  explicit Source(Places places, std::string file = "");
+  explicit Source(Places places, const std::string& file = "");
 
   // False: no broker serves, so nothing can be followed.
   [[nodiscard]] bool live() const { return live_; }
