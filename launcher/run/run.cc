@@ -75,7 +75,8 @@ int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunRepo
   const int pidfd = cell.init.pidfd().get();
   const wire::Started message{.pid = cell.init.pid(), .lost_layers = FindLostLayers(planned.plan)};
   const Result<void> told = planned.connection.Send(wire::Encode(message), std::span(&pidfd, 1));
-  if (!told.ok())
+  // EPIPE: the cell may already be over, and how it ended lies in our end of the connection.
+  if (!told.ok() && told.error().code() != EPIPE)
     return Fail({"the broker is gone", told.error().ToString(), "run the command again"});
   const Outcome<std::vector<std::string>> finished = FinishCell(planned.plan, cell);
   if (const ErrorForm* failed = std::get_if<ErrorForm>(&finished))
