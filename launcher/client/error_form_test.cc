@@ -8,7 +8,8 @@ namespace {
 
 TEST(ErrorFormTest, LeavesOutEmptyParts) {
   EXPECT_EQ(FormatError({"it failed", "", ""}), "error: it failed\n");
-  EXPECT_EQ(FormatError({"it failed", "why", "this"}), "error: it failed\ncause: why\ntry:   this\n");
+  EXPECT_EQ(FormatError({"it failed", "why", "this"}),
+            "error: it failed\ncause: why\ntry:   this\n");
 }
 
 TEST(ErrorFormTest, KeepsForeignTextInItsPart) {

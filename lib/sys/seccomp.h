@@ -14,8 +14,8 @@
 // seccomp_unotify(2), the supervisor's side.
 namespace cellrun::sys {
 
-// Installs a filter on the calling thread, whose listener this is. Needs no_new_privs. `flags` beside
-// NEW_LISTENER. EBUSY: a filter above has a listener already.
+// Installs a filter on the calling thread, whose listener this is. Needs no_new_privs. `flags`
+// beside NEW_LISTENER. EBUSY: a filter above has a listener already.
 Result<UniqueFd> SeccompNewListener(std::span<const sock_filter> program, unsigned long flags);
 
 // Waits for a notification. Nothing: the caller died or was interrupted before it could be

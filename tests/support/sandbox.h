@@ -50,7 +50,8 @@ class Sandbox : public testing::Test {
   Command CellrunCommand(const Words& arguments, const Options& options = {}) const;
   Words RunArguments(const Words& argv, const Options& options) const;
 
-  // Records of the journal, oldest first. What was found out later about one (`of`) is folded into it.
+  // Records of the journal, oldest first. What was found out later about one (`of`) is folded into
+  // it.
   std::vector<nlohmann::json> History(const Words& filters = {});
   // Starts a broker that outlives the calls of the case; its pid.
   pid_t StartBroker();
