@@ -30,6 +30,10 @@ class LifecycleTest : public Sandbox {
   Process Sleeper(const Options& options) {
     Process process = Start({"bash", "-c", "echo up; sleep 1000"}, options);
     EXPECT_TRUE(process.WaitForOutput("up\n")) << process.err();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (DescendantsRunning("sleep").empty() && std::chrono::steady_clock::now() < deadline) {
+      usleep(2000);
+    }
     return process;
   }
   // Waits until no program of that name is below this process.
@@ -78,7 +82,8 @@ TEST_F(LifecycleTest, SignalsReachTheCommandAndItsStatusComesBack) {
       Start({"bash", "-c", "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"}, Open());
   ASSERT_TRUE(trap.WaitForOutput("up\n"));
   trap.Signal(SIGTERM);
-  EXPECT_EQ(trap.Wait().status, 9);
+  const Outcome trapped = trap.Wait();
+  EXPECT_EQ(trapped.status, 9) << trapped;
 }
 
 TEST_F(LifecycleTest, KillingTheBrokerEndsItsCellsAndSaysSo) {
