@@ -68,6 +68,12 @@ class Redirector::Run {
       Release(stop.signal);
       return Outcome::kGone;
     }
+    // ENOENT: a signal took the call back before the descriptor came (no WAIT_KILLABLE_RECV).
+    // Nothing was answered, so the kernel makes the call again, and it is judged again.
+    if (!number.ok() && number.error().code() == ENOENT && WillRestart(before_)) {
+      Release(stop.signal);
+      return Outcome::kGone;
+    }
     // EMFILE: no room for the descriptor. A plain denial.
     if (!number.ok()) return GiveUp(stop.signal);
     if (!Aim(number.value(), path_end)) return Kill();
