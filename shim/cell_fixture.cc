@@ -23,6 +23,7 @@
 #include "lib/sys/file.h"
 #include "lib/sys/memory.h"
 #include "lib/sys/socket.h"
+#include "tests/support/required.h"
 
 namespace cellrun::shim {
 namespace {
@@ -125,11 +126,7 @@ void CellFixture::StartInit(Start start) {
   arguments.exit_signal = SIGCHLD;
   arguments.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
   const auto pid = sys::Clone3(arguments);
-  if (!pid.ok()) {
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): a test has one thread
-    ASSERT_EQ(getenv("CELLRUN_MUST_RUN"), nullptr) << pid.error().ToString();
-    GTEST_SKIP() << pid.error().ToString();
-  }
+  REQUIRE_OR_SKIP(pid.ok(), pid.error().ToString());
   if (*pid == 0) BecomeInit(shim, uid, gid, sockets->second.get());
   init_ = sys::ChildProcess(*pid, UniqueFd(pidfd));
   control_ = std::move(sockets->first);

@@ -21,6 +21,7 @@
 #include "lib/sys/socket.h"
 #include "shim/cell_fixture.h"
 #include "shim/children.h"
+#include "tests/support/required.h"
 
 namespace cellrun::shim {
 namespace {
@@ -169,7 +170,7 @@ TEST_F(SupervisedInitTest, KeepsNoCopyOfTheListener) {
     const auto copy = sys::PidfdGetfd(*pidfd, fd);
     if (copy.ok()) open++;
     // Who may not look at init at all would find nothing and learn nothing.
-    if (!copy.ok() && copy.error().code() == EPERM) GTEST_SKIP() << copy.error().ToString();
+    REQUIRE_OR_SKIP(copy.ok() || copy.error().code() != EPERM, copy.error().ToString());
     ASSERT_TRUE(copy.ok() || copy.error().code() == EBADF) << copy.error().ToString();
   }
   EXPECT_EQ(open, 5);

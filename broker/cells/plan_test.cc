@@ -21,10 +21,10 @@ class PlanTest : public testing::Test {
     char path[] = "/tmp/cellrun-plan-XXXXXX";
     ASSERT_NE(mkdtemp(&path[0]), nullptr);
     base_ = &path[0];
-    fs::create_directories(base_ + "/work");
+    fs::create_directories(base_ + "/project");
     profile_.filesystem.root.value = "host";
     profile_.filesystem.tmp_bytes.value = 1 << 20;
-    request_.workspace = request_.working_directory = base_ + "/work";
+    request_.workspace = request_.working_directory = base_ + "/project";
     request_.home = "/home/someone";
     request_.argv = {"true"};
     caller_ = {.uid = 1000, .gid = 1000, .user = "someone", .group = "people"};
@@ -81,11 +81,11 @@ TEST_F(PlanTest, TheHostsSystemIsReadOnlyAndItsStateIsAbsent) {
 }
 
 TEST_F(PlanTest, AnInnerGrantIsMountedAfterTheOuterOne) {
-  fs::create_directories(base_ + "/work/in");
-  profile_.filesystem.read = {Path(base_ + "/work/in")};
+  fs::create_directories(base_ + "/project/in");
+  profile_.filesystem.read = {Path(base_ + "/project/in")};
   const wire::CellPlan plan = Plan();
-  const wire::MountStep* outer = Find(plan, base_ + "/work", wire::MountKind::kBind);
-  const wire::MountStep* inner = Find(plan, base_ + "/work/in", wire::MountKind::kBind);
+  const wire::MountStep* outer = Find(plan, base_ + "/project", wire::MountKind::kBind);
+  const wire::MountStep* inner = Find(plan, base_ + "/project/in", wire::MountKind::kBind);
   ASSERT_TRUE(outer != nullptr && inner != nullptr);
   EXPECT_FALSE(outer->read_only);
   EXPECT_TRUE(inner->read_only);
@@ -93,16 +93,17 @@ TEST_F(PlanTest, AnInnerGrantIsMountedAfterTheOuterOne) {
 }
 
 TEST_F(PlanTest, EveryParentOfAProtectedNameIsPinned) {
-  fs::create_directories(base_ + "/work/.git/hooks");
-  profile_.filesystem.protect = {Path(base_ + "/work/.git/hooks"), Path(base_ + "/work/.envrc")};
+  fs::create_directories(base_ + "/project/.git/hooks");
+  profile_.filesystem.protect = {Path(base_ + "/project/.git/hooks"),
+                                 Path(base_ + "/project/.envrc")};
   const wire::CellPlan plan = Plan();
-  const wire::MountStep* parent = Find(plan, base_ + "/work/.git", wire::MountKind::kPin);
-  const wire::MountStep* hooks = Find(plan, base_ + "/work/.git/hooks", wire::MountKind::kPin);
+  const wire::MountStep* parent = Find(plan, base_ + "/project/.git", wire::MountKind::kPin);
+  const wire::MountStep* hooks = Find(plan, base_ + "/project/.git/hooks", wire::MountKind::kPin);
   ASSERT_TRUE(parent != nullptr && hooks != nullptr);
   EXPECT_FALSE(parent->read_only);
   EXPECT_TRUE(hooks->read_only);
   EXPECT_LT(IndexOf(plan, parent), IndexOf(plan, hooks));
-  EXPECT_EQ(Find(plan, base_ + "/work/.envrc", wire::MountKind::kPin),
+  EXPECT_EQ(Find(plan, base_ + "/project/.envrc", wire::MountKind::kPin),
             nullptr);  // nothing is made to deny it
 }
 
@@ -111,7 +112,7 @@ TEST_F(PlanTest, ACellOfRootGetsAnIdOfItsOwnAndMappedGrants) {
   const wire::CellPlan plan = Plan();
   EXPECT_EQ(plan.host_uid, kFirstCellUid);
   EXPECT_EQ(plan.inside_uid, kRootCellInsideUid);
-  EXPECT_TRUE(Find(plan, base_ + "/work", wire::MountKind::kBind)->id_map);
+  EXPECT_TRUE(Find(plan, base_ + "/project", wire::MountKind::kBind)->id_map);
   EXPECT_FALSE(Find(plan, "/usr", wire::MountKind::kBind)->id_map);
 }
 
@@ -137,11 +138,11 @@ TEST_F(PlanTest, ALimitAboveTheHostsIsCutAndSaid) {
 }
 
 TEST_F(PlanTest, NoexecMarksTheMountOrPinsTheDirectory) {
-  profile_.filesystem.noexec = {Path("/tmp"), Path(base_ + "/work/out")};
+  profile_.filesystem.noexec = {Path("/tmp"), Path(base_ + "/project/out")};
   const wire::CellPlan plan = Plan();
   EXPECT_TRUE(Find(plan, "/tmp", wire::MountKind::kTmpfs)->no_exec);
-  ASSERT_NE(Find(plan, base_ + "/work/out", wire::MountKind::kPin), nullptr);
-  EXPECT_TRUE(Find(plan, base_ + "/work/out", wire::MountKind::kPin)->no_exec);
+  ASSERT_NE(Find(plan, base_ + "/project/out", wire::MountKind::kPin), nullptr);
+  EXPECT_TRUE(Find(plan, base_ + "/project/out", wire::MountKind::kPin)->no_exec);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "lib/sys/process.h"
 #include "lib/sys/socket.h"
 #include "lib/wire/control.h"
+#include "tests/support/required.h"
 
 namespace cellrun::launcher {
 namespace {
@@ -44,7 +45,7 @@ enum class Lane { kByRoot, kByUser };
 class CellTest : public testing::TestWithParam<Lane> {
  protected:
   void SetUp() override {
-    if (GetParam() == Lane::kByRoot && geteuid() != 0) GTEST_SKIP() << "needs root";
+    REQUIRE_OR_SKIP(GetParam() == Lane::kByUser || geteuid() == 0, "root");
     char directory[] = "/tmp/cellrun-cell-test-XXXXXX";
     ASSERT_NE(mkdtemp(&directory[0]), nullptr);
     scratch_ = &directory[0];
@@ -123,28 +124,34 @@ class CellTest : public testing::TestWithParam<Lane> {
     plan_.limits = {{.resource = RLIMIT_CORE, .soft = 0, .hard = 0, .name = "core"}};
   }
 
-  // Builds the cell in a process of the lane's user and collects what the probe says; "error" and
-  // "cause" where it failed.
-  Facts Build(const fs::path& init = CELLRUN_PROBE_INIT) {
+  // Runs `body` in a process of the lane's user and returns what it wrote to the descriptor that it
+  // is given.
+  template <typename Body>
+  std::string InLane(Body body) {
     Result<sys::Pipe> answers = sys::Pipe2(O_CLOEXEC);
     EXPECT_TRUE(answers.ok());
-    const UniqueFd shim(open(init.c_str(), O_RDONLY | O_CLOEXEC));
-    EXPECT_TRUE(shim.valid());
     const pid_t child = fork();
     if (child == 0) {
       if (geteuid() == 0 && GetParam() == Lane::kByUser) {
         CHECK(sys::SetIds(kUser, kUser).ok());
         CHECK(sys::SetDumpable(true).ok());  // else /proc/self/uid_map is root's
       }
-      BuildHere(shim, answers->write);
+      body(answers->write);
       _exit(0);
     }
     answers->write.Reset();
     Result<std::string> all = sys::ReadWholeFile(answers->read, 1 << 20);
     EXPECT_TRUE(all.ok());
     waitpid(child, nullptr, 0);
+    return std::move(all).value_or("");
+  }
+  // Builds the cell and collects what the probe says; "error" and "cause" where it failed.
+  Facts Build(const fs::path& init = CELLRUN_PROBE_INIT) {
+    const UniqueFd shim(open(init.c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_TRUE(shim.valid());
+    const std::string all = InLane([&](const UniqueFd& answers) { BuildHere(shim, answers); });
     Facts facts;
-    std::istringstream lines(*all);
+    std::istringstream lines(all);
     for (std::string line; std::getline(lines, line);)
       facts[line.substr(0, line.find('='))] = line.substr(line.find('=') + 1);
     return facts;
@@ -285,7 +292,7 @@ TEST_P(CellTest, HandsOutTheShimThroughItsReadOnlyMount) {
 }
 
 TEST_P(CellTest, LandlockBoundsExecutionAndWritesToProc) {
-  if (sys::LandlockAbi() == 0) GTEST_SKIP() << "no Landlock";
+  REQUIRE_OR_SKIP(sys::LandlockAbi() > 0, "Landlock");
   Facts facts = Build();
   ASSERT_EQ(facts["error"], "") << facts["cause"];
   EXPECT_EQ(facts["exec usr"], "ok");
@@ -325,20 +332,25 @@ TEST_P(CellTest, RefusesAPlanForAnotherUser) {
 }
 
 TEST_P(CellTest, EndsWhenTheLauncherDropsIt) {
-  const auto mounts_before = fs::file_size("/proc/self/mountinfo");
   const UniqueFd shim(open(CELLRUN_PROBE_INIT, O_RDONLY | O_CLOEXEC));
-  Result<std::pair<UniqueFd, UniqueFd>> control = sys::SocketPair(SOCK_SEQPACKET);
-  ASSERT_TRUE(control.ok());
-  if (GetParam() == Lane::kByUser && geteuid() == 0) GTEST_SKIP() << "this process is root";
-  pid_t init = -1;
-  {
-    Outcome<StartedCell> cell = StartCell(control->second, shim);
-    ASSERT_TRUE(std::holds_alternative<StartedCell>(cell)) << std::get<ErrorForm>(cell).what;
-    init = std::get<StartedCell>(cell).init.pid();
-    EXPECT_EQ(kill(init, 0), 0);
-  }
-  EXPECT_EQ(kill(init, 0), -1);
-  EXPECT_EQ(fs::file_size("/proc/self/mountinfo"), mounts_before);
+  const std::string seen = InLane([&](const UniqueFd& answers) {
+    const auto say = [&](const std::string& line) {
+      CHECK(sys::WriteAll(answers, line + "\n").ok());
+    };
+    const auto mounts_before = fs::file_size("/proc/self/mountinfo");
+    Result<std::pair<UniqueFd, UniqueFd>> control = sys::SocketPair(SOCK_SEQPACKET);
+    CHECK(control.ok());
+    pid_t init = -1;
+    {
+      Outcome<StartedCell> cell = StartCell(control->second, shim);
+      if (const ErrorForm* failed = std::get_if<ErrorForm>(&cell)) return say(failed->what);
+      init = std::get<StartedCell>(cell).init.pid();
+      say(kill(init, 0) == 0 ? "alive" : "never lived");
+    }
+    say(kill(init, 0) == -1 ? "gone" : "left behind");
+    say(fs::file_size("/proc/self/mountinfo") == mounts_before ? "no mount" : "a mount");
+  });
+  EXPECT_EQ(seen, "alive\ngone\nno mount\n");
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "lib/base/check.h"
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
+#include "tests/support/required.h"
 
 namespace cellrun::doctor {
 namespace {
@@ -210,7 +211,7 @@ TEST_F(AttackTest, SucceedsWithoutACell) {
 }
 
 TEST_F(AttackTest, SucceedsForRootWithoutACell) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  REQUIRE_OR_SKIP(geteuid() == 0, "root");
   auto stage = Stage::Build();
   ASSERT_TRUE(stage.ok()) << stage.error().ToString();
   for (const char* name : {"become-root", "hold-capabilities", "raw-socket"}) {

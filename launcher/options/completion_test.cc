@@ -12,6 +12,7 @@
 #include <string>
 
 #include "launcher/options/verb.h"
+#include "tests/support/required.h"
 
 namespace cellrun::options {
 namespace {
@@ -67,13 +68,13 @@ TEST(CompletionTest, BashScriptParses) {
 }
 
 TEST(CompletionTest, ZshScriptParses) {
-  if (!HasProgram("zsh")) GTEST_SKIP() << "no zsh";
+  REQUIRE_OR_SKIP(HasProgram("zsh"), "zsh");
   const ScriptFile script(Shell::kZsh);
   EXPECT_EQ(Output("zsh -n " + script.path() + " 2>&1"), "");
 }
 
 TEST(CompletionTest, FishScriptParses) {
-  if (!HasProgram("fish")) GTEST_SKIP() << "no fish";
+  REQUIRE_OR_SKIP(HasProgram("fish"), "fish");
   const ScriptFile script(Shell::kFish);
   EXPECT_EQ(Output("fish -n " + script.path() + " 2>&1"), "");
 }

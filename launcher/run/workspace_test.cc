@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/required.h"
+
 namespace cellrun::launcher {
 namespace {
 
@@ -62,7 +64,7 @@ TEST_F(WorkspaceTest, IsNeverAHomeThatIsARepository) {
 }
 
 TEST_F(WorkspaceTest, IgnoresAProjectThatSomebodyElsePutAbove) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root to give a directory away";
+  REQUIRE_OR_SKIP(geteuid() == 0, "root, to give a directory away");
   fs::create_directory(scratch_ / "home/project/.git");
   ASSERT_EQ(chown((scratch_ / "home/project").c_str(), 64123, 64123), 0);
   EXPECT_EQ(Choose(""), context_.current_directory);
@@ -95,7 +97,7 @@ TEST_F(WorkspaceTest, JudgesWhereALinkLeads) {
 }
 
 TEST_F(WorkspaceTest, OfAnotherUserIsOnlyForRoot) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root to give a directory away";
+  REQUIRE_OR_SKIP(geteuid() == 0, "root, to give a directory away");
   ASSERT_EQ(chown((scratch_ / "home/other").c_str(), 64123, 64123), 0);
   EXPECT_EQ(Choose(scratch_ / "home/other"), scratch_ / "home/other");
   context_.uid = 64124;

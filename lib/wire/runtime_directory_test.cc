@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/required.h"
+
 namespace cellrun::wire {
 namespace {
 
@@ -66,7 +68,7 @@ TEST_F(RuntimeDirectoryTest, RefusesAWrongModeAndAFile) {
 }
 
 TEST_F(RuntimeDirectoryTest, RefusesASquattedOne) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root to make another user's directory";
+  REQUIRE_OR_SKIP(geteuid() == 0, "root, to make another user's directory");
   fs::create_directory(scratch_ / "run");
   fs::permissions(scratch_ / "run", fs::perms(0700));
   ASSERT_EQ(chown((scratch_ / "run").c_str(), 64123, 64123), 0);

@@ -38,10 +38,6 @@ bool WorksInChild(int (*attempt)()) {
 
 }  // namespace
 
-bool MustRun() {
-  return !Variable("CELLRUN_MUST_RUN").empty();
-}
-
 std::string MissingReason(Feature feature) {
   switch (feature) {
     case Feature::kUserNamespaces:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/process.h"
+#include "tests/support/required.h"
 #include "tests/support/terminal.h"
 
 namespace cellrun::test {
@@ -84,18 +85,11 @@ class Sandbox : public testing::Test {
   bool sockets_may_stay_ = false;
 };
 
-// Skips with the reason, or fails where CELLRUN_MUST_RUN is set.
-#define REQUIRE_KERNEL(feature)                                                  \
-  do {                                                                           \
-    const std::string required_reason = ::cellrun::test::MissingReason(feature); \
-    if (!required_reason.empty()) {                                              \
-      if (::cellrun::test::MustRun()) FAIL() << "required: " << required_reason; \
-      GTEST_SKIP() << required_reason;                                           \
-    }                                                                            \
-  } while (false)
+#define REQUIRE_KERNEL(feature)                                    \
+  REQUIRE_OR_SKIP(::cellrun::test::MissingReason(feature).empty(), \
+                  ::cellrun::test::MissingReason(feature))
 enum class Feature { kUserNamespaces, kLandlock, kOverlayTmpfs, kProcChildren };
 // "" when the running kernel lets this process have it; otherwise what is missing.
 std::string MissingReason(Feature feature);
-bool MustRun();
 
 }  // namespace cellrun::test
