@@ -11,6 +11,7 @@
 #include "lib/base/text.h"
 #include "lib/base/version.h"
 #include "lib/sys/memory.h"
+#include "lib/wire/floor.h"
 
 namespace cellrun::cells {
 namespace {
@@ -49,7 +50,7 @@ Result<void> CheckRequest(const wire::RunRequest& request) {
 
 }  // namespace
 
-LaunchSession::LaunchSession(Broker broker, UniqueFd socket, ucred peer,
+LaunchSession::LaunchSession(Broker broker, UniqueFd socket, const peer::Peer& peer,
                              std::function<void()> on_close)
     : broker_(broker),
       socket_(std::move(socket)),
@@ -186,7 +187,7 @@ Result<void> LaunchSession::PlanOrAsk() {
 
 Result<void> LaunchSession::MakePlan() {
   const policy::Places places{.home = request_.home, .workspace = request_.workspace};
-  std::vector<policy::Source> documents = TRY(ReadFloor());
+  std::vector<policy::Source> documents = TRY(wire::ReadFloor());
   documents.insert(documents.end(), request_.documents.begin(), request_.documents.end());
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
       broker_.policies.Get(documents, places);

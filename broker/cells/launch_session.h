@@ -12,6 +12,7 @@
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/journal/journal.h"
+#include "broker/peer/peer.h"
 
 namespace cellrun::cells {
 
@@ -29,7 +30,8 @@ class LaunchSession {
     std::function<void()> leave;     // ends the broker, which has no cells
   };
   // `on_close` is called once, last; the session may be destroyed in it.
-  LaunchSession(Broker broker, UniqueFd socket, ucred peer, std::function<void()> on_close);
+  LaunchSession(Broker broker, UniqueFd socket, const peer::Peer& peer,
+                std::function<void()> on_close);
   ~LaunchSession();
   LaunchSession(const LaunchSession&) = delete;
   LaunchSession& operator=(const LaunchSession&) = delete;

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <iterator>
 
-#include "broker/cells/caller.h"
 #include "broker/cells/handover.h"
+#include "broker/peer/peer.h"
 #include "lib/base/log.h"
 #include "lib/sys/file.h"
 #include "lib/sys/socket.h"
@@ -21,7 +21,7 @@ ListenerServer::ListenerServer(loop::Loop& loop, Registry& registry, UniqueFd so
 void ListenerServer::OnConnection() {
   Result<UniqueFd> accepted = sys::Accept(socket_, SOCK_NONBLOCK);
   if (!accepted.ok()) return;  // it has hung up again
-  const Result<ucred> peer = CheckPeer(*accepted);
+  const Result<peer::Peer> peer = peer::CheckPeer(*accepted);
   if (!peer.ok() || connections_.size() >= kMaxConnections) return;
   const std::uint64_t id = next_id_++;
   Connection& connection = connections_[id];

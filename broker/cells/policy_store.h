@@ -48,9 +48,4 @@ class PolicyStore {
   std::unordered_map<std::string, std::vector<std::string>> extends_;  // by text
 };
 
-// The organisation's floor: /etc/cellrun/floor.d/*.yaml in the order of their names, each owned by
-// root and writable by nobody else. An Error if one is not, or cannot be read: nothing starts
-// without it.
-Result<std::vector<policy::Source>> ReadFloor();
-
 }  // namespace cellrun::cells

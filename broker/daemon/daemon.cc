@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "broker/cells/caller.h"
+#include "broker/peer/peer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/base/version.h"
@@ -151,7 +151,7 @@ void Daemon::OnLauncher() {
     }
     return;
   }
-  const Result<ucred> peer = cells::CheckPeer(*socket);
+  const Result<peer::Peer> peer = peer::CheckPeer(*socket);
   if (!peer.ok() || sessions_.size() >= kMaxSessions) {
     log::Warn("refused a launcher",
               {{"error", peer.ok() ? "too many connections" : peer.error().ToString()}});

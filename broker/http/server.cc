@@ -19,7 +19,6 @@
 #include <utility>
 
 #include "broker/http/head.h"
-#include "broker/http/peer.h"
 #include "lib/base/log.h"
 #include "lib/sys/file.h"
 #include "lib/sys/socket.h"
@@ -412,7 +411,7 @@ void Session::OnChunk(std::optional<std::string> chunk) {
 Result<std::unique_ptr<Server>> Server::Start(loop::Loop& loop, UniqueFd listener, Router router,
                                               ServerOptions options) {
   TRY(sys::SetNonBlocking(listener, true));
-  if (!options.check_peer) options.check_peer = CheckPeer;
+  if (!options.check_peer) options.check_peer = peer::CheckPeer;
   return std::unique_ptr<Server>(std::make_unique<HttpServer>(
       loop, std::move(listener), std::move(router), std::move(options)));
 }

@@ -14,16 +14,14 @@
 #include <vector>
 
 #include "broker/loop/loop.h"
+#include "broker/peer/peer.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 
 // The HTTP API on api.sock. docs/api.md describes what is served.
 namespace cellrun::http {
 
-struct Peer {
-  pid_t pid = 0;
-  uid_t uid = 0;
-};
+using peer::Peer;
 
 struct Request {
   std::string method;                                           // "GET"

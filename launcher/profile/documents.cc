@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/profile/documents.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <memory>
-#include <set>
 
 #include "launcher/client/profile_lookup.h"
 #include "lib/base/text.h"
 #include "lib/sys/file.h"
+#include "lib/wire/floor.h"
 #include "lib/wire/runtime_directory.h"
 
 namespace cellrun::profile {
@@ -23,43 +21,8 @@ namespace {
 using launcher::ErrorForm;
 using policy::Source;
 
-constexpr char kFloorDirectory[] = "/etc/cellrun/floor.d";
 constexpr int kInvalid = 2;
 constexpr std::size_t kHeadBytes = 256;
-
-Result<Source> ReadFloorDocument(const std::string& path) {
-  const UniqueFd file = TRY(sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW).With(path));
-  const struct stat facts = TRY(sys::Fstat(file));
-  if (!S_ISREG(facts.st_mode) || facts.st_uid != 0 || (facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return Error(EPERM, "floor", path + ": not a file that only root can write");
-  }
-  Source source;
-  source.origin = path;
-  source.text = TRY(sys::ReadWholeFile(file, policy::kMaxProfileBytes).With(path));
-  source.layer = policy::Layer::kFloor;
-  return source;
-}
-
-// In the order of their names, as the broker reads them.
-Result<std::vector<Source>> ReadFloor() {
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(kFloorDirectory), closedir);
-  if (directory == nullptr) {
-    if (errno == ENOENT) return std::vector<Source>();
-    return ErrnoError("opendir").With(kFloorDirectory);
-  }
-  std::set<std::string> names;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): single-threaded
-  while (const dirent* entry = readdir(directory.get())) {
-    const std::string name = entry->d_name;
-    if (name.ends_with(".yaml") && name[0] != '.') names.insert(name);
-  }
-  std::vector<Source> floor;
-  floor.reserve(names.size());
-  for (const std::string& name : names) {
-    floor.push_back(TRY(ReadFloorDocument(std::string(kFloorDirectory) + "/" + name)));
-  }
-  return floor;
-}
 
 // `document` and what it extends, nearest first, each once. Names that are nowhere stay out: the
 // loader names the line that wants them.
@@ -105,7 +68,7 @@ Loaded<policy::Profile> Load(const std::string& name, const policy::Places& plac
                              const std::vector<Source>& overlay) {
   auto found = launcher::FindProfile(name, policy::Layer::kProfile);
   if (auto* error = std::get_if<ErrorForm>(&found)) return Trouble(std::move(*error));
-  auto sources = ReadFloor();
+  auto sources = wire::ReadFloor();
   if (!sources.ok()) {
     return Trouble(ErrorForm{"cannot read the floor", sources.error().ToString(), ""});
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/http/peer.h"
+#include "broker/peer/peer.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <charconv>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,7 +13,7 @@
 #include "lib/sys/process.h"
 #include "lib/sys/socket.h"
 
-namespace cellrun::http {
+namespace cellrun::peer {
 namespace {
 
 constexpr std::size_t kMaxStatusBytes = std::size_t{64} * 1024;
@@ -53,7 +53,7 @@ Result<Peer> CheckPeer(const UniqueFd& connection) {
   if (!pidfd.ok()) return std::move(pidfd).error().With("checking the caller");
   TRY(CheckNamespace(peer.pid));
   TRY(sys::PidfdSendSignal(pidfd.value(), 0).With("the caller has ended"));
-  return Peer{.pid = peer.pid, .uid = peer.uid};
+  return Peer{.pid = peer.pid, .uid = peer.uid, .gid = peer.gid};
 }
 
-}  // namespace cellrun::http
+}  // namespace cellrun::peer
