@@ -73,6 +73,7 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
               [made = cell.get()](const Quarantine::Event& event) { made->OnQuarantine(event); },
               [made = cell.get()] { made->End("the cell keeps making protected names"); })
               .With("watching protected names"));
+  TRY(cell->WatchMasks().With("watching masked names"));
   if (!cell->Record("started"))
     return Error(ENOSPC, "", "the journal cannot keep the start of the cell");
   TRY(cell->SendSetup());
@@ -210,9 +211,11 @@ void Cell::OnMessage(sys::Message message) {
   if (header.payload_bytes != payload.size()) return End("init sent a broken message");
   switch (header.type) {
     case wire::kCellBuilt:
-      if (message.fds.size() != 2 || shim_.valid()) return End("init sent a broken message");
+      if (message.fds.size() != 4 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
+      namespaces_ = {.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])};
+      MountAgain();
       return StartSupervisor();
     case wire::kListener: {
       Result<Handover> handover = DecodeHandover(payload, std::move(message.fds));
@@ -323,22 +326,96 @@ void Cell::End(const std::string& why) {
 }
 
 void Cell::OnQuarantine(const Quarantine::Event& event) {
-  const std::string path =
-      setup_.request.workspace + "/" + (event.moved_to.empty() ? event.path : event.moved_to);
-  report_.quarantined.push_back(path);
+  const std::string& workspace = setup_.request.workspace;
+  const std::string to = workspace + "/" + (event.moved_to.empty() ? event.path : event.moved_to);
+  report_.quarantined.push_back(to);
+  const char* result = event.changed            ? "changed"
+                       : event.moved_to.empty() ? "not quarantined"
+                                                : "quarantined";
+  // The file is set aside whether or not this can be kept.
+  (void)RecordFile(workspace + "/" + event.path, to, result, event.problem);
+}
+
+bool Cell::RecordFile(const std::string& path, const std::string& to, const char* result,
+                      const std::string& reason) {
   journal::Record record;
   record.time = std::chrono::system_clock::now();
   record.cell = setup_.plan.id;
   record.kind = journal::Kind::kFile;
-  record.path = setup_.request.workspace + "/" + event.path;
-  record.to = path;
+  record.path = path;
+  record.to = to;
   record.verdict = policy::Action::kDeny;
-  record.reason = event.problem;
-  record.result = event.changed            ? "changed"
-                  : event.moved_to.empty() ? "not quarantined"
-                                           : "quarantined";
-  (void)services_.journal.Append(
-      std::move(record));  // the file is set aside whether or not this can be kept
+  record.reason = reason;
+  record.result = result;
+  return services_.journal.Append(std::move(record)) != 0;
+}
+
+Result<void> Cell::WatchMasks() {
+  masks_ = std::make_unique<MaskWatch>(
+      services_.inotify,
+      MaskWatch::Callbacks{
+          .on_replaced = [this](std::vector<Remount> remounts) { OnReplaced(std::move(remounts)); },
+          .on_gone = [this](const std::string& path) { OnGone(path); },
+          .on_failure =
+              [this](const Error& error) { End("watching masked names: " + error.ToString()); }});
+  return masks_->Watch(setup_.plan);
+}
+
+void Cell::ShareGuards(const wire::CellPlan& other) {
+  if (finished_) return;
+  const Result<void> adopted = masks_->Adopt(other, setup_.request.workspace);
+  if (!adopted.ok()) End("watching masked names: " + adopted.error().ToString());
+}
+
+void Cell::OnReplaced(std::vector<Remount> remounts) {
+  for (Remount& remount : remounts) fallen_.push_back(std::move(remount));
+  MountAgain();
+}
+
+void Cell::OnGone(const std::string& path) {
+  (void)RecordFile(path, path, "removed on the host", "what appears there now is set aside");
+  const std::string prefix = setup_.request.workspace + "/";
+  if (path.starts_with(prefix)) quarantine_->Guard(path.substr(prefix.size()));
+}
+
+// The cell is not stopped meanwhile: the mask has fallen before anybody can know, stopping every
+// task takes longer than mounting, and a shell in the cell would see its jobs stop.
+void Cell::MountAgain() {
+  if (finished_ || fallen_.empty() || remount_ != nullptr || !namespaces_.mount.valid()) return;
+  constexpr int kMaxRemounts = 4096;
+  constexpr std::chrono::seconds kDeadline{5};
+  const std::vector<Remount> remounts = std::exchange(fallen_, {});
+  remounts_ += static_cast<int>(remounts.size());
+  if (remounts_ > kMaxRemounts) return End("masked names keep being replaced");
+  Result<std::unique_ptr<RemountJob>> started =
+      RemountJob::Start(services_.loop, namespaces_, remounts, kDeadline,
+                        [this, remounts](int code) { OnMountedAgain(remounts, code); });
+  if (!started.ok()) return End("masking again: " + started.error().ToString());
+  remount_ = std::move(*started);
+}
+
+void Cell::OnMountedAgain(const std::vector<Remount>& remounts, int code) {
+  remount_.reset();
+  if (finished_) return;
+  if (code == EAGAIN) {
+    // Something else lies there by now, and its own event may have been taken for this one's.
+    for (Remount& remount : masks_->Unchanged(remounts)) fallen_.push_back(std::move(remount));
+    return MountAgain();
+  }
+  if (code != 0)
+    return End("a masked name was replaced on the host and cannot be masked again: " +
+               ErrnoText(code));
+  for (const Remount& remount : remounts) {
+    if (remount.kind == Remount::Kind::kPin) continue;
+    const auto open = std::chrono::steady_clock::now() - remount.seen;
+    (void)RecordFile(
+        remount.path, remount.path, "masked again",
+        "replaced on the host; open to the cell for " +
+            std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(open).count()) +
+            " us after that was seen" +
+            (masks_->Touched(remount) ? ", and changed in that time" : ""));
+  }
+  MountAgain();
 }
 
 // Init is dead and reaped by the kernel's rules: every task of the cell is gone before its pidfd
@@ -359,6 +436,9 @@ void Cell::Finish() {
     if (setup_.request.report) report_.denials = supervisor_->denials();
     supervisor_.reset();
   }
+  remount_.reset();
+  masks_.reset();
+  namespaces_ = {};
   if (quarantine_ != nullptr) quarantine_->FinalSweep();
   quarantine_.reset();
   report_.layers = Layers();

@@ -231,6 +231,10 @@ Result<void> LaunchSession::MakePlan() {
       TRY(Cell::Make(broker_.services, std::move(setup), std::move(control_), std::move(streams_),
                      {.on_terminal = [this](UniqueFd master) { OnTerminal(std::move(master)); },
                       .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); }}));
+  for (const auto& [id, other] : broker_.registry.cells()) {
+    if (other->setup().request.workspace == cell_->setup().request.workspace)
+      other->ShareGuards(cell_->plan());
+  }
   broker_.registry.Add(*cell_);
   state_ = State::kPlanned;
   if (!Send(plan)) Close();

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <set>
 
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
@@ -245,6 +246,8 @@ class PlanBuilder {
 
   void Masks() {
     const std::string& workspace = in_.request.workspace;
+    for (const std::string& path : in_.protection.hidden_outside) PinParents(path);
+    for (const std::string& path : in_.protection.protected_outside) PinParents(path);
     for (const std::string& path : in_.protection.hidden_outside) Add(MountKind::kMask, path);
     for (const std::string& path : in_.protection.protected_outside) ReadOnlyPin(path);
     for (const std::string& parent : in_.protection.parents)
@@ -257,6 +260,21 @@ class PlanBuilder {
       } else {
         ReadOnlyPin(path);
       }
+    }
+  }
+
+  // A mount travels with a renamed parent: between a name and the writable tree that it lies in no
+  // directory can be moved.
+  void PinParents(const std::string& path) {
+    std::string outer;
+    for (const std::string& tree : writable_) {
+      if (path.starts_with(tree + "/") && tree.size() > outer.size()) outer = tree;
+    }
+    if (outer.empty()) return;
+    for (std::size_t slash = path.find('/', outer.size() + 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      const std::string parent = path.substr(0, slash);
+      if (pinned_.insert(parent).second) Add(MountKind::kPin, parent).optional = true;
     }
   }
 
@@ -335,6 +353,7 @@ class PlanBuilder {
   const bool by_root_;
   wire::CellPlan plan_;
   std::vector<std::string> writable_;
+  std::set<std::string> pinned_;
 };
 
 }  // namespace

@@ -80,6 +80,15 @@ void Quarantine::LookAtAll() {
   for (const GuardedName& name : protection_.guarded) {
     if (!name.existed && !name.hide) Look(name);
   }
+  for (const GuardedName& name : gone_) Look(name);
+}
+
+void Quarantine::Guard(const std::string& path) {
+  const auto known = std::find_if(gone_.begin(), gone_.end(),
+                                  [&](const GuardedName& name) { return name.path == path; });
+  if (known != gone_.end()) return Look(*known);
+  gone_.push_back({.path = path, .at_start = {}, .rule = {}});
+  Look(gone_.back());
 }
 
 // Walks from the workspace towards the name, holding each directory, watching the deepest one that

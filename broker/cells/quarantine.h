@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,6 +38,9 @@ class Quarantine {
                                                    Protection protection, OnEvent on_event,
                                                    std::function<void()> on_flood);
 
+  // Also watches for this name (relative to the workspace), which is not there any more.
+  void Guard(const std::string& path);
+
   // Looks at every name once more, and compares those that existed with what they were. The cell
   // must be gone.
   void FinalSweep();
@@ -58,6 +62,7 @@ class Quarantine {
   InotifyHub& hub_;
   const UniqueFd root_;
   const Protection protection_;
+  std::deque<GuardedName> gone_;  // since the start
   const OnEvent on_event_;
   const std::function<void()> on_flood_;
   int events_ = 0;

@@ -33,10 +33,10 @@ constexpr char kStageReadOnly[] = "/.cellrun/read-only";
 constexpr char kStageShim[] = "/.cellrun/own/shim";
 constexpr char kStageDenials[] = "/.cellrun/own/denials.jsonl";
 constexpr std::array kStageDirectories = {kStageReadOnly, "/.cellrun/own", "/.cellrun/own/tools",
-                                          "/.cellrun/empty-directory"};
+                                          "/.cellrun/own/.empty", "/.cellrun/own/.empty/directory"};
 constexpr char kOwn[] = "/own";  // below either mount
-constexpr char kEmptyFile[] = "/empty-file";
-constexpr char kEmptyDirectory[] = "/empty-directory";
+constexpr char kEmptyFile[] = "/own/.empty/file";
+constexpr char kEmptyDirectory[] = "/own/.empty/directory";
 
 std::string StagedFile(std::size_t index) {
   return "/file-" + std::to_string(index);

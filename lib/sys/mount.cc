@@ -10,6 +10,7 @@
 namespace cellrun::sys {
 namespace {
 
+constexpr unsigned long kMsBind = 4096;
 constexpr unsigned long kMsRec = 16384;
 constexpr unsigned long kMsPrivate = 1UL << 18;
 
@@ -61,6 +62,10 @@ Result<UniqueFd> Fsmount(const UniqueFd& context, unsigned attributes) {
 }
 Result<void> MakeMountsPrivate() {
   return Check(syscall(SYS_mount, nullptr, "/", nullptr, kMsRec | kMsPrivate, nullptr), "mount");
+}
+Result<void> BindMount(const char* from, const char* to, bool recursive) {
+  return Check(syscall(SYS_mount, from, to, nullptr, kMsBind | (recursive ? kMsRec : 0UL), nullptr),
+               "mount");
 }
 Result<void> PivotRoot(const char* new_root, const char* put_old) {
   return Check(syscall(SYS_pivot_root, new_root, put_old), "pivot_root");

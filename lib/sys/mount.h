@@ -23,6 +23,8 @@ Result<void> FsconfigFlag(const UniqueFd& context, const char* key);
 Result<void> FsconfigCreate(const UniqueFd& context);
 Result<UniqueFd> Fsmount(const UniqueFd& context, unsigned attributes);
 Result<void> MakeMountsPrivate();  // mount(MS_REC | MS_PRIVATE) of "/"
+// mount(MS_BIND), which unlike open_tree makes no mount namespace. Follows links in both.
+Result<void> BindMount(const char* from, const char* to, bool recursive);
 Result<void> PivotRoot(const char* new_root, const char* put_old);
 Result<void> Unmount(const char* path, int flags);
 

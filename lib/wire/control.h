@@ -13,6 +13,9 @@ namespace cellrun::wire {
 constexpr int kControlFd = 3;
 // Where the cell's own copy of the shim lies.
 constexpr char kShimPath[] = "/run/cellrun/shim";
+// And what is mounted over hidden names.
+constexpr char kEmptyFile[] = "/run/cellrun/.empty/file";
+constexpr char kEmptyDirectory[] = "/run/cellrun/.empty/directory";
 
 // The first call of a waiting room is connect(kChannelFd, kChannelMagic, 0): the descriptor is no
 // descriptor, so the call can do nothing by itself; the broker answers it with one end of a socket
@@ -22,8 +25,7 @@ constexpr uint64_t kChannelMagic = 0x63656c6c72756e00;
 
 enum ControlType : uint32_t {
   // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
-  // read-only mount), denials
-  // (O_WRONLY | O_APPEND).
+  // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace.
   kCellBuilt = 1,
 
   // broker -> init.

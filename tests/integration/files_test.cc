@@ -27,6 +27,19 @@ class FilesTest : public Sandbox {
             .flags = ProbeFlags()};
   }
   Options Open() { return {.profile = OpenProfile(), .flags = ProbeFlags()}; }
+  // Until the journal has so many records of files with this result, ten seconds at the most.
+  bool AwaitFileRecords(const std::string& result, std::size_t count) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto records = History({"--kind", "file"});
+      const auto found = std::count_if(records.begin(), records.end(), [&](const auto& record) {
+        return record.value("result", "") == result;
+      });
+      if (static_cast<std::size_t>(found) >= count) return true;
+      usleep(5000);
+    }
+    return false;
+  }
   // Every name below the workspace with type, size and content time, to compare before and after.
   std::set<std::string> Inventory() {
     std::set<std::string> names;
@@ -198,6 +211,89 @@ TEST_F(FilesTest, AProtectedNameThatAppearsIsQuarantined) {
   EXPECT_THAT(json["quarantined"].dump(), AllOf(HasSubstr(".envrc"), HasSubstr(".vscode")));
   const auto records = History({"--kind", "file"});
   EXPECT_GE(records.size(), 3U) << "recorded as well";
+}
+
+// The hooks of a worktree lie in the repository that its `.git` file names.
+TEST_F(FilesTest, TheRepositoryOfAWorktreeKeepsItsHooks) {
+  const std::string repository = Path("repository");
+  std::filesystem::create_directories(repository);
+  ASSERT_EQ(Bare({"git", "init", "-q", repository}).status, 0);
+  ASSERT_EQ(Bare({"git", "-C", repository, "-c", "user.name=a", "-c", "user.email=a@b", "commit",
+                  "-qm", "first", "--allow-empty"})
+                .status,
+            0);
+  ASSERT_EQ(Bare({"git", "-C", repository, "worktree", "add", "-q", Work()}).status, 0);
+  const std::string hooks = repository + "/.git/hooks";
+  std::filesystem::create_directories(hooks);
+  Options options = With("  protect: [.git/hooks, .git/config]\n");
+  options.flags.insert(options.flags.end(), {"--write", repository});
+  const Outcome outcome =
+      Shell("cd " + repository + "; touch free; echo evil > .git/hooks/pre-commit; " +
+                "mv .git moved; mkdir -p .git/hooks; echo evil > .git/hooks/pre-commit; echo end",
+            options);
+  EXPECT_THAT(outcome.out, HasSubstr("end")) << outcome;
+  EXPECT_TRUE(Exists(repository + "/free")) << "the rest is writable: " << outcome;
+  EXPECT_FALSE(Exists(repository + "/moved")) << outcome;
+  EXPECT_FALSE(Exists(hooks + "/pre-commit")) << outcome;
+}
+
+// A rename over a file takes away what is mounted over it, in every mount namespace.
+TEST_F(FilesTest, WhatTheHostReplacesIsMaskedAgain) {
+  ASSERT_EQ(Bare({"git", "init", "-q", "."}).status, 0);
+  Write(Work(".env"), "TOKEN=1");
+  Process cell = Start({"bash", "-c",
+                        "echo up; until [ -e go ]; do sleep 0.02; done; cat .env .git/config; "
+                        "echo evil >> .git/config; mv .git/config away; mv .git moved; echo end"},
+                       With("  hide: [.env]\n  protect: [.git/config, .envrc]\n"));
+  ASSERT_TRUE(cell.WaitForOutput("up\n")) << cell.err();
+  const auto replace = [&](const std::string& name, const std::string& text) {
+    Write(Work(name + ".new"), text);
+    std::filesystem::rename(Work(name + ".new"), Work(name));
+  };
+  replace(".git/config", "# by the host\n");
+  replace(".env", "TOKEN=2");
+  ASSERT_TRUE(AwaitFileRecords("masked again", 2));
+  Write(Work("go"), "");
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("# by the host"), HasSubstr("end"))) << outcome;
+  EXPECT_THAT(outcome.out, Not(HasSubstr("TOKEN"))) << outcome;
+  EXPECT_EQ(Read(Work(".git/config")), "# by the host\n") << outcome;
+  EXPECT_FALSE(Exists(Work("moved")));
+}
+
+TEST_F(FilesTest, WhatAppearsWhereTheHostRemovedAProtectedNameIsSetAside) {
+  Write(Work(".envrc"), "by the host");
+  Process cell = Start({"bash", "-c",
+                        "echo up; until [ -e go ]; do sleep 0.02; done; echo evil > .envrc; "
+                        "until [ -e .envrc.cellrun-quarantined ]; do sleep 0.02; done"},
+                       With("  protect: [.envrc]\n"));
+  ASSERT_TRUE(cell.WaitForOutput("up\n")) << cell.err();
+  std::filesystem::remove(Work(".envrc"));
+  ASSERT_TRUE(AwaitFileRecords("removed on the host", 1));
+  Write(Work("go"), "");
+  const Outcome outcome = cell.Wait();
+  EXPECT_FALSE(Exists(Work(".envrc"))) << outcome;
+  EXPECT_EQ(Read(Work(".envrc.cellrun-quarantined")), "evil\n");
+}
+
+TEST_F(FilesTest, CellsThatShareAWorkspaceShareWhatIsHiddenAndProtected) {
+  Write(Work(".env"), "TOKEN=1");
+  Write(Work("kept/file"), "kept\n");
+  // The earlier cell already stands in the directory around the name.
+  Process earlier = Start({"bash", "-c",
+                           "cd kept; echo up; until [ -e ../go ]; do sleep 0.02; done; "
+                           "cat ../.env; echo evil > file; echo evil > ../kept/file; echo end"},
+                          Open());
+  ASSERT_TRUE(earlier.WaitForOutput("up\n")) << earlier.err();
+  Process later = Start({"bash", "-c", "echo up; until [ -e go ]; do sleep 0.02; done"},
+                        With("  hide: [.env]\n  protect: [kept/file]\n"));
+  ASSERT_TRUE(later.WaitForOutput("up\n")) << later.err();
+  ASSERT_TRUE(AwaitFileRecords("masked again", 2));
+  Write(Work("go"), "");
+  const Outcome outcome = earlier.Wait();
+  (void)later.Wait();
+  EXPECT_THAT(outcome.out, AllOf(Not(HasSubstr("TOKEN")), HasSubstr("end"))) << outcome;
+  EXPECT_EQ(Read(Work("kept/file")), "kept\n") << outcome;
 }
 
 TEST_F(FilesTest, QuarantineFollowsNoLink) {
