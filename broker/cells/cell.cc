@@ -63,24 +63,27 @@ pid_t PidOf(const UniqueFd& pidfd) {
 }  // namespace
 
 Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueFd control,
-                                         std::vector<UniqueFd> streams, Callbacks callbacks) {
+                                         Callbacks callbacks) {
   std::unique_ptr<Cell> cell(
       new Cell(services, std::move(setup), std::move(control), std::move(callbacks)));
   TRY(sys::SetNonBlocking(cell->control_, true));
-  cell->quarantine_ =
-      TRY(Quarantine::Start(
-              services.inotify, cell->setup_.request.workspace, cell->setup_.protection,
-              [made = cell.get()](const Quarantine::Event& event) { made->OnQuarantine(event); },
-              [made = cell.get()] { made->End("the cell keeps making protected names"); })
-              .With("watching protected names"));
   TRY(cell->WatchMasks().With("watching masked names"));
   if (!cell->Record("started"))
     return Error(ENOSPC, "", "the journal cannot keep the start of the cell");
-  TRY(cell->SendSetup());
-  TRY(cell->SendSpawn(std::move(streams)));
-  cell->control_watch_ =
-      services.loop.WatchReadable(cell->control_, [made = cell.get()] { made->OnControl(); });
   return cell;
+}
+
+Result<void> Cell::Order(std::vector<UniqueFd> streams) {
+  // Before the command is ordered: what it makes is seen.
+  quarantine_ = TRY(Quarantine::Start(
+                        services_.inotify, setup_.request.workspace, setup_.protection,
+                        [this](const Quarantine::Event& event) { OnQuarantine(event); },
+                        [this] { End("the cell keeps making protected names"); })
+                        .With("watching protected names"));
+  TRY(SendSetup());
+  TRY(SendSpawn(std::move(streams)));
+  control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
+  return {};
 }
 
 Cell::Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks)
@@ -375,7 +378,8 @@ void Cell::OnReplaced(std::vector<Remount> remounts) {
 void Cell::OnGone(const std::string& path) {
   (void)RecordFile(path, path, "removed on the host", "what appears there now is set aside");
   const std::string prefix = setup_.request.workspace + "/";
-  if (path.starts_with(prefix)) quarantine_->Guard(path.substr(prefix.size()));
+  if (path.starts_with(prefix) && quarantine_ != nullptr)
+    quarantine_->Guard(path.substr(prefix.size()));
 }
 
 // The cell is not stopped meanwhile: the mask has fallen before anybody can know, stopping every
@@ -438,7 +442,9 @@ void Cell::Finish() {
   }
   remount_.reset();
   masks_.reset();
-  namespaces_ = {};
+  // The last descriptor of the mount namespace takes all its mounts down.
+  services_.janitor.Do([namespaces = std::make_shared<CellNamespaces>(
+                            std::exchange(namespaces_, {}))]() mutable { namespaces.reset(); });
   if (quarantine_ != nullptr) quarantine_->FinalSweep();
   quarantine_.reset();
   report_.layers = Layers();

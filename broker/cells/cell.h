@@ -13,6 +13,7 @@
 #include "broker/cells/quarantine.h"
 #include "broker/cells/remount.h"
 #include "broker/journal/record.h"
+#include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
 #include "broker/notify/supervisor.h"
 #include "lib/base/unique_fd.h"
@@ -27,6 +28,7 @@ struct Services {
   loop::Loop& loop;
   journal::Sink& journal;
   InotifyHub& inotify;
+  loop::Janitor& janitor;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -48,11 +50,13 @@ class Cell {
     std::function<void(const wire::ExitReport& report)>
         on_end;  // last call; the cell may be destroyed in it
   };
-  // Records the start and sends init its first orders, which wait in the socket until there is an
-  // init. `streams` are the given ones in order. ENOSPC: the journal cannot keep the record, so
-  // nothing may run.
+  // Watches what is masked and records the start; then the launcher may have the plan. ENOSPC: the
+  // journal cannot keep the record, so nothing may run.
   static Result<std::unique_ptr<Cell>> Make(Services services, Setup setup, UniqueFd control,
-                                            std::vector<UniqueFd> streams, Callbacks callbacks);
+                                            Callbacks callbacks);
+  // Sends init its first orders, which wait in the socket until there is an init; while the
+  // launcher builds. `streams` are the given ones in order.
+  Result<void> Order(std::vector<UniqueFd> streams);
   ~Cell();
   Cell(const Cell&) = delete;
   Cell& operator=(const Cell&) = delete;

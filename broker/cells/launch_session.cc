@@ -226,9 +226,9 @@ Result<void> LaunchSession::MakePlan() {
                                       caller_.uid == 0 ? "cell" : caller_.user, identity_->id);
   setup.request = std::move(request_);
   setup.request.documents.clear();
-  const std::string plan = wire::Encode(setup.plan);
+  const std::string plan = wire::EncodePlan(setup.plan);
   cell_ =
-      TRY(Cell::Make(broker_.services, std::move(setup), std::move(control_), std::move(streams_),
+      TRY(Cell::Make(broker_.services, std::move(setup), std::move(control_),
                      {.on_terminal = [this](UniqueFd master) { OnTerminal(std::move(master)); },
                       .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); }}));
   for (const auto& [id, other] : broker_.registry.cells()) {
@@ -237,7 +237,12 @@ Result<void> LaunchSession::MakePlan() {
   }
   broker_.registry.Add(*cell_);
   state_ = State::kPlanned;
-  if (!Send(plan)) Close();
+  if (!Send(plan)) {
+    Close();
+    return {};
+  }
+  const Result<void> ordered = cell_->Order(std::move(streams_));
+  if (!ordered.ok()) cell_->End(ordered.error().ToString());
   return {};
 }
 

@@ -13,9 +13,8 @@ namespace {
 using wire::MountKind;
 using wire::MountStep;
 
-constexpr open_how kHeld = {.flags = O_PATH | O_NOFOLLOW,
-                            .mode = 0,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+constexpr open_how kHeld = {
+    .flags = O_PATH | O_NOFOLLOW, .mode = 0, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
 
 bool IsBelow(const std::string& path, const std::string& directory) {
   return path.size() > directory.size() + 1 && path.starts_with(directory) &&
@@ -88,8 +87,7 @@ Result<bool> MaskWatch::Add(const MountStep& step, Walked& walked) {
   Base* base = BaseOf(step.to);
   if (base == nullptr || !known_.emplace(step.to, names_.size()).second) return false;
   if (base->root == nullptr) {
-    base->root = TRY(
-        Keep(TRY(sys::OpenAt(AT_FDCWD, base->from.c_str(), O_PATH | O_DIRECTORY))));
+    base->root = TRY(Keep(TRY(sys::OpenAt(AT_FDCWD, base->from.c_str(), O_PATH | O_DIRECTORY))));
   }
   names_.push_back({.kind = KindOf(step),
                     .base = base,
@@ -114,9 +112,9 @@ Result<std::vector<MaskWatch::Object*>> MaskWatch::Follow(std::size_t index, Wal
     if (object == nullptr) {
       Result<UniqueFd> found = sys::OpenAt2(directory->held.get(), entry.c_str(), kHeld);
       // ELOOP: a link took its place, and what it leads to is not what was mounted over.
-      const bool gone = !found.ok() && (found.error().code() == ENOENT ||
-                                        found.error().code() == ENOTDIR ||
-                                        found.error().code() == ELOOP);
+      const bool gone =
+          !found.ok() && (found.error().code() == ENOENT || found.error().code() == ENOTDIR ||
+                          found.error().code() == ELOOP);
       if (gone) return std::vector<Object*>();
       object = TRY(Keep(TRY(std::move(found))));
     }

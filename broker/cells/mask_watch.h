@@ -19,9 +19,9 @@
 namespace cellrun::cells {
 
 // A mount over a file falls when the host renames another file over it or removes it. Every name
-// of the host that a plan masks, protects or pins is watched here, and what replaced one is said, so
-// that it can be mounted over again. The objects that were there are held open: their inode numbers
-// cannot come back. Only on the loop's thread.
+// of the host that a plan masks, protects or pins is watched here, and what replaced one is said,
+// so that it can be mounted over again. The objects that were there are held open: their inode
+// numbers cannot come back. Only on the loop's thread.
 class MaskWatch {
  public:
   struct Callbacks {
@@ -66,7 +66,7 @@ class MaskWatch {
   struct Name {
     Remount::Kind kind = Remount::Kind::kPin;
     Base* base = nullptr;
-    std::string relative;         // to the base
+    std::string relative;        // to the base
     std::vector<Object*> chain;  // the directories on the way and itself; empty: not there
   };
   // Walks that find many names of one directory look it up once.
@@ -83,7 +83,7 @@ class MaskWatch {
 
   InotifyHub& hub_;
   const Callbacks callbacks_;
-  std::map<std::string, Base> bases_;                    // by place in the cell
+  std::map<std::string, Base> bases_;  // by place in the cell
   std::map<std::pair<dev_t, ino_t>, Object> objects_;
   std::map<std::string, std::size_t> known_;  // path in the cell -> index of names_
   std::vector<Name> names_;

@@ -47,20 +47,20 @@ class MaskWatchTest : public testing::Test {
   }
   void Start() {
     watch_ = std::make_unique<MaskWatch>(
-        *hub_, MaskWatch::Callbacks{.on_replaced =
-                                        [this](const std::vector<Remount>& remounts) {
-                                          for (const Remount& remount : remounts)
-                                            replaced_.push_back(remount.path);
-                                          last_ = remounts;
-                                          loop_.Stop();
-                                        },
-                                    .on_gone =
-                                        [this](const std::string& path) {
-                                          gone_.push_back(path);
-                                          loop_.Stop();
-                                        },
-                                    .on_failure =
-                                        [](const Error& error) { FAIL() << error.ToString(); }});
+        *hub_,
+        MaskWatch::Callbacks{.on_replaced =
+                                 [this](const std::vector<Remount>& remounts) {
+                                   for (const Remount& remount : remounts)
+                                     replaced_.push_back(remount.path);
+                                   last_ = remounts;
+                                   loop_.Stop();
+                                 },
+                             .on_gone =
+                                 [this](const std::string& path) {
+                                   gone_.push_back(path);
+                                   loop_.Stop();
+                                 },
+                             .on_failure = [](const Error& error) { FAIL() << error.ToString(); }});
     const Result<void> watched = watch_->Watch(plan_);
     ASSERT_TRUE(watched.ok()) << watched.error().ToString();
   }
@@ -130,8 +130,7 @@ TEST_F(MaskWatchTest, AReplacedDirectoryTakesEverythingBelowItAlong) {
   fs::rename(base_ + "/.git", base_ + "/old");
   fs::rename(base_ + "/other", base_ + "/.git");
   AwaitWord();
-  EXPECT_THAT(replaced_,
-              ElementsAre("/inside/.git/config", "/inside/.git/hooks", "/inside/.git"))
+  EXPECT_THAT(replaced_, ElementsAre("/inside/.git/config", "/inside/.git/hooks", "/inside/.git"))
       << "the directory around them last";
 }
 

@@ -77,57 +77,82 @@ Quarantine::Quarantine(InotifyHub& hub, UniqueFd root, Protection protection, On
       on_flood_(std::move(on_flood)) {}
 
 void Quarantine::LookAtAll() {
+  Round round;
   for (const GuardedName& name : protection_.guarded) {
-    if (!name.existed && !name.hide) Look(name);
+    if (!name.existed && !name.hide) Look(name, round);
   }
-  for (const GuardedName& name : gone_) Look(name);
+  for (const GuardedName& name : gone_) Look(name, round);
 }
 
 void Quarantine::Guard(const std::string& path) {
   const auto known = std::find_if(gone_.begin(), gone_.end(),
                                   [&](const GuardedName& name) { return name.path == path; });
-  if (known != gone_.end()) return Look(*known);
+  Round round;
+  if (known != gone_.end()) return Look(*known, round);
   gone_.push_back({.path = path, .at_start = {}, .rule = {}});
-  Look(gone_.back());
+  Look(gone_.back(), round);
 }
 
 // Walks from the workspace towards the name, holding each directory, watching the deepest one that
 // exists.
-void Quarantine::Look(const GuardedName& name) {
-  Result<UniqueFd> directory = sys::Duplicate(root_);
-  std::size_t start = 0;
-  while (directory.ok()) {
+void Quarantine::Look(const GuardedName& name, Round& round) {
+  Round::Directory* directory = &round.directories[""];
+  if (!directory->held.valid()) {
+    Result<UniqueFd> root = sys::Duplicate(root_);
+    if (!root.ok())
+      return Report({.path = name.path, .moved_to = "", .problem = root.error().ToString()});
+    directory->held = std::move(*root);
+  }
+  for (std::size_t start = 0;;) {
     const std::size_t slash = name.path.find('/', start);
     const std::string component = name.path.substr(start, slash - start);
     const std::string relative = name.path.substr(0, slash);
     // Watched before it is looked at: what appears in between is an event.
     WatchDirectory(*directory, component, name);
-    Result<UniqueFd> next = sys::OpenAt2(directory->get(), component.c_str(), kHeld);
-    if (!next.ok()) return;
-    const Result<struct stat> facts = sys::Fstat(*next);
-    if (!facts.ok()) return;
-    if (slash == std::string::npos) return LookInside(*directory, relative, name);
-    if (!S_ISDIR(facts->st_mode)) {
+    const auto [next, fresh] = round.directories.try_emplace(relative);
+    if (fresh) {
+      Result<UniqueFd> opened = sys::OpenAt2(directory->held.get(), component.c_str(), kHeld);
+      const Result<struct stat> facts =
+          opened.ok() ? sys::Fstat(*opened) : Result<struct stat>(opened.error());
+      if (facts.ok()) {
+        next->second.held = std::move(*opened);
+        next->second.facts = *facts;
+      }
+    }
+    if (!next->second.held.valid()) return;
+    if (slash == std::string::npos) {
+      // It may be set aside now: a later name below it has to be looked for afresh.
+      round.directories.erase(next);
+      return LookInside(directory->held, relative, name);
+    }
+    const mode_t mode = next->second.facts.st_mode;
+    if (!S_ISDIR(mode)) {
       // A link (or a .git pointer file) in the way of a protected name would lead the host's tools
       // to a place of the cell's choice.
-      if (S_ISLNK(facts->st_mode) || component == ".git") SetAside(*directory, component, relative);
+      if (S_ISLNK(mode) || component == ".git") SetAside(directory->held, component, relative);
+      next->second.held.Reset();
       return;
     }
-    directory = std::move(next);
+    directory = &next->second;
     start = slash + 1;
   }
 }
 
-void Quarantine::WatchDirectory(const UniqueFd& directory, const std::string& component,
+void Quarantine::WatchDirectory(Round::Directory& directory, const std::string& component,
                                 const GuardedName& name) {
-  Result<std::unique_ptr<InotifyHub::Subscription>> made = hub_.Watch(
-      directory, [this](int watch, const std::string& changed) { OnChange(watch, changed); });
-  if (!made.ok())
-    return Report({.path = name.path, .moved_to = "", .problem = made.error().ToString()});
-  Watched& watched = watched_[(*made)->watch()];
-  watched.interesting[component].insert(&name);
-  // One watch descriptor an inode: of two subscriptions of ours the first is enough.
-  if (watched.subscription == nullptr) watched.subscription = std::move(*made);
+  if (last_round_) return;
+  if (directory.watch < 0) {
+    Result<std::unique_ptr<InotifyHub::Subscription>> made =
+        hub_.Watch(directory.held,
+                   [this](int watch, const std::string& changed) { OnChange(watch, changed); });
+    if (!made.ok())
+      return Report({.path = name.path, .moved_to = "", .problem = made.error().ToString()});
+    directory.watch = (*made)->watch();
+    Watched& watched = watched_[directory.watch];
+    // One watch descriptor an inode: of two subscriptions of ours the first is enough.
+    if (watched.subscription == nullptr) watched.subscription = std::move(*made);
+  }
+  watched_[directory.watch].interesting[component].insert(&name);
 }
 
 void Quarantine::OnChange(int watch, const std::string& entry) {
@@ -140,7 +165,8 @@ void Quarantine::OnChange(int watch, const std::string& entry) {
     if (interested != found->second.interesting.end())
       names.insert(interested->second.begin(), interested->second.end());
   }
-  for (const GuardedName* name : names) Look(*name);
+  Round round;
+  for (const GuardedName* name : names) Look(*name, round);
 }
 
 // The name exists. Hooks and configuration of a repository that the cell made are looked into;
@@ -150,15 +176,18 @@ void Quarantine::LookInside(const UniqueFd& parent, const std::string& relative,
   const std::string entry = relative.substr(relative.rfind('/') + 1);
   if (IsGitConfig(relative) && IsHarmlessGitConfig(parent, entry)) return;
   if (IsGitHooks(relative)) {
-    const Result<UniqueFd> hooks = sys::OpenAt2(parent.get(), entry.c_str(), kHeld);
+    Result<UniqueFd> opened = sys::OpenAt2(parent.get(), entry.c_str(), kHeld);
     const Result<struct stat> facts =
-        hooks.ok() ? sys::Fstat(*hooks) : Result<struct stat>(hooks.error());
+        opened.ok() ? sys::Fstat(*opened) : Result<struct stat>(opened.error());
     if (facts.ok() && S_ISDIR(facts->st_mode)) {
-      WatchDirectory(*hooks, "", name);
-      for (const std::string& hook : Entries(*hooks)) {
+      Round::Directory directory;
+      directory.held = std::move(*opened);
+      const UniqueFd& hooks = directory.held;
+      WatchDirectory(directory, "", name);
+      for (const std::string& hook : Entries(hooks)) {
         const bool harmless =
             hook.ends_with(".sample") || hook.find(".cellrun-quarantined") != std::string::npos;
-        if (!harmless) SetAside(*hooks, hook, relative + "/" + hook);
+        if (!harmless) SetAside(hooks, hook, relative + "/" + hook);
       }
       return;
     }
@@ -185,6 +214,7 @@ void Quarantine::SetAside(const UniqueFd& parent, const std::string& entry,
 }
 
 void Quarantine::FinalSweep() {
+  last_round_ = true;
   LookAtAll();
   for (const GuardedName& name : protection_.guarded) {
     if (name.existed && !name.hide) Compare(name);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
+
 #include <deque>
 #include <functional>
 #include <map>
@@ -49,9 +51,19 @@ class Quarantine {
   Quarantine(InotifyHub& hub, UniqueFd root, Protection protection, OnEvent on_event,
              std::function<void()> on_flood);
 
+  // The directories that one round of looking has already opened and watched, by relative path.
+  // Names share most of theirs.
+  struct Round {
+    struct Directory {
+      UniqueFd held;  // invalid: nothing is there
+      struct stat facts {};
+      int watch = -1;
+    };
+    std::map<std::string, Directory> directories;
+  };
   void LookAtAll();
-  void Look(const GuardedName& name);
-  void WatchDirectory(const UniqueFd& directory, const std::string& component,
+  void Look(const GuardedName& name, Round& round);
+  void WatchDirectory(Round::Directory& directory, const std::string& component,
                       const GuardedName& name);
   void OnChange(int watch, const std::string& entry);
   void LookInside(const UniqueFd& parent, const std::string& relative, const GuardedName& name);
@@ -66,6 +78,7 @@ class Quarantine {
   const OnEvent on_event_;
   const std::function<void()> on_flood_;
   int events_ = 0;
+  bool last_round_ = false;  // nothing is watched for any more
   struct Watched {
     std::unique_ptr<InotifyHub::Subscription> subscription;
     std::map<std::string, std::set<const GuardedName*>> interesting;  // by entry name; "" for any

@@ -13,9 +13,8 @@
 namespace cellrun::cells {
 namespace {
 
-constexpr open_how kInCell = {.flags = O_PATH | O_NOFOLLOW,
-                              .mode = 0,
-                              .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+constexpr open_how kInCell = {
+    .flags = O_PATH | O_NOFOLLOW, .mode = 0, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
 
 Result<struct stat> Expected(const Remount& remount) {
   const Result<UniqueFd> found = sys::OpenAt2(AT_FDCWD, remount.path.c_str(), kInCell);
@@ -77,8 +76,8 @@ Result<std::unique_ptr<RemountJob>> RemountJob::Start(loop::Loop& loop,
       new RemountJob(loop, std::move(child), deadline, std::move(done)));
 }
 
-RemountJob::RemountJob(loop::Loop& loop, sys::ChildProcess child,
-                       std::chrono::nanoseconds deadline, OnDone done)
+RemountJob::RemountJob(loop::Loop& loop, sys::ChildProcess child, std::chrono::nanoseconds deadline,
+                       OnDone done)
     : child_(std::move(child)),
       done_(std::move(done)),
       ended_(loop.WatchReadable(child_.pidfd(), [this] { OnEnd(); })),

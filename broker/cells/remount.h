@@ -41,8 +41,7 @@ class RemountJob {
   static Result<std::unique_ptr<RemountJob>> Start(loop::Loop& loop,
                                                    const CellNamespaces& namespaces,
                                                    const std::vector<Remount>& remounts,
-                                                   std::chrono::nanoseconds deadline,
-                                                   OnDone done);
+                                                   std::chrono::nanoseconds deadline, OnDone done);
 
  private:
   RemountJob(loop::Loop& loop, sys::ChildProcess child, std::chrono::nanoseconds deadline,

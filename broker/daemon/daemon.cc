@@ -160,13 +160,15 @@ void Daemon::OnLauncher() {
   idle_timer_.reset();
   const std::uint64_t id = next_session_++;
   sessions_[id] = std::make_unique<cells::LaunchSession>(
-      cells::LaunchSession::Broker{
-          .services = {.loop = loop_, .journal = *journal_, .inotify = *inotify_},
-          .journal = *journal_,
-          .registry = registry_,
-          .policies = policies_,
-          .draining = [this] { return stopping_; },
-          .leave = [this] { Stop(); }},
+      cells::LaunchSession::Broker{.services = {.loop = loop_,
+                                                .journal = *journal_,
+                                                .inotify = *inotify_,
+                                                .janitor = janitor_},
+                                   .journal = *journal_,
+                                   .registry = registry_,
+                                   .policies = policies_,
+                                   .draining = [this] { return stopping_; },
+                                   .leave = [this] { Stop(); }},
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
 }
 

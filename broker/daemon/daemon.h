@@ -15,6 +15,7 @@
 #include "broker/http/records.h"
 #include "broker/http/server.h"
 #include "broker/journal/journal.h"
+#include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
 
 namespace cellrun::daemon {
@@ -48,6 +49,7 @@ class Daemon {
   const Options options_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
+  loop::Janitor janitor_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;

@@ -139,22 +139,18 @@ class Negotiation {
       if (message->bytes.empty())
         return ErrorForm{"the broker ended", "it closed the connection without a plan",
                          "cellrun broker logs"};
-      // To the child first, which reads it on its own core. No text in a message contains this: its
-      // quotes would be escaped.
-      const bool has_plan = message->bytes.find(R"("type":"plan")") != std::string::npos;
-      if (has_plan) {
+      if (wire::IsPlan(message->bytes)) {
         if (ErrorForm* failed = std::get_if<ErrorForm>(&*cell_)) return std::move(*failed);
+        // To the child first, which reads it on its own core.
         const Result<void> sent = SendPlan(std::get<StartedCell>(*cell_), message->bytes);
         if (!sent.ok()) return Broken(sent.error());
+        Result<wire::CellPlan> plan = wire::DecodePlan(message->bytes);
+        if (!plan.ok()) return Broken(plan.error());
+        return Build(std::move(connection), std::move(plan).value());
       }
       const Result<nlohmann::json> json = wire::ParseStrictJson(message->bytes);
       const Result<std::string> type = json.ok() ? wire::MessageType(*json) : json.error();
       if (!type.ok()) return Broken(type.error());
-      if (has_plan && *type == "plan") {
-        Result<wire::CellPlan> plan = wire::DecodeCellPlan(*json);
-        if (!plan.ok()) return Broken(plan.error());
-        return Build(std::move(connection), std::move(plan).value());
-      }
       if (*type == "refused") {
         const Result<wire::Refusal> refusal = wire::DecodeRefusal(*json);
         if (!refusal.ok()) return Broken(refusal.error());
@@ -163,11 +159,6 @@ class Negotiation {
       const Result<void> answered = *type == "need" ? AnswerNeed(connection, *json)
                                                     : Error(EPROTO, "message", "type: " + *type);
       if (!answered.ok() && answered.error().code() == ENOENT) return NoSuchBase(answered.error());
-      if (!answered.ok() && answered.error().code() == ENOENT) {
-        return ErrorForm{"the profile " + text::Quote(request_.profile) + " cannot be used",
-                         "it extends " + answered.error().context() + ", which is no profile here",
-                         "cellrun profile list"};
-      }
       if (!answered.ok()) return Broken(answered.error());
     }
   }

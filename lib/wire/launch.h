@@ -169,12 +169,15 @@ Result<std::string> MessageType(const nlohmann::json& message);
 // said it has (at most kMaxStrings); UnpackArguments and UnpackDocuments fill them in.
 std::string Encode(const RunRequest& request);
 Result<RunRequest> DecodeRunRequest(const nlohmann::json& message);
-std::string Encode(const CellPlan& plan);
-Result<CellPlan> DecodeCellPlan(const nlohmann::json& message);
 std::string Encode(const Refusal& refusal);
 Result<Refusal> DecodeRefusal(const nlohmann::json& message);
 std::string Encode(const ExitReport& report);
 Result<ExitReport> DecodeExitReport(const nlohmann::json& message);
+
+// The plan is {"type":"plan"}, a NUL, and its fields packed (lib/wire/packing.h).
+std::string EncodePlan(const CellPlan& plan);
+bool IsPlan(std::string_view message);
+Result<CellPlan> DecodePlan(std::string_view message);
 
 std::string Encode(const Hello& hello);
 Result<Hello> DecodeHello(const nlohmann::json& message);

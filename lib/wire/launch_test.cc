@@ -153,10 +153,9 @@ TEST(CellPlanTest, SurvivesTheTrip) {
   sent.limits = {{.resource = 7, .soft = UINT64_MAX, .hard = UINT64_MAX, .name = "files"}};
   sent.warnings = {"limits.files: cut"};
   sent.time_limit = std::chrono::hours(8);
-  const Result<nlohmann::json> json = ParseStrictJson(Encode(sent));
-  ASSERT_TRUE(json.ok());
-  const Result<CellPlan> got = DecodeCellPlan(*json);
+  const Result<CellPlan> got = DecodePlan(EncodePlan(sent));
   ASSERT_TRUE(got.ok()) << got.error().ToString();
+  EXPECT_EQ(EncodePlan(*got), EncodePlan(sent));
   ASSERT_EQ(got->mounts.size(), sent.mounts.size());
   for (std::size_t i = 0; i < sent.mounts.size(); ++i) {
     EXPECT_EQ(got->mounts[i].kind, sent.mounts[i].kind);
@@ -175,8 +174,41 @@ TEST(CellPlanTest, SurvivesTheTrip) {
 TEST(CellPlanTest, RefusesARelativeTarget) {
   CellPlan plan;
   plan.mounts.emplace_back().to = "etc";
-  EXPECT_EQ(DecodeCellPlan(nlohmann::json::parse(Encode(plan))).error().context(),
-            "plan.mounts[0].to: is not absolute");
+  EXPECT_EQ(DecodePlan(EncodePlan(plan)).error().context(), "plan.mounts[0].to: is not absolute");
+}
+
+TEST(CellPlanTest, RefusesWhatIsCutShortOrGoesOn) {
+  CellPlan plan;
+  plan.id = "0123";
+  plan.mounts.emplace_back().to = "/etc";
+  plan.landlock = {{"/usr", true, false}};
+  plan.layers = {"userns"};
+  const std::string whole = EncodePlan(plan);
+  ASSERT_TRUE(DecodePlan(whole).ok());
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_FALSE(DecodePlan(std::string_view(whole).substr(0, size)).ok()) << size;
+  EXPECT_THAT(DecodePlan(whole + '\0').error().context(), HasSubstr("something follows the end"));
+}
+
+TEST(CellPlanTest, RefusesValuesThatCannotBe) {
+  CellPlan plan;
+  plan.mounts.emplace_back().to = "/etc";
+  plan.mounts[0].kind = static_cast<MountKind>(static_cast<int>(MountKind::kPin) + 1);
+  EXPECT_THAT(DecodePlan(EncodePlan(plan)).error().context(), HasSubstr("known values"));
+  plan.mounts[0].kind = MountKind::kPin;
+  plan.mounts[0].mode = 010000;
+  EXPECT_THAT(DecodePlan(EncodePlan(plan)).error().context(), HasSubstr("mode"));
+  plan.mounts[0].mode = 0755;
+  plan.time_limit = std::chrono::milliseconds(-1);
+  EXPECT_THAT(DecodePlan(EncodePlan(plan)).error().context(), HasSubstr("time_limit"));
+  plan.time_limit = std::chrono::milliseconds(0);
+  plan.host_uid = UINT32_MAX;
+  EXPECT_THAT(DecodePlan(EncodePlan(plan)).error().context(), HasSubstr("id"));
+  // A count that promises more than there is must not be believed.
+  std::string huge = EncodePlan(CellPlan());
+  const std::size_t mounts = huge.find('\0') + 1 + 4 * 4 + 4 * 4;
+  huge.replace(mounts, 4, "\xff\xff\xff\xff");
+  EXPECT_THAT(DecodePlan(huge).error().context(), HasSubstr("cut short"));
 }
 
 TEST(ExitReportTest, SurvivesTheTrip) {
