@@ -132,10 +132,10 @@ Result<void> RunDevpts(ChildState& /*child*/, const MountStep& step) {
   return sys::MoveMount(terminals, AT_FDCWD, step.to.c_str());
 }
 
-Result<void> MountFromStage(const std::string& name, const MountStep& step) {
-  const std::string source = kStageReadOnly + name;
-  const UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE));
-  return sys::MoveMountFollowing(tree, AT_FDCWD, step.to.c_str());
+// What lies in the tree already is bound by mount(2): open_tree makes a mount namespace for each
+// clone, and with the masks that adds up.
+Result<void> MountFromStage(const char* name, const MountStep& step) {
+  return sys::BindMount((std::string(kStageReadOnly) + name).c_str(), step.to.c_str(), false);
 }
 
 Result<void> RunCellrun(ChildState& child, const MountStep& step) {
@@ -158,7 +158,7 @@ Result<void> WriteNewFile(const char* path, std::string_view text, mode_t mode) 
 // has no such file there is nothing to replace.
 Result<void> RunFile(ChildState& child, const MountStep& step) {
   const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
-  if (there.ok()) return MountFromStage(StagedFile(child.detail), step);
+  if (there.ok()) return MountFromStage(StagedFile(child.detail).c_str(), step);
   Result<void> written = WriteNewFile(step.to.c_str(), step.text, step.mode);
   if (!written.ok() && written.error().code() == ENOENT) {
     TRY(MakeParents(step.to));
@@ -170,28 +170,27 @@ Result<void> RunFile(ChildState& child, const MountStep& step) {
 }
 
 Result<void> RunMask(ChildState& /*child*/, const MountStep& step) {
-  const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
-  // Not there, or below something that is not a directory: nothing to hide. Everything else must be
-  // hidden.
-  if (!there.ok() && (there.error().code() == ENOENT || there.error().code() == ENOTDIR)) return {};
-  if (!there.ok()) return there.error();
-  return MountFromStage(S_ISDIR(there->st_mode) ? kEmptyDirectory : kEmptyFile, step);
+  // ENOENT: nothing to hide. ENOTDIR: it is a directory, or below something that is none.
+  // Everything else must be hidden.
+  Result<void> mounted = MountFromStage(kEmptyFile, step);
+  if (!mounted.ok() && mounted.error().code() == ENOTDIR)
+    mounted = MountFromStage(kEmptyDirectory, step);
+  if (!mounted.ok() && (mounted.error().code() == ENOENT || mounted.error().code() == ENOTDIR))
+    return {};
+  return mounted;
 }
 
 Result<void> RunPin(ChildState& /*child*/, const MountStep& step) {
-  Result<UniqueFd> opened =
-      sys::OpenTree(AT_FDCWD, step.to.c_str(), OPEN_TREE_CLONE | AT_RECURSIVE);
-  if (!opened.ok() && step.optional &&
-      (opened.error().code() == ENOENT || opened.error().code() == ENOTDIR))
+  Result<void> bound = sys::BindMount(step.to.c_str(), step.to.c_str(), true);
+  if (!bound.ok() && step.optional &&
+      (bound.error().code() == ENOENT || bound.error().code() == ENOTDIR))
     return {};
-  const UniqueFd tree = TRY(std::move(opened));
-  if (step.read_only || step.no_exec) {
-    mount_attr attributes{};
-    attributes.attr_set =
-        (step.read_only ? MOUNT_ATTR_RDONLY : 0U) | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U);
-    TRY(sys::MountSetattr(tree, AT_RECURSIVE, attributes));
-  }
-  return sys::MoveMountFollowing(tree, AT_FDCWD, step.to.c_str());
+  TRY(std::move(bound));
+  if (!step.read_only && !step.no_exec) return {};
+  mount_attr attributes{};
+  attributes.attr_set =
+      (step.read_only ? MOUNT_ATTR_RDONLY : 0U) | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U);
+  return sys::MountSetattrAt(AT_FDCWD, step.to.c_str(), AT_RECURSIVE, attributes);
 }
 
 // In the order of MountKind.

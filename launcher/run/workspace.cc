@@ -107,6 +107,12 @@ std::vector<std::string> AllHomes() {
     // themselves.
     if (home.size() < 2 || home[0] != '/') return;
     homes.push_back(home);
+    // One call for the many that are what they are called.
+    const bool spelled_plainly = home.find("//") == std::string::npos &&
+                                 home.find("/.") == std::string::npos && !home.ends_with('/');
+    const Result<UniqueFd> plain = sys::OpenAt2(
+        AT_FDCWD, home.c_str(), {.flags = O_PATH, .mode = 0, .resolve = RESOLVE_NO_SYMLINKS});
+    if (plain.ok() ? spelled_plainly : plain.error().code() == ENOENT) return;
     const Result<Opened> real = Resolve(home);
     if (real.ok() && real->path != home) homes.push_back(real->path);
   };

@@ -32,14 +32,14 @@ Result<void> MoveMount(const UniqueFd& tree, int to_directory, const char* to) {
   return Check(syscall(SYS_move_mount, tree.get(), "", to_directory, to, MOVE_MOUNT_F_EMPTY_PATH),
                "move_mount");
 }
-Result<void> MoveMountFollowing(const UniqueFd& tree, int to_directory, const char* to) {
-  return Check(syscall(SYS_move_mount, tree.get(), "", to_directory, to,
-                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS),
-               "move_mount");
-}
 Result<void> MountSetattr(const UniqueFd& tree, unsigned flags, mount_attr attributes) {
   return Check(syscall(SYS_mount_setattr, tree.get(), "", flags | AT_EMPTY_PATH, &attributes,
                        sizeof attributes),
+               "mount_setattr");
+}
+Result<void> MountSetattrAt(int directory, const char* path, unsigned flags,
+                            mount_attr attributes) {
+  return Check(syscall(SYS_mount_setattr, directory, path, flags, &attributes, sizeof attributes),
                "mount_setattr");
 }
 Result<UniqueFd> Fsopen(const char* type) {

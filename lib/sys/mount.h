@@ -14,9 +14,9 @@ namespace cellrun::sys {
 Result<UniqueFd> OpenTree(int directory, const char* path, unsigned flags);
 // `to` is resolved from `to_directory`; the source is the tree itself.
 Result<void> MoveMount(const UniqueFd& tree, int to_directory, const char* to);
-// The same through a symbolic link at `to`, if there is one.
-Result<void> MoveMountFollowing(const UniqueFd& tree, int to_directory, const char* to);
 Result<void> MountSetattr(const UniqueFd& tree, unsigned flags, mount_attr attributes);
+// Of the topmost mount at `path`, through links.
+Result<void> MountSetattrAt(int directory, const char* path, unsigned flags, mount_attr attributes);
 Result<UniqueFd> Fsopen(const char* type);
 Result<void> FsconfigString(const UniqueFd& context, const char* key, const char* value);
 Result<void> FsconfigFlag(const UniqueFd& context, const char* key);

@@ -14,7 +14,8 @@
 // once serves both directions.
 //
 //   template <typename Archive, typename Thing>
-//   void Fields(Archive& archive, Thing& thing) { archive.Text(thing.name); archive.Flag(thing.on); }
+//   void Fields(Archive& archive, Thing& thing) { archive.Text(thing.name); archive.Flag(thing.on);
+//   }
 //
 // Numbers in native order and full width, a text after its length, a list after its count. Only
 // between programs of one build.
