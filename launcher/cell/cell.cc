@@ -148,10 +148,12 @@ std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan)
   return std::nullopt;
 }
 
-Outcome<std::vector<std::string>> FinishCell(const wire::CellPlan& plan, StartedCell& cell) {
+Outcome<std::vector<std::string>> FinishCell(const wire::CellPlan& plan, StartedCell& cell,
+                                             const std::function<void()>& await) {
   std::vector<std::string> notes;
   for (;;) {
     Report report;
+    await();
     // Shorter than PIPE_BUF: a report comes whole.
     const Result<std::size_t> got =
         sys::Read(cell.report, {reinterpret_cast<char*>(&report), sizeof report});

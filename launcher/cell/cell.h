@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,7 +46,9 @@ Result<void> SendPlan(const StartedCell& cell, std::string_view text);
 std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan);
 
 // Waits until the child has become init; what a person should know about how it went (a step that
-// had to be done another way). On failure the child has ended.
-Outcome<std::vector<std::string>> FinishCell(const wire::CellPlan& plan, StartedCell& cell);
+// had to be done another way). On failure the child has ended. `await` is called before each read
+// of the child's report, which may block.
+Outcome<std::vector<std::string>> FinishCell(
+    const wire::CellPlan& plan, StartedCell& cell, const std::function<void()>& await = [] {});
 
 }  // namespace cellrun::launcher

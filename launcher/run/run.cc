@@ -72,20 +72,23 @@ ErrorForm BrokersReason(const LaunchConnection& connection, ErrorForm otherwise)
 int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunReport> report) {
   for (const std::string& warning : planned.plan.warnings) PrintNote(warning);
   StartedCell& cell = planned.cell;
+  // No command is judged before the broker has read this message.
+  const HeldSignals signals;
   const int pidfd = cell.init.pidfd().get();
   const wire::Started message{.pid = cell.init.pid(), .lost_layers = FindLostLayers(planned.plan)};
   const Result<void> told = planned.connection.Send(wire::Encode(message), std::span(&pidfd, 1));
   // EPIPE: the cell may already be over, and how it ended lies in our end of the connection.
   if (!told.ok() && told.error().code() != EPIPE)
     return Fail({"the broker is gone", told.error().ToString(), "run the command again"});
-  const Outcome<std::vector<std::string>> finished = FinishCell(planned.plan, cell);
+  const Outcome<std::vector<std::string>> finished =
+      FinishCell(planned.plan, cell, [&] { signals.Await(cell.report); });
   if (const ErrorForm* failed = std::get_if<ErrorForm>(&finished))
     return Fail(BrokersReason(planned.connection, *failed));
   for (const std::string& note : std::get<0>(finished)) PrintNote(note);
 
   const bool filter_output = options.tty != TtyMode::kRaw;
   const SessionResult session =
-      RunSession(planned.connection, cell, std::move(planned.streams), filter_output);
+      RunSession(planned.connection, cell, std::move(planned.streams), signals, filter_output);
   int status = kCellrunFailed;
   if (session.ended_by_signal != 0) {
     status = kSignalled + session.ended_by_signal;

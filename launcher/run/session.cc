@@ -30,8 +30,6 @@ using terminal::Channel;
 using terminal::Endpoint;
 using terminal::OutputFilter;
 
-constexpr std::array kHandledSignals = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
-                                        SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
 constexpr milliseconds kSecondTermWithin{2000};
 constexpr milliseconds kAfterHangup{2000};
 constexpr milliseconds kReportAfterEnd{
@@ -41,14 +39,15 @@ constexpr milliseconds kQuietAfterEnd{1000};  // somebody outside the cell still
 class Session {
  public:
   Session(const LaunchConnection& connection, StartedCell& cell, terminal::Streams streams,
-          bool filter_output)
+          const HeldSignals& signals, bool filter_output)
       : connection_(connection),
         cell_(cell),
+        signals_(signals.descriptor()),
         streams_(std::move(streams)),
         filter_output_(filter_output) {}
 
   SessionResult Run() {
-    TakeSignals();
+    (void)signal(SIGPIPE, SIG_IGN);  // a closed reader is seen as EPIPE and passed on
     ConnectPipes();
     while (!Finished()) Turn();
     Close();
@@ -57,20 +56,6 @@ class Session {
 
  private:
   // ---- Set-up.
-
-  void TakeSignals() {
-    sigset_t handled;
-    sigemptyset(&handled);
-    for (const int number : kHandledSignals) {
-      struct sigaction now {};
-      // What nohup or a shell told us to ignore stays ignored.
-      if (sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) continue;
-      sigaddset(&handled, number);
-    }
-    (void)sigprocmask(SIG_BLOCK, &handled, nullptr);
-    (void)signal(SIGPIPE, SIG_IGN);  // a closed reader is seen as EPIPE and passed on
-    signals_ = UniqueFd(signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
-  }
 
   // Our copies of the user's streams: 0 and 1 themselves are then let go, so that the user's other
   // programs learn when the command has closed them.
@@ -326,11 +311,11 @@ class Session {
 
   const LaunchConnection& connection_;
   StartedCell& cell_;
+  const UniqueFd& signals_;
   terminal::Streams streams_;
   const bool filter_output_;
   bool output_is_terminal_ = false;
 
-  UniqueFd signals_;
   Endpoint input_, output_;
   UniqueFd unread_, input_file_;  // a regular file as input: the pipe's other end, and the file
   UniqueFd terminal_, master_;
@@ -349,8 +334,9 @@ class Session {
 }  // namespace
 
 SessionResult RunSession(const LaunchConnection& connection, StartedCell& cell,
-                         terminal::Streams streams, bool filter_output) {
-  return Session(connection, cell, std::move(streams), filter_output).Run();
+                         terminal::Streams streams, const HeldSignals& signals,
+                         bool filter_output) {
+  return Session(connection, cell, std::move(streams), signals, filter_output).Run();
 }
 
 }  // namespace cellrun::launcher

@@ -6,6 +6,7 @@
 
 #include "launcher/cell/cell.h"
 #include "launcher/client/launch_connection.h"
+#include "launcher/run/held_signals.h"
 #include "launcher/terminal/streams.h"
 #include "lib/wire/launch.h"
 
@@ -19,13 +20,13 @@ struct SessionResult {
 };
 
 // Relays streams, terminal, signals and window size between the user and the running cell until it
-// has ended, and everything it wrote was passed on. Blocks the signals that it handles; at the end
-// the cell is reaped and the terminal is as it was.
+// has ended, and everything it wrote was passed on. At the end the cell is reaped and the terminal
+// is as it was.
 //
 // SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 and SIGTERM go to the command; a second SIGTERM within two
 // seconds ends the cell. SIGHUP goes to the command and ends the cell two seconds later. SIGTSTP
 // stops the command and then the launcher; SIGCONT resumes both.
 SessionResult RunSession(const LaunchConnection& connection, StartedCell& cell,
-                         terminal::Streams streams, bool filter_output);
+                         terminal::Streams streams, const HeldSignals& signals, bool filter_output);
 
 }  // namespace cellrun::launcher
