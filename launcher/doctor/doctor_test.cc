@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -76,15 +77,16 @@ TEST(ProbeTest, EveryFeatureSaysWhatItsAbsenceCosts) {
   }
 }
 
-TEST(ProbeTest, WhatAFeatureNeedsIsRequiredAndLookedAtBefore) {
-  std::set<std::string> required;
+TEST(ProbeTest, WhatAFeatureNeedsIsLookedAtBeforeAndNeededNoLess) {
+  std::map<std::string, Need> before;
   for (const auto& group : {NamespaceProbes(), MountProbes(), SupervisionProbes(),
                             ConfinementProbes(), ResourceProbes(), InstallationProbes()}) {
     for (const Probe& probe : group) {
       if (*probe.needs != '\0') {
-        EXPECT_TRUE(required.contains(probe.needs)) << probe.name;
+        ASSERT_TRUE(before.contains(probe.needs)) << probe.name;
+        EXPECT_LE(before[probe.needs], probe.need) << probe.name;
       }
-      if (probe.need == Need::kRequired) required.insert(probe.name);
+      before[probe.name] = probe.need;
     }
   }
 }

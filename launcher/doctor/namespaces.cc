@@ -81,7 +81,7 @@ constexpr std::array kProbes = {
           LookAtOtherNamespaces, kUserNamespaces},
     Probe{"kernel", "limits per user namespace", Need::kRecommended,
           "a cell could use up this user's namespaces and inotify instances",
-          "mount /proc/sys writable (inside a container: security-opt systempaths=unconfined)",
+          "mount /proc/sys writable (a container: --security-opt systempaths=unconfined)",
           LookAtNestedLimits, kUserNamespaces},
 };
 

@@ -39,7 +39,7 @@ struct Probe {
   const char* cost;  // of its absence
   const char* fix;   // one command, or what else helps
   Observation (*look)();
-  // The name of an earlier required probe without which this one fails whatever the kernel has; ""
+  // The name of an earlier probe, needed no less than this one, without which this one fails whatever the kernel has; ""
   // for none.
   const char* needs = "";
 };
@@ -66,6 +66,7 @@ Finding LookAt(const Probe& probe, const std::vector<Finding>& earlier);
 
 inline constexpr char kUserNamespaces[] = "user namespaces";
 inline constexpr char kMountApi[] = "new mount API";
+inline constexpr char kProc[] = "proc in a pid namespace";
 inline constexpr char kTracing[] = "tracing a task of a cell";
 
 // Observations in few words.
