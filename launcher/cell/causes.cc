@@ -2,8 +2,10 @@
 #include "launcher/cell/causes.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 
 #include <array>
+#include <cstdlib>
 
 #include "lib/sys/file.h"
 #include "lib/wire/control.h"
@@ -32,9 +34,51 @@ constexpr std::array kSwitches = {
            "with `userns,` for cellrun"},
 };
 
-bool InContainer() {
-  return sys::FstatAt(AT_FDCWD, "/.dockerenv", 0).ok() ||
-         sys::FstatAt(AT_FDCWD, "/run/.containerenv", 0).ok();
+bool IsRefusal(int code) {
+  return code == EPERM || code == EACCES || code == ENOSYS;
+}
+
+// The rest of the line of /proc/self/status that begins with `key`; "" if there is none.
+std::string OwnStatus(std::string_view key) {
+  const Result<std::string> text = sys::ReadWholeFileAt(AT_FDCWD, "/proc/self/status", 65536);
+  if (!text.ok()) return "";
+  const std::size_t start = text->find("\n" + std::string(key) + ":\t");
+  if (start == std::string::npos) return "";
+  const std::size_t value = start + key.size() + 3;
+  return text->substr(value, text->find('\n', value) - value);
+}
+
+bool HasCapability(unsigned capability) {
+  return ((std::strtoull(OwnStatus("CapEff").c_str(), nullptr, 16) >> capability) & 1U) != 0;
+}
+
+// "" when no profile of AppArmor is enforced on this process.
+std::string AppArmorProfile() {
+  const Result<std::string> label =
+      sys::ReadWholeFileAt(AT_FDCWD, "/proc/self/attr/apparmor/current", 4096);
+  if (!label.ok() || label->find(" (enforce)") == std::string::npos) return "";
+  return label->substr(0, label->find(" (enforce)"));
+}
+
+// What was put around this process before it began, and so forbids what the kernel itself would
+// allow.
+void BlameSurroundings(ErrorForm& form) {
+  if (sys::FstatAt(AT_FDCWD, wire::kShimPath, 0).ok()) {
+    form.cause = "this is a cell, and cells do not nest";
+    form.suggest = "run cellrun outside of the cell";
+    return;
+  }
+  const bool filtered = OwnStatus("Seccomp") == "2";
+  const std::string profile = AppArmorProfile();
+  if (!filtered && profile.empty()) return;
+  form.cause = filtered ? "a seccomp filter around cellrun, such as a container's default one, "
+                          "forbids it"
+                        : "the AppArmor profile " + profile + " forbids it";
+  if (filtered && !profile.empty()) form.cause += "; so may the AppArmor profile " + profile;
+  form.suggest = std::string("start the container with") +
+                 (filtered ? " --security-opt seccomp=unconfined" : "") +
+                 (profile.empty() ? "" : " --security-opt apparmor=unconfined") +
+                 (filtered ? "; a service without SystemCallFilter= and RestrictNamespaces=" : "");
 }
 
 bool IsForbidden(const Switch& setting) {
@@ -66,9 +110,7 @@ std::string StepSubject(const wire::CellPlan& plan, const Report& report, Step::
 
 ErrorForm ExplainNamespaces(const Error& error) {
   ErrorForm form{"cannot make the cell's namespaces: " + error.ToString(), "", ""};
-  if (error.code() != EPERM && error.code() != ENOSPC && error.code() != EACCES &&
-      error.code() != EUSERS)
-    return form;
+  if (!IsRefusal(error.code()) && error.code() != ENOSPC && error.code() != EUSERS) return form;
   for (const Switch& setting : kSwitches) {
     if (!IsForbidden(setting)) continue;
     form.cause = setting.cause;
@@ -78,13 +120,21 @@ ErrorForm ExplainNamespaces(const Error& error) {
   if (error.code() == ENOSPC || error.code() == EUSERS) {
     form.cause = "too many namespaces exist or they are nested too deep (user.max_*_namespaces)";
     form.suggest = "end other cells or containers, or raise user.max_*_namespaces with sysctl";
-  } else if (InContainer()) {
-    form.cause = "this is a container whose seccomp or AppArmor profile forbids user namespaces";
-    form.suggest =
-        "start the container with --security-opt seccomp=unconfined (or a profile that allows "
-        "clone3 with namespaces)";
   } else {
-    form.cause = "a security module or an outer seccomp filter forbids user namespaces";
+    BlameSurroundings(form);
+  }
+  if (form.cause.empty()) {
+    form.cause = "a security module of this kernel forbids user namespaces, or it has none";
+    form.suggest = "allow user namespaces for this user";
+  }
+  return form;
+}
+
+ErrorForm ExplainSupervision(const Error& error) {
+  ErrorForm form{"no cell can be supervised here: " + error.ToString(), "", ""};
+  BlameSurroundings(form);
+  if (form.cause.empty()) {
+    form.cause = "a security module of this kernel forbids it, or it is not built in";
     form.suggest = "cellrun doctor";
   }
   return form;
@@ -98,6 +148,13 @@ ErrorForm ExplainIdMap(const wire::MountStep& step, const Error& error) {
         "a cell run by root has its own user, and its files must be shown to that user (idmapped "
         "mount)";
     form.suggest = "run cellrun as the owner of the files, or keep them on ext4, xfs or btrfs";
+  } else if (error.code() == EPERM && !HasCapability(CAP_SYS_ADMIN)) {
+    form.cause =
+        "a cell run by root has a user of its own, and this root may not map files to it: it has "
+        "no CAP_SYS_ADMIN, as in most containers";
+    form.suggest =
+        "run cellrun as an ordinary user (docker run --user 1000:1000), or start the container "
+        "with --cap-add SYS_ADMIN";
   } else if (error.code() == EPERM) {
     form.cause =
         "ids can be mapped only on a file system of this user namespace that is not mapped already";
@@ -124,6 +181,8 @@ ErrorForm ExplainStep(const wire::CellPlan& plan, const Report& report) {
     form.cause = "it is not there (any more)";
   } else if (step.detail == Step::Detail::kMount && report.code == EACCES) {
     form.cause = "you may not reach it";
+  } else if (IsRefusal(report.code)) {
+    BlameSurroundings(form);
   }
   return form;
 }
@@ -132,8 +191,9 @@ std::string DescribeNote(const wire::CellPlan& plan, const Report& report) {
   const auto index = static_cast<std::size_t>(report.detail);
   switch (static_cast<Note>(report.number)) {
     case Note::kProcBound:
-      return "no /proc of its own: this container's is shown inside, with the names of its other "
-             "processes";
+      return "no /proc of its own: this container's is shown inside, with the command lines of its "
+             "other processes; --security-opt systempaths=unconfined for the container prevents "
+             "that";
     case Note::kProcNotHiding:
       return "this kernel cannot hide init in /proc (hidepid)";
     case Note::kFileSkipped:

@@ -14,6 +14,8 @@ namespace cellrun::launcher {
 
 // clone3, the id maps, and what belongs to them.
 ErrorForm ExplainNamespaces(const Error& error);
+// A call that the broker cannot do without failed with `error`.
+ErrorForm ExplainSupervision(const Error& error);
 ErrorForm ExplainIdMap(const wire::MountStep& step, const Error& error);
 // "mount workspace /home/u/p: move_mount: Permission denied".
 ErrorForm ExplainStep(const wire::CellPlan& plan, const Report& report);

@@ -26,8 +26,8 @@ struct StartedCell {
   UniqueFd report;  // what the child says until it has become init
 };
 
-// Why no cell can be started here whatever the plan says (Yama 3); nothing if there is no such
-// reason.
+// Why no cell can be started here whatever the plan says (Yama 3, a filter around this process);
+// nothing if there is no such reason.
 std::vector<ErrorForm> FindObstacles();
 
 // Layers of the plan that this kernel does not have.

@@ -22,7 +22,10 @@ Result<UniqueFd> OpenProc(const char* hide) {
 Result<UniqueFd> BindOuterProc() {
   UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | AT_RECURSIVE));
   mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  // Read-only: tasks of the same user own what is in there (oom_score_adj), and not every kernel
+  // has Landlock.
+  attributes.attr_set =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   attributes.propagation = kPrivatePropagation;
   TRY(sys::MountSetattr(tree, AT_RECURSIVE, attributes));
   return tree;

@@ -109,7 +109,7 @@ Observation LookAtBpf() {
 
 constexpr std::array kProbes = {
     Probe{"kernel", "capabilities can be dropped", Need::kRequired,
-          "a cell would keep rights over its namespaces", "", LookAtCapabilities},
+          "a cell would keep rights over its namespaces", "", LookAtCapabilities, kUserNamespaces},
     Probe{"kernel", "openat2", Need::kRequired, "paths of a cell cannot be resolved safely",
           "use Linux 5.6 or later", LookAtOpenat2},
     Probe{"kernel", "close_range", Need::kRequired, "a cell could inherit descriptors of the host",

@@ -29,6 +29,10 @@ std::string FindingLine(const Finding& finding, std::size_t width, bool color) {
   std::string mark = "ok     ";
   const char* paint = kGreen;
   if (finding.state == State::kNotNeeded) mark = "-      ";
+  if (finding.state == State::kUnknown) {
+    mark = "?      ";
+    paint = kYellow;
+  }
   if (finding.state == State::kMissing) {
     const bool required = finding.need == Need::kRequired;
     mark = required ? "MISSING" : finding.need == Need::kRecommended ? "missing" : "no     ";

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -76,6 +77,34 @@ TEST(ProbeTest, EveryFeatureSaysWhatItsAbsenceCosts) {
   }
 }
 
+TEST(ProbeTest, WhatAFeatureNeedsIsLookedAtBeforeAndNeededNoLess) {
+  std::map<std::string, Need> before;
+  for (const auto& group : {NamespaceProbes(), MountProbes(), SupervisionProbes(),
+                            ConfinementProbes(), ResourceProbes(), InstallationProbes()}) {
+    for (const Probe& probe : group) {
+      if (*probe.needs != '\0') {
+        ASSERT_TRUE(before.contains(probe.needs)) << probe.name;
+        EXPECT_LE(before[probe.needs], probe.need) << probe.name;
+      }
+      before[probe.name] = probe.need;
+    }
+  }
+}
+
+TEST(ProbeTest, AdvisesNothingAboutAFeatureWhoseNeedIsMissing) {
+  const Probe probe{"kernel", "b", Need::kRequired, "cost", "fix", [] { return Missing("EPERM"); },
+                    "a"};
+  Finding need;
+  need.name = "a";
+  need.state = State::kPresent;
+  EXPECT_EQ(LookAt(probe, {need}).fix, "fix");
+  need.state = State::kMissing;
+  const Finding finding = LookAt(probe, {need});
+  EXPECT_EQ(finding.state, State::kUnknown);
+  EXPECT_EQ(finding.detail, "needs a");
+  EXPECT_EQ(finding.fix + finding.cost, "");
+}
+
 TEST(ProbeTest, LookingChangesNothingOfTheProcess) {
   const auto namespace_of = [](const char* name) {
     return sys::ReadLinkAt(AT_FDCWD, (std::string("/proc/self/ns/") + name).c_str()).value();
@@ -133,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(
                     OldKernel{"Clone3", SYS_clone3, "user namespaces"},
                     OldKernel{"CloseRange", SYS_close_range, "close_range"},
                     OldKernel{"OpenTree", SYS_open_tree, "new mount API"},
-                    OldKernel{"Fsopen", SYS_fsopen, "devpts of its own"},
+                    OldKernel{"Fsopen", SYS_fsopen, "new mount API"},
                     OldKernel{"Landlock", SYS_landlock_create_ruleset, "Landlock"},
                     OldKernel{"Keyctl", SYS_keyctl, "session keyring of its own"},
                     OldKernel{"PidfdGetfd", SYS_pidfd_getfd, "pidfd_getfd"},

@@ -137,22 +137,26 @@ Observation LookAtIdmap() {
 }
 
 constexpr std::array kProbes = {
-    Probe{"kernel", "new mount API", Need::kRequired,
+    Probe{"kernel", kMountApi, Need::kRequired,
           "the file tree of a cell cannot be built without races", "use Linux 5.12 or later",
-          LookAtMountApi},
+          LookAtMountApi, kUserNamespaces},
     Probe{"kernel", "devpts of its own", Need::kRequired,
-          "a cell would share terminals with the host", "use a kernel with devpts", LookAtDevpts},
-    Probe{"kernel", "proc in a pid namespace", Need::kRecommended,
-          "a cell gets the surrounding container's /proc read-only, or none",
-          "start the surrounding container with --security-opt systempaths=unconfined", LookAtProc},
+          "a cell would share terminals with the host", "use a kernel with devpts", LookAtDevpts,
+          kMountApi},
+    Probe{"kernel", kProc, Need::kRecommended,
+          "a cell sees the surrounding container's /proc, with the command lines of its processes",
+          "start the surrounding container with --security-opt systempaths=unconfined", LookAtProc,
+          kMountApi},
     Probe{"kernel", "proc with hidepid", Need::kInformation,
           "processes of one cell see each other's /proc entries", "use Linux 5.8 or later",
-          LookAtHidepid},
+          LookAtHidepid, kProc},
     Probe{"kernel", "idmapped mounts", Need::kRecommended,
           "a cell started by root cannot have a writable workspace",
-          "put the workspace on ext4, xfs, btrfs or (Linux 6.3) tmpfs", LookAtIdmap},
+          "put the workspace on ext4, xfs, btrfs or (Linux 6.3) tmpfs", LookAtIdmap,
+          kUserNamespaces},
     Probe{"kernel", "overlay in a user namespace", Need::kInformation,
-          "workspace: overlay is not possible", "use Linux 5.11 or later", LookAtOverlay},
+          "workspace: overlay is not possible", "use Linux 5.11 or later", LookAtOverlay,
+          kMountApi},
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "launcher/cell/causes.h"
 #include "launcher/doctor/child.h"
 #include "launcher/doctor/probe.h"
 #include "lib/sys/file.h"
@@ -31,33 +32,15 @@ std::string Setting(const char* path) {
   return value;
 }
 
-struct Switch {
-  const char* path;
-  const char* off;  // the value that forbids
-  const char* fix;
-};
-constexpr std::array kSwitches = {
-    Switch{"/proc/sys/kernel/unprivileged_userns_clone", "0",
-           "sudo sysctl -w kernel.unprivileged_userns_clone=1"},
-    Switch{"/proc/sys/user/max_user_namespaces", "0",
-           "sudo sysctl -w user.max_user_namespaces=15000"},
-    Switch{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-           "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
-};
-
-Observation WhyNoUserNamespace(int code, const std::string& step) {
-  for (const Switch& setting : kSwitches) {
-    if (Setting(setting.path) == setting.off) {
-      return Missing(step + "; " + setting.path + " is " + setting.off, setting.fix);
-    }
-  }
-  return Missing(step.empty() ? ErrnoText(code) : step);
+Observation WhyNoUserNamespace(const Reply& reply) {
+  const launcher::ErrorForm form = launcher::ExplainNamespaces(Error(reply.code, "user namespace"));
+  return Missing(reply.text + (form.cause.empty() ? "" : "; " + form.cause), form.suggest);
 }
 
 Observation LookAtUserNamespace() {
   const auto reply = InNamespaces(CLONE_NEWUSER | CLONE_NEWNS, [] { return Reply{}; });
   if (!reply.ok()) return Missing(reply.error().ToString());
-  if (reply->code != 0) return WhyNoUserNamespace(reply->code, reply->text);
+  if (reply->code != 0) return WhyNoUserNamespace(*reply);
   const std::string most = Setting("/proc/sys/user/max_user_namespaces");
   return Present(most.empty() ? "" : "at most " + most);
 }
@@ -89,17 +72,17 @@ Observation LookAtNestedLimits() {
 }
 
 constexpr std::array kProbes = {
-    Probe{"kernel", "user namespaces", Need::kRequired,
+    Probe{"kernel", kUserNamespaces, Need::kRequired,
           "no cell can be built: they give cellrun its rights without being root",
           "allow user namespaces for this user", LookAtUserNamespace},
     Probe{"kernel", "other namespaces", Need::kRequired,
           "a cell would see processes, mounts, network or queues of the host",
           "use a kernel with all namespaces; inside a container, allow clone3 with them",
-          LookAtOtherNamespaces},
+          LookAtOtherNamespaces, kUserNamespaces},
     Probe{"kernel", "limits per user namespace", Need::kRecommended,
           "a cell could use up this user's namespaces and inotify instances",
-          "mount /proc/sys writable (inside a container: security-opt systempaths=unconfined)",
-          LookAtNestedLimits},
+          "mount /proc/sys writable (a container: --security-opt systempaths=unconfined)",
+          LookAtNestedLimits, kUserNamespaces},
 };
 
 }  // namespace

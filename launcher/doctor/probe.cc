@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/doctor/probe.h"
 
+#include <algorithm>
 #include <array>
 
 #include "lib/base/result.h"
@@ -15,6 +16,8 @@ const char* StateName(State state) {
       return "missing";
     case State::kNotNeeded:
       return "not needed";
+    case State::kUnknown:
+      return "unknown";
   }
   return "?";
 }
@@ -43,25 +46,35 @@ Observation MissingWithError(int code, const std::string& doing, std::string fix
   return Missing(doing + ": " + ErrnoText(code), std::move(fix));
 }
 
+Finding LookAt(const Probe& probe, const std::vector<Finding>& earlier) {
+  Observation seen = probe.look();
+  const bool blocked = std::any_of(earlier.begin(), earlier.end(), [&](const Finding& finding) {
+    return finding.name == probe.needs && finding.state != State::kPresent;
+  });
+  // What stands in its way is reported already, with what helps.
+  if (seen.state == State::kMissing && blocked)
+    seen = {.state = State::kUnknown, .detail = std::string("needs ") + probe.needs, .fix = ""};
+  Finding finding{.group = probe.group,
+                  .name = probe.name,
+                  .need = probe.need,
+                  .state = seen.state,
+                  .detail = std::move(seen.detail),
+                  .cost = "",
+                  .fix = ""};
+  if (seen.state == State::kMissing) {
+    finding.cost = probe.cost;
+    finding.fix = seen.fix.empty() ? probe.fix : seen.fix;
+  }
+  return finding;
+}
+
 std::vector<Finding> LookAtEverything() {
   const std::array groups = {NamespaceProbes(),   MountProbes(),    SupervisionProbes(),
                              ConfinementProbes(), ResourceProbes(), InstallationProbes()};
   std::vector<Finding> findings;
   for (const auto& group : groups) {
     for (const Probe& probe : group) {
-      Observation seen = probe.look();
-      Finding finding{.group = probe.group,
-                      .name = probe.name,
-                      .need = probe.need,
-                      .state = seen.state,
-                      .detail = std::move(seen.detail),
-                      .cost = "",
-                      .fix = ""};
-      if (seen.state == State::kMissing) {
-        finding.cost = probe.cost;
-        finding.fix = seen.fix.empty() ? probe.fix : seen.fix;
-      }
-      findings.push_back(std::move(finding));
+      findings.push_back(LookAt(probe, findings));
     }
   }
   return findings;

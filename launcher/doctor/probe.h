@@ -10,14 +10,19 @@
 // call changes the caller: neither a version nor the existence of a file says that it works here.
 namespace cellrun::doctor {
 
-enum class State : std::uint8_t { kPresent, kMissing, kNotNeeded };
+enum class State : std::uint8_t {
+  kPresent,
+  kMissing,
+  kNotNeeded,
+  kUnknown,  // what it needs is missing, so nothing can be said about it
+};
 enum class Need : std::uint8_t {
   kRequired,     // without it no cell starts, or none would hold
   kRecommended,  // without it a layer is missing; a profile that requires that layer does not start
   kInformation,  // used where it is there
 };
 
-const char* StateName(State state);  // "present" "missing" "not needed"
+const char* StateName(State state);  // "present" "missing" "not needed" "unknown"
 const char* NeedName(Need need);     // "required" "recommended" "information"
 
 struct Observation {
@@ -34,6 +39,9 @@ struct Probe {
   const char* cost;  // of its absence
   const char* fix;   // one command, or what else helps
   Observation (*look)();
+  // The name of an earlier probe, needed no less than this one, without which this one fails whatever the kernel has; ""
+  // for none.
+  const char* needs = "";
 };
 
 struct Finding {
@@ -53,6 +61,13 @@ std::span<const Probe> InstallationProbes();
 
 // All of the above, in this order.
 std::vector<Finding> LookAtEverything();
+// What `probe` sees now, after `earlier`.
+Finding LookAt(const Probe& probe, const std::vector<Finding>& earlier);
+
+inline constexpr char kUserNamespaces[] = "user namespaces";
+inline constexpr char kMountApi[] = "new mount API";
+inline constexpr char kProc[] = "proc in a pid namespace";
+inline constexpr char kTracing[] = "tracing a task of a cell";
 
 // Observations in few words.
 Observation Present(std::string detail = "");

@@ -168,8 +168,8 @@ Observation LookAtTracing() {
   if (seen.state == State::kPresent) {
     seen.detail = scope.empty() ? "no Yama" : "Yama " + scope;
   } else if (scope == "3") {
-    seen.detail = "Yama 3 lets nobody attach, until the next boot";
-    seen.fix = "set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and reboot";
+    seen.detail = "kernel.yama.ptrace_scope is 3: nobody may attach to a process";
+    seen.fix = "set kernel.yama.ptrace_scope to 2 or less in /etc/sysctl.d and restart the host";
   }
   return seen;
 }
@@ -185,14 +185,13 @@ Observation LookAtPidfd() {
 constexpr std::array kProbes = {
     Probe{"kernel", "seccomp notification with descriptors", Need::kRequired,
           "no execve can be judged", "use Linux 5.14 or later", LookAtNotification},
-    Probe{"kernel", "tracing a task of a cell", Need::kRequired,
-          "what ran cannot be compared with what was judged",
-          "set kernel.yama.ptrace_scope to 2 or less", LookAtTracing},
+    Probe{"kernel", kTracing, Need::kRequired, "what ran cannot be compared with what was judged",
+          "set kernel.yama.ptrace_scope to 2 or less", LookAtTracing, kUserNamespaces},
     Probe{"kernel", "reading a task's memory", Need::kRequired,
           "the command that a program asks for cannot be read",
-          "use a kernel with CROSS_MEMORY_ATTACH", LookAtMemory},
+          "use a kernel with CROSS_MEMORY_ATTACH", LookAtMemory, kTracing},
     Probe{"kernel", "pidfd_getfd", Need::kRequired, "descriptors of a cell cannot be looked at",
-          "use Linux 5.6 or later", LookAtPidfd},
+          "use Linux 5.6 or later", LookAtPidfd, kTracing},
     Probe{"kernel", "seccomp WAIT_KILLABLE_RECV", Need::kRecommended,
           "signals interrupt execs that are being judged; they start again",
           "use Linux 5.19 or later", LookAtWaitKillable},

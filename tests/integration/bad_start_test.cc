@@ -176,6 +176,15 @@ TEST_F(BadStartTest, NamesAreCheckedAndUnique) {
   EXPECT_EQ(Run({"true"}, options).status, 125);
 }
 
+TEST_F(BadStartTest, ACellDoesNotStartAnother) {
+  Options options = Open();
+  options.flags = {"--read", Prefix()};
+  const Outcome outcome = Run({Prefix() + "/bin/cellrun", "run", "--", "true"}, options);
+  EXPECT_EQ(outcome.status, 125) << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("cause: this is a cell, and cells do not nest\n"
+                                     "try:   run cellrun outside of the cell\n"));
+}
+
 TEST_F(BadStartTest, AGrantThatCannotBeSaysSo) {
   Options options = Open();
   options.flags = {"--read", Path("missing")};
