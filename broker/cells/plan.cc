@@ -226,6 +226,7 @@ class PlanBuilder {
         if (grant.writable) plan_.warnings.push_back("write: " + grant.from + " is not there");
         continue;
       }
+      PinParents(grant.from);
       AddHostBind(grant.from, grant.from, grant.writable, grant.purpose);
     }
     if (in_.request.workspace_read_only) {
@@ -233,6 +234,24 @@ class PlanBuilder {
                                " is read-only: you cannot write there");
     }
     return {};
+  }
+  // A mount travels with a directory above it that is renamed, and something else could then be put
+  // under its name. A mount point cannot be renamed, so each such directory becomes one.
+  void PinParents(const std::string& path) {
+    const MountStep* outer = nullptr;
+    for (const MountStep& step : plan_.mounts) {
+      const bool holds_files = step.kind == MountKind::kBind || step.kind == MountKind::kTmpfs ||
+                               step.kind == MountKind::kPin;
+      if (!holds_files || !path.starts_with(step.to + "/")) continue;
+      if (outer == nullptr || step.to.size() >= outer->to.size()) outer = &step;
+    }
+    if (outer == nullptr || outer->read_only) return;  // nobody in the cell can rename there
+    for (std::size_t slash = path.find('/', outer->to.size() + 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      const std::string parent = path.substr(0, slash);
+      Add(MountKind::kDirectory, parent);
+      Add(MountKind::kPin, parent);
+    }
   }
   void AddHostBind(const std::string& from, const std::string& to, bool writable,
                    const std::string& purpose) {

@@ -22,8 +22,8 @@
 namespace cellrun::peer {
 namespace {
 
-using ::testing::HasSubstr;
 using test::IsOk;
+using ::testing::HasSubstr;
 
 // Connects in a child that ran `prepare` in a process of its own, and asks the check about it.
 Result<Peer> CheckChild(const std::function<bool()>& prepare, bool& prepared) {
