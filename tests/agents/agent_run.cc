@@ -9,7 +9,7 @@
 namespace cellrun::test {
 namespace {
 
-constexpr std::chrono::seconds kLongestRun{90};  // many of them on few cores
+constexpr std::chrono::seconds kLongestRun{300};  // many of them on few cores
 
 std::string Variable(const char* name) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in a test changes the environment

@@ -18,8 +18,8 @@ struct AgentSetup {
   const char* profile;
 };
 
-// A real coding agent, its model (mock-llm.mjs) and the driver, all in one cell on a workspace that is
-// a git repository. The packages are those of `./dev setup --agents`.
+// A real coding agent, its model (mock-llm.mjs) and the driver, all in one cell on a workspace that
+// is a git repository. The packages are those of `./dev setup --agents`.
 class AgentRun : public Sandbox {
  protected:
   void SetUp() override;

@@ -25,7 +25,7 @@ std::string NameOf(const testing::TestParamInfo<AgentSetup>& setup) {
   return setup.param.name;
 }
 
-class AgentTest : public AgentRun, public testing::WithParamInterface<AgentSetup> {
+class AgentSlowTest : public AgentRun, public testing::WithParamInterface<AgentSetup> {
  protected:
   static bool IsCodex() { return std::string_view(GetParam().agent) == "codex"; }
   static bool IsCodeMode() { return std::string_view(GetParam().model) == kCodeMode; }
@@ -36,15 +36,15 @@ class AgentTest : public AgentRun, public testing::WithParamInterface<AgentSetup
   }
 };
 INSTANTIATE_TEST_SUITE_P(
-    Each, AgentTest,
-    testing::Values(
-        kCodex, AgentSetup{"codex_standard", "codex", kClassic, "codex", "standard"},
-        AgentSetup{"code_mode_strict", "codex", kCodeMode, "codex", "agents/codex"},
-        AgentSetup{"code_mode_standard", "codex", kCodeMode, "codex", "standard"}, kOpencode,
-        AgentSetup{"opencode_standard", "opencode", "", "opencode.exe", "standard"}),
+    Each, AgentSlowTest,
+    testing::Values(kCodex, AgentSetup{"codex_standard", "codex", kClassic, "codex", "standard"},
+                    AgentSetup{"code_mode_strict", "codex", kCodeMode, "codex", "agents/codex"},
+                    AgentSetup{"code_mode_standard", "codex", kCodeMode, "codex", "standard"},
+                    kOpencode,
+                    AgentSetup{"opencode_standard", "opencode", "", "opencode.exe", "standard"}),
     NameOf);
 
-TEST_P(AgentTest, DoesTheExampleWithoutADenial) {
+TEST_P(AgentSlowTest, DoesTheExampleWithoutADenial) {
   Script(json::parse(R"json([
     {"shell": "git status --short --branch"},
     {"shell": "cc -Wall -o hello hello.c && ./hello"},
@@ -65,7 +65,7 @@ TEST_P(AgentTest, DoesTheExampleWithoutADenial) {
   }
 }
 
-TEST_P(AgentTest, BuildsTestsAndFixesAProject) {
+TEST_P(AgentSlowTest, BuildsTestsAndFixesAProject) {
   json steps = json::parse(R"json([
     {"write": {"path": "Makefile", "content": "check: test\n\t./test\ntest: sum.c test.c\n\t$(CC) -o $@ sum.c test.c\n"}},
     {"write": {"path": "sum.c", "content": "int sum(int a, int b) {\n  return a - b;\n}\n"}},
@@ -90,16 +90,18 @@ TEST_P(AgentTest, BuildsTestsAndFixesAProject) {
   ])json");
   // codex gives the command a terminal itself; opencode has none to give.
   constexpr char kAtTerminal[] = "test -t 0 && test -t 1 && tty && stty size && echo pty-$((1+1))";
-  steps[10] =
-      IsCodex() ? json{{"shell", kAtTerminal}, {"tty", true}}
-                : json{{"shell", "python3 -c 'import pty, sys; sys.exit(pty.spawn([\"sh\", \"-c\", "
-                                 "\"" + std::string(kAtTerminal) + "\"]))'"}};
+  steps[10] = IsCodex() ? json{{"shell", kAtTerminal}, {"tty", true}}
+                        : json{{"shell",
+                                "python3 -c 'import pty, sys; sys.exit(pty.spawn([\"sh\", \"-c\", "
+                                "\"" +
+                                    std::string(kAtTerminal) + "\"]))'"}};
   // That of opencode needs an rg in PATH.
   steps[9] = IsCodex() ? json{{"search", "int sum"}} : json{{"shell", "grep -rn 'int sum' ."}};
   // Each waits for the other two; in code mode codex runs one after the other.
   for (int own = 1; own <= 3; ++own) {
     const std::string mark = "touch mark-" + std::to_string(own) + "; ";
-    const std::string meet = IsCodeMode() ? "" : "until test -e mark-1 -a -e mark-2 -a -e mark-3; do sleep 0.02; done; ";
+    const std::string meet =
+        IsCodeMode() ? "" : "until test -e mark-1 -a -e mark-2 -a -e mark-3; do sleep 0.02; done; ";
     steps[12]["all"].push_back({{"shell", mark + meet + "echo met-" + std::to_string(own)}});
   }
   Script(steps);
@@ -132,7 +134,7 @@ TEST_P(AgentTest, BuildsTestsAndFixesAProject) {
   EXPECT_THAT(DescendantsRunning("sleep"), IsEmpty()) << "what the agent left running";
 }
 
-TEST_P(AgentTest, TellsTheModelWhyAStepWasDenied) {
+TEST_P(AgentSlowTest, TellsTheModelWhyAStepWasDenied) {
   ASSERT_EQ(Bare({"bash", "-c",
                   "git init -q --bare remote.git && git add hello.c && "
                   "git -c user.name=A -c user.email=a@example.org commit -qm first"})
@@ -159,7 +161,7 @@ TEST_P(AgentTest, TellsTheModelWhyAStepWasDenied) {
   EXPECT_THAT(Bare({"git", "-C", "remote.git", "branch"}).out, HasSubstr("main"));
 }
 
-TEST_P(AgentTest, GoesOnAfterAStepThatFloods) {
+TEST_P(AgentSlowTest, GoesOnAfterAStepThatFloods) {
   Script(json::parse(R"json([
     {"shell": "{ yes flood | head -c 50000000; yes errors | head -c 10000000 >&2; echo; } 2>&1; echo after-the-flood"},
     {"shell": "for i in $(seq 300); do /bin/true; done; echo after-300-programs"}
@@ -171,14 +173,14 @@ TEST_P(AgentTest, GoesOnAfterAStepThatFloods) {
   EXPECT_THAT(Told(1), HasSubstr("after-300-programs"));
 }
 
-// The agents leave their commands running when they are ended; the test is over only when nothing of
-// the cell is left (Sandbox).
+// The agents leave their commands running when they are ended; the test is over only when nothing
+// of the cell is left (Sandbox).
 constexpr char kInTheMiddle[] = R"json([
   {"shell": "sleep 1001 >/dev/null 2>&1 & echo"},
   {"shell": "touch started; sleep 1002; echo over"}
 ])json";
 
-TEST_P(AgentTest, LeavesNothingWhenCellrunIsTerminated) {
+TEST_P(AgentSlowTest, LeavesNothingWhenCellrunIsTerminated) {
   Script(json::parse(kInTheMiddle));
   Process process = Start(Driver(GetParam()), InCell(GetParam()));
   ASSERT_TRUE(Appears(Work("started")));
@@ -189,7 +191,7 @@ TEST_P(AgentTest, LeavesNothingWhenCellrunIsTerminated) {
   EXPECT_FALSE(SaidTheLastWord());
 }
 
-TEST_P(AgentTest, LeavesNothingWhenTheAgentIsTerminated) {
+TEST_P(AgentSlowTest, LeavesNothingWhenTheAgentIsTerminated) {
   Script(json::parse(kInTheMiddle));
   Process process = Start(Driver(GetParam()), InCell(GetParam()));
   ASSERT_TRUE(Appears(Work("started")));
@@ -201,7 +203,7 @@ TEST_P(AgentTest, LeavesNothingWhenTheAgentIsTerminated) {
   EXPECT_FALSE(SaidTheLastWord());
 }
 
-TEST_P(AgentTest, LeavesNothingWhenTheTerminalIsClosed) {
+TEST_P(AgentSlowTest, LeavesNothingWhenTheTerminalIsClosed) {
   Script(json::parse(kInTheMiddle));
   const Options options = InCell(GetParam());
   Terminal terminal(CellrunCommand(RunArguments(Driver(GetParam()), options), options));
@@ -212,10 +214,10 @@ TEST_P(AgentTest, LeavesNothingWhenTheTerminalIsClosed) {
   EXPECT_FALSE(SaidTheLastWord());
 }
 
-class BareAgentTest : public AgentRun, public testing::WithParamInterface<AgentSetup> {};
-INSTANTIATE_TEST_SUITE_P(Each, BareAgentTest, testing::Values(kCodex, kOpencode), NameOf);
+class BareAgentSlowTest : public AgentRun, public testing::WithParamInterface<AgentSetup> {};
+INSTANTIATE_TEST_SUITE_P(Each, BareAgentSlowTest, testing::Values(kCodex, kOpencode), NameOf);
 
-TEST_P(BareAgentTest, LeavesItsCommandRunningWithoutACell) {
+TEST_P(BareAgentSlowTest, LeavesItsCommandRunningWithoutACell) {
   Script(json::parse(kInTheMiddle));
   Command command = CellrunCommand({}, InCell(GetParam()));
   command.argv = Driver(GetParam(), {"env"});  // with a prefix the driver cleans nothing up
