@@ -75,8 +75,12 @@ std::optional<ProgramFacts> ThisMachine(const std::string& path) {
 
 class ShippedProfileTest : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Each, ShippedProfileTest,
-                         testing::Values("base", "strict", "standard", "observe", "ci"),
-                         [](const auto& each) { return std::string(each.param); });
+                         testing::Values("base", "strict", "standard", "observe", "ci",
+                                         "agents/codex", "agents/opencode"),
+                         [](const auto& each) {
+                           const std::string_view name = each.param;
+                           return std::string(name.substr(name.find('/') + 1));
+                         });
 
 TEST_P(ShippedProfileTest, UsesNothingThatIsNotSupportedYet) {
   for (const Problem& problem : UnsupportedFeatures(Load(GetParam()))) {

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <set>
 
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
@@ -227,6 +226,7 @@ class PlanBuilder {
         if (grant.writable) plan_.warnings.push_back("write: " + grant.from + " is not there");
         continue;
       }
+      PinParents(grant.from, true);
       AddHostBind(grant.from, grant.from, grant.writable, grant.purpose);
     }
     if (in_.request.workspace_read_only) {
@@ -234,6 +234,24 @@ class PlanBuilder {
                                " is read-only: you cannot write there");
     }
     return {};
+  }
+  // A mount travels with a directory above it that is renamed, and something else could then be put
+  // under its name. A mount point cannot be renamed, so each such directory becomes one.
+  void PinParents(const std::string& path, bool make) {
+    const MountStep* outer = nullptr;
+    for (const MountStep& step : plan_.mounts) {
+      const bool holds_files = step.kind == MountKind::kBind || step.kind == MountKind::kTmpfs ||
+                               step.kind == MountKind::kPin;
+      if (!holds_files || !path.starts_with(step.to + "/")) continue;
+      if (outer == nullptr || step.to.size() >= outer->to.size()) outer = &step;
+    }
+    if (outer == nullptr || outer->read_only) return;  // nobody in the cell can rename there
+    for (std::size_t slash = path.find('/', outer->to.size() + 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      const std::string parent = path.substr(0, slash);
+      if (make) Add(MountKind::kDirectory, parent);
+      Add(MountKind::kPin, parent).optional = !make;
+    }
   }
   void AddHostBind(const std::string& from, const std::string& to, bool writable,
                    const std::string& purpose) {
@@ -246,8 +264,8 @@ class PlanBuilder {
 
   void Masks() {
     const std::string& workspace = in_.request.workspace;
-    for (const std::string& path : in_.protection.hidden_outside) PinParents(path);
-    for (const std::string& path : in_.protection.protected_outside) PinParents(path);
+    for (const std::string& path : in_.protection.hidden_outside) PinParents(path, false);
+    for (const std::string& path : in_.protection.protected_outside) PinParents(path, false);
     for (const std::string& path : in_.protection.hidden_outside) Add(MountKind::kMask, path);
     for (const std::string& path : in_.protection.protected_outside) ReadOnlyPin(path);
     for (const std::string& parent : in_.protection.parents)
@@ -260,21 +278,6 @@ class PlanBuilder {
       } else {
         ReadOnlyPin(path);
       }
-    }
-  }
-
-  // A mount travels with a renamed parent: between a name and the writable tree that it lies in no
-  // directory can be moved.
-  void PinParents(const std::string& path) {
-    std::string outer;
-    for (const std::string& tree : writable_) {
-      if (path.starts_with(tree + "/") && tree.size() > outer.size()) outer = tree;
-    }
-    if (outer.empty()) return;
-    for (std::size_t slash = path.find('/', outer.size() + 1); slash != std::string::npos;
-         slash = path.find('/', slash + 1)) {
-      const std::string parent = path.substr(0, slash);
-      if (pinned_.insert(parent).second) Add(MountKind::kPin, parent).optional = true;
     }
   }
 
@@ -353,7 +356,6 @@ class PlanBuilder {
   const bool by_root_;
   wire::CellPlan plan_;
   std::vector<std::string> writable_;
-  std::set<std::string> pinned_;
 };
 
 }  // namespace

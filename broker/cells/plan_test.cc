@@ -92,6 +92,27 @@ TEST_F(PlanTest, AnInnerGrantIsMountedAfterTheOuterOne) {
   EXPECT_LT(IndexOf(plan, outer), IndexOf(plan, inner));
 }
 
+TEST_F(PlanTest, EveryParentOfAGrantThatTheCellCouldRenameIsPinned) {
+  fs::create_directories(base_ + "/tools/deep/bin");
+  profile_.filesystem.read = {Path(base_ + "/tools/deep/bin")};
+  const wire::CellPlan plan = Plan();
+  const wire::MountStep* grant = Find(plan, base_ + "/tools/deep/bin", wire::MountKind::kBind);
+  ASSERT_NE(grant, nullptr);
+  for (const std::string& parent : {base_, base_ + "/tools", base_ + "/tools/deep"}) {
+    const wire::MountStep* pin = Find(plan, parent, wire::MountKind::kPin);
+    ASSERT_NE(pin, nullptr) << parent;
+    EXPECT_FALSE(pin->read_only);
+    EXPECT_LT(IndexOf(plan, pin), IndexOf(plan, grant));
+    EXPECT_EQ(std::count_if(plan.mounts.begin(), plan.mounts.end(),
+                            [&](const wire::MountStep& step) {
+                              return step.to == parent && step.kind == wire::MountKind::kPin;
+                            }),
+              1)
+        << parent;
+  }
+  EXPECT_EQ(Find(plan, "/home", wire::MountKind::kPin), nullptr) << "the root is read-only";
+}
+
 TEST_F(PlanTest, EveryParentOfAProtectedNameIsPinned) {
   fs::create_directories(base_ + "/project/.git/hooks");
   profile_.filesystem.protect = {Path(base_ + "/project/.git/hooks"),

@@ -156,7 +156,6 @@ Result<File> Resolver::Resolve(const Lookup& lookup) const {
 
 bool Resolver::IsStable(const Lookup& lookup, const File& file) const {
   if (file.anonymous || file.on_writable_mount) return false;
-  if (lookup.path == file.path) return true;  // no links; a mount point's parents are pinned
   if (lookup.directory != AT_FDCWD) return false;
   UniqueFd start;
   if (!lookup.path.starts_with('/')) {

@@ -44,7 +44,8 @@ class Resolver {
   // The errno is the one that the task's own lookup gives.
   [[nodiscard]] Result<File> Resolve(const Lookup& lookup) const;
   // Whether nobody in the cell can make the name mean another file: everything on the way lies on
-  // read-only mounts. For files that somebody opens again by name (scripts, loader payloads).
+  // read-only mounts or is a mount point (the plan pins the parents of grants). For files that
+  // somebody opens again by name (scripts, loader payloads).
   [[nodiscard]] bool IsStable(const Lookup& lookup, const File& file) const;
 
   [[nodiscard]] const UniqueFd& root() const noexcept { return root_; }

@@ -47,7 +47,7 @@ class Walker {
   Result<void> NoteMount() {
     const struct statfs mount = TRY(sys::Fstatfs(walked_.fd));
     constexpr auto kReadOnly = static_cast<decltype(mount.f_flags)>(ST_RDONLY);
-    if ((mount.f_flags & kReadOnly) == 0) walked_.stable = false;
+    on_writable_ = (mount.f_flags & kReadOnly) == 0;
     on_procfs_ = mount.f_type == PROC_SUPER_MAGIC;
     return {};
   }
@@ -65,15 +65,27 @@ class Walker {
            here.stx_dev_minor == root.stx_dev_minor && here.stx_mnt_id == root.stx_mnt_id;
   }
 
+  // No task of the cell can rename or remove a mount point.
+  static bool IsMountRoot(const UniqueFd& directory) {
+    const Result<struct statx> facts =
+        sys::Statx(directory.get(), "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID);
+    return facts.ok() && (facts->stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  }
+
   Result<void> Step(const std::string& name) {
     if (name == ".") return {};
-    if (name == ".." && TRY(AtRoot())) return {};
+    if (name == "..") {
+      if (TRY(AtRoot())) return {};
+      // Where ".." leads changes when the directory itself is moved.
+      if (on_writable_ && !IsMountRoot(walked_.fd)) walked_.stable = false;
+    }
     UniqueFd next = TRY(sys::OpenAt(walked_.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW));
     const struct stat facts = TRY(sys::Fstat(next));
     if (S_ISLNK(facts.st_mode) && (options_.follow_last || !Last())) return Follow(name, next);
     return Move(std::move(next), facts);
   }
   Result<void> Move(UniqueFd next, const struct stat& facts) {
+    if (on_writable_ && !IsMountRoot(next)) walked_.stable = false;
     walked_.fd = std::move(next);
     facts_ = facts;
     return NoteMount();
@@ -81,6 +93,7 @@ class Walker {
 
   Result<void> Follow(const std::string& name, const UniqueFd& link) {
     if (++links_ > kMaxLinks) return Error(ELOOP, "walking a path");
+    if (on_writable_) walked_.stable = false;
     if (on_procfs_) {
       if (facts_.st_ino == kProcRootInode && (name == "self" || name == "thread-self")) {
         return Continue(TRY(OwnEntry(name)));
@@ -124,7 +137,7 @@ class Walker {
   const WalkOptions& options_;
   Walked walked_;
   struct stat facts_ {};  // of walked_.fd
-  bool on_procfs_ = false;
+  bool on_writable_ = false, on_procfs_ = false;
   int links_ = 0;
   std::string rest_;  // what is still to be looked up, from a slash on
 };

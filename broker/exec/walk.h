@@ -19,8 +19,8 @@ struct WalkOptions {
 
 struct Walked {
   UniqueFd fd;  // O_PATH; a symbolic link only without follow_last
-  // Every directory and link on the way lies on a read-only mount: the name cannot be made to mean
-  // something else from inside the cell.
+  // Everything on the way lies on a read-only mount or is a mount point: the name cannot be made to
+  // mean something else from inside the cell.
   bool stable = true;
   // A link of procfs to an object was followed: the result may lie anywhere.
   bool left_tree = false;

@@ -160,6 +160,43 @@ TEST_F(FilesTest, ReadAndWriteGrantsGiveExactlyThat) {
   EXPECT_FALSE(Exists(Path("given/new")));
 }
 
+// A mount travels with a directory above it: once that is moved away, the name of a granted program
+// could be given to another file.
+TEST_F(FilesTest, NothingCanBePutUnderTheNameOfAGrant) {
+  Write(Path("given/deep/tools/tool"), "#!/bin/sh\necho real\n", 0755);
+  const std::string attack =
+      "mv " + Path("given") + " " + Path("moved") + " && mkdir -p " + Path("given/deep/tools") +
+      " && printf '#!/bin/sh\\necho forged\\n' > " + Path("given/deep/tools/tool") +
+      " && chmod +x " + Path("given/deep/tools/tool") + "; " + Path("given/deep/tools/tool");
+  Options options = Open();
+  options.flags.insert(options.flags.end(), {"--read", Path("given/deep/tools")});
+  const Outcome inside = Shell(attack, options);
+  EXPECT_EQ(inside.out, "real\n") << inside;
+  EXPECT_THAT(inside.err, HasSubstr("busy")) << inside;
+  EXPECT_EQ(Bare({"bash", "-c", attack}).out, "forged\n");
+}
+
+// A granted program is reached by links and by way of the cell's own directories, and is none the
+// less not one that the cell wrote.
+TEST_F(FilesTest, AGrantedProgramIsNotTakenForOneOfTheCell) {
+  Write(Home("tools/lib/tool.sh"), "#!/bin/sh\necho ran\n", 0755);
+  std::filesystem::create_directories(Home("tools/bin"));
+  std::filesystem::create_symlink("../lib/tool.sh", Home("tools/bin/tool"));
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: p\nextends: [base]\nfilesystem: {read: [~/tools]}\n"
+      "commands:\n  default: allow\n  rules: [{name: written, when: {writable: true}, then: "
+      "deny}]\n");
+  for (const std::string& name : {Home("tools/lib/tool.sh"), Home("tools/bin/tool")}) {
+    const Outcome outcome = Run({name}, {.profile = profile});
+    EXPECT_EQ(outcome.out, "ran\n") << name << outcome;
+  }
+  const std::string link = Home("link");  // whoever may write the link decides what it means
+  const Outcome own =
+      Shell("ln -s " + Home("tools/lib/tool.sh") + " " + link + "; " + link, {.profile = profile});
+  EXPECT_EQ(own.status, 126) << own;
+  EXPECT_THAT(own.err, HasSubstr("written")) << own;
+}
+
 TEST_F(FilesTest, HiddenNamesAreEmptyOrAbsent) {
   Write(Work(".env"), "TOKEN=1");
   Write(Work("secrets/key"), "KEY");

@@ -92,7 +92,8 @@ Command Sandbox::CellrunCommand(const Words& arguments, const Options& options) 
   command.argv = {Prefix() + "/bin/cellrun"};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.environment = InheritedEnvironment();
-  for (const char* name : {"CELLRUN_TEST_LANE", "CELLRUN_TEST_SCRATCH", "CELLRUN_TEST_ROOT"}) {
+  for (const char* name :
+       {"CELLRUN_TEST_LANE", "CELLRUN_TEST_SCRATCH", "CELLRUN_TEST_ROOT", "CELLRUN_TEST_AGENTS"}) {
     command.environment.erase(name);
   }
   command.environment["CELLRUN_RUNTIME_DIR"] = RuntimeDirectory();
