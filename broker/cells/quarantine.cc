@@ -100,13 +100,23 @@ void Quarantine::Look(const GuardedName& name) {
     if (slash == std::string::npos) return LookInside(*directory, relative, name);
     if (!S_ISDIR(facts->st_mode)) {
       // A link (or a .git pointer file) in the way of a protected name would lead the host's tools
-      // to a place of the cell's choice.
-      if (S_ISLNK(facts->st_mode) || component == ".git") SetAside(*directory, component, relative);
+      // to a place of the cell's choice. One that was there before is masked, and compared at the
+      // end.
+      const bool leads_away = S_ISLNK(facts->st_mode) || component == ".git";
+      if (leads_away && !WasThere(relative, *facts)) SetAside(*directory, component, relative);
       return;
     }
     directory = std::move(next);
     start = slash + 1;
   }
+}
+
+bool Quarantine::WasThere(const std::string& relative, const struct stat& facts) const {
+  const auto same = [&](const GuardedName& name) {
+    return name.existed && name.path == relative && SameFile(name.at_start, facts);
+  };
+  return std::any_of(protection_.guarded.begin(), protection_.guarded.end(), same) ||
+         std::any_of(protection_.links.begin(), protection_.links.end(), same);
 }
 
 void Quarantine::WatchDirectory(const UniqueFd& directory, const std::string& component,

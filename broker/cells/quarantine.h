@@ -47,6 +47,7 @@ class Quarantine {
 
   void LookAtAll();
   void Look(const GuardedName& name);
+  [[nodiscard]] bool WasThere(const std::string& relative, const struct stat& facts) const;
   void WatchDirectory(const UniqueFd& directory, const std::string& component,
                       const GuardedName& name);
   void OnChange(int watch, const std::string& entry);

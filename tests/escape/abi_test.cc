@@ -33,14 +33,6 @@ void Clone3(Escape& escape) {
 void Rings(Escape& escape) {
   escape.Try({.argv = Program_({"rings"})});
 }
-void ReceivedRing(Escape& escape) {
-  const std::string socket = escape.Work("socket");
-  std::vector<Process> senders;
-  escape.Try({.argv = Program_({"received-ring", socket}), .prepare = [&] {
-                senders.clear();
-                senders.push_back(escape.Outside(Program_({"send-ring", socket}), "listening"));
-              }});
-}
 void Filters(Escape& escape) {
   escape.Try(AgainstMark(escape, {"filters", Escape::Program("mark")}));
 }
@@ -63,7 +55,6 @@ constexpr Case kCases[] = {
     {"C5", "high_bits", "set bits of arguments that the kernel does not look at", HighBits},
     {"C6", "clone3", "hide clone's flags in memory", Clone3},
     {"C7", "rings", "have the kernel work from a ring", Rings},
-    {"C7", "received_ring", "use a ring that was made outside", ReceivedRing},
     {"C8", "filters", "put filters of one's own over the cell's", Filters},
     {"C9", "injections", "write into a process that may do more", Injections},
     {"C10", "init", "read, stop or starve the cell's init", Init},

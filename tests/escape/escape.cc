@@ -35,6 +35,7 @@ bool IsShown(Shown how) {
          (how == Shown::kAsRoot && geteuid() == 0);
 }
 
+// `mark` leaves a byte for each run; what touch(1) leaves is empty.
 long SizeOf(const std::string& path) {
   struct stat status {};
   return stat(path.c_str(), &status) == 0 ? static_cast<long>(status.st_size) : 0;
@@ -110,7 +111,6 @@ long Escape::Marks(const std::string& prefix) const {
   for (const auto& entry : fs::recursive_directory_iterator(Work())) {
     if (entry.path().filename().string().starts_with("ran." + prefix) ||
         entry.path().parent_path().filename().string().starts_with(prefix + "-place")) {
-      // touch leaves an empty file, mark a byte for each run.
       marks += std::max(1L, SizeOf(entry.path()));
     }
   }
@@ -237,7 +237,8 @@ void Escape::Try(const Race& race) {
   prepare();
   const Outcome bare = Sandbox::Bare(argv(kBareTries));
   EXPECT_EQ(bare.status, 0) << bare;
-  MustWin(Marks("evil") > 0, "nothing evil in " + std::to_string(kBareTries) + " tries: " + bare.out);
+  MustWin(Marks("evil") > 0,
+          "nothing evil in " + std::to_string(kBareTries) + " tries: " + bare.out);
   figures_ = std::to_string(Marks("evil")) + " of " + std::to_string(kBareTries) + " bare";
 
   prepare();
@@ -263,8 +264,8 @@ void Escape::TearDown() {
   if (HasFailure()) verdict = broken_ ? "BROKEN" : "FAILED";
   if (IsSkipped()) verdict = "not run";
   const Case& one = GetParam();
-  printf("escape|%s|%s|%s|%s|%s|%s|%s\n", one.row, one.name, IsRootLane() ? "root" : "user", verdict,
-         bare_.c_str(), figures_.c_str(), one.what);
+  printf("escape|%s|%s|%s|%s|%s|%s|%s\n", one.row, one.name, IsRootLane() ? "root" : "user",
+         verdict, bare_.c_str(), figures_.c_str(), one.what);
 }
 
 }  // namespace cellrun::test

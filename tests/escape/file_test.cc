@@ -27,11 +27,14 @@ void Links(Escape& escape) {
   escape.Write(outside + "/tasks.json", "mine\n");
   const auto before = Escape::Inventory(outside);
   const std::string script =
-      "ln -s " + outside + " .vscode; ln -s " + outside + "/.envrc .envrc; ln -s .idea .idea; "
-      "ln -s /proc/self/cwd .claude; ln -s /proc/self/root" + outside + " .cursor; "
+      "ln -s " + outside + " .vscode; ln -s " + outside +
+      "/.envrc .envrc; ln -s .idea .idea; "
+      "ln -s /proc/self/cwd .claude; ln -s /proc/self/root" +
+      outside +
+      " .cursor; "
       "ln -s ../../outside .codex; ln -s /dev/stdin mise.toml; ln -s /proc/1/fd .gemini; "
-      "ln -s nowhere .mcp.json; ln -s .mcp.json opencode.json; mkdir sub; ln -s " + outside +
-      " sub/.git; ln -s sub/.git .git; ln -s / .husky; ";
+      "ln -s nowhere .mcp.json; ln -s .mcp.json opencode.json; mkdir sub; ln -s " +
+      outside + " sub/.git; ln -s sub/.git .git; ln -s / .husky; ";
   escape.ShownBare(Shown::kSucceeds);
   // A tool that follows what it finds reaches what lies outside.
   const Outcome bare = escape.Bare({"bash", "-c", script + "echo evil > .vscode/tasks.json"});
@@ -42,7 +45,8 @@ void Links(Escape& escape) {
   Options options = escape.Using("");
   options.flags.insert(options.flags.end(), {"--report", escape.Path("report")});
   const Outcome cell = escape.Run(
-      {"bash", "-c", script + "echo evil > .vscode/tasks.json; mv .vscode elsewhere; exit 11"}, options);
+      {"bash", "-c", script + "echo evil > .vscode/tasks.json; mv .vscode elsewhere; exit 11"},
+      options);
   EXPECT_EQ(cell.status, 11) << cell;
   escape.MustHold(Escape::Inventory(outside) != kept, "what lies outside has changed");
   (void)before;
@@ -51,8 +55,8 @@ void Links(Escape& escape) {
   }
 }
 
-// A directory that is now one and now a link to a place outside, while the broker sets aside what appears
-// in it.
+// A directory that is now one and now a link to a place outside, while the broker sets aside what
+// appears in it.
 void FlippedDirectory(Escape& escape) {
   const std::string outside = escape.Path("outside");
   escape.Write(outside + "/hooks", "mine\n");
@@ -74,7 +78,7 @@ void FlippedDirectory(Escape& escape) {
       usleep(1000);
     }
     long changed = 0;
-    for (long i = 0; i < tries; ++i) {
+    for (long i = 0; bare ? std::chrono::steady_clock::now() < deadline : i < tries; ++i) {
       if (bare) {  // a tool that looks first: is it a directory? then it moves what is in it
         struct stat status {};
         if (lstat(escape.Work(".git").c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
@@ -101,7 +105,8 @@ void FlippedDirectory(Escape& escape) {
   escape.MustHold(changed > 0 || Escape::Inventory(outside) != kept, "something outside was moved");
 }
 
-// One cell exchanges a hidden directory while others start: none of them may see what is hidden.
+// One cell exchanges a hidden directory while others start: none of them may see what is hidden. (A
+// cell whose profile hides nothing may read the file, and could hand on its content.)
 void HiddenWhileStarting(Escape& escape) {
   const std::string profile = escape.WithFilesystem("  hide: [secrets/key]\n");
   const long tries = std::max(20L, Escape::Iterations() / 20);
@@ -109,10 +114,10 @@ void HiddenWhileStarting(Escape& escape) {
   const Words read = {"bash", "-c", "cat secrets/key 2>/dev/null; cat moved/key 2>/dev/null; true"};
   const Outcome bare = escape.Bare(read);
   escape.MustWin(bare.out.find("CANARY-KEY") != std::string::npos, bare.out);
-  Process other = escape.Start(
-      {"bash", "-c",
-       "until test -e stop; do mv secrets moved; ln -s moved secrets; rm secrets; mv moved secrets; done 2>/dev/null"},
-      escape.Using(escape.OpenProfile()));
+  Process other = escape.Start({"bash", "-c",
+                                "until test -e stop; do mv secrets moved; ln -s moved secrets; rm "
+                                "secrets; mv moved secrets; done 2>/dev/null; exit 0"},
+                               escape.Using(profile));
   long seen = 0, started = 0;
   for (long i = 0; i < tries; ++i) {
     const Outcome cell = escape.Run(read, escape.Using(profile));
@@ -130,11 +135,12 @@ void Hidden(Escape& escape) {
   escape.Try({.argv = Program_({"hidden", escape.Work("secrets/key"), "CANARY-KEY"}),
               .profile = escape.WithFilesystem("  hide: [secrets/key, .env]\n"),
               .prepare = [&escape] { escape.Write(escape.Work("secrets/key"), "CANARY-KEY\n"); },
-              .damage = [&escape] {
-                return Escape::Read(escape.Work("secrets/key")) == "CANARY-KEY\n"
-                           ? ""
-                           : "the file is gone or changed";
-              }});
+              .damage =
+                  [&escape] {
+                    return Escape::Read(escape.Work("secrets/key")) == "CANARY-KEY\n"
+                               ? ""
+                               : "the file is gone or changed";
+                  }});
 }
 void Metadata(Escape& escape) {
   const std::string given = escape.Path("given");
@@ -176,14 +182,16 @@ void Aliases(Escape& escape) {
 
 // What would block, or be endless, where a program or a file of the broker's own is expected.
 void Specials(Escape& escape) {
-  const std::string profile = escape.Judged(
-      "    - {when: {hash: 'sha256:" + std::string(64, '0') + "'}, then: allow}\n");
+  const std::string profile =
+      escape.Judged("    - {when: {hash: 'sha256:" + std::string(64, '0') + "'}, then: allow}\n");
   const std::string script =
       "mkfifo fifo .cellrun.yaml .envrc .git 2>/dev/null; chmod +x fifo; timeout 5 ./fifo; "
       "printf '#!%s/fifo\\n' $PWD > script; chmod +x script; timeout 5 ./script; "
       "truncate -s 1T sparse; chmod +x sparse; timeout 20 ./sparse; "
-      "printf '\\177ELF' | dd of=elf bs=1 conv=notrunc 2>/dev/null; truncate -s 1T elf; chmod +x elf; "
-      "timeout 20 ./elf; /lib64/ld-linux-x86-64.so.2 ./fifo & /lib64/ld-linux-x86-64.so.2 ./sparse; "
+      "printf '\\177ELF' | dd of=elf bs=1 conv=notrunc 2>/dev/null; truncate -s 1T elf; chmod +x "
+      "elf; "
+      "timeout 20 ./elf; /lib64/ld-linux-x86-64.so.2 ./fifo & /lib64/ld-linux-x86-64.so.2 "
+      "./sparse; "
       "kill %1; wait; exit 11";
   escape.ShownBare(Shown::kSucceeds);
   // Opened plainly, the FIFO holds its reader for ever.
@@ -210,7 +218,8 @@ void DeepTree(Escape& escape) {
   // The next cell must walk it.
   options.flags.insert(options.flags.end(), {"--report", escape.Path("report")});
   const Outcome second = escape.Run({"true"}, options);
-  escape.MustHold(second.status != 0 || second.seconds > 20, "the tree holds up the next cell: " + second.err);
+  escape.MustHold(second.status != 0 || second.seconds > 20,
+                  "the tree holds up the next cell: " + second.err);
   EXPECT_EQ(escape.Bare({"rm", "-rf", "d"}).status, 0);
 }
 
@@ -234,15 +243,16 @@ void Ownership(Escape& escape) {
     for (const auto& entry : fs::recursive_directory_iterator(escape.Work())) {
       struct stat status {};
       if (lstat(entry.path().c_str(), &status) != 0) continue;
-      if (status.st_uid != (Escape::IsRootLane() ? owner : getuid())) found += entry.path().string() + " ";
+      if (status.st_uid != (Escape::IsRootLane() ? owner : getuid()))
+        found += entry.path().string() + " ";
     }
     return found;
   };
   const Outcome bare = escape.Bare({"bash", "-c", script});
   if (Escape::IsRootLane()) escape.MustWin(!foreign().empty(), bare.err);
   if (Escape::IsRootLane()) {
-      ASSERT_EQ(chown(outside.c_str(), 0, 0), 0);
-    }
+    ASSERT_EQ(chown(outside.c_str(), 0, 0), 0);
+  }
   const auto kept = Escape::Inventory(escape.Path("outside"));
   (void)before;
   prepare();
@@ -257,27 +267,31 @@ void WriteImages(Escape& escape) {
   const auto before = Escape::Inventory(Escape::Prefix());
   escape.ShownBare(Shown::kSucceeds);
   // A process of one's own file, outside: only its being busy is in the way.
-  Process own = escape.Outside({"bash", "-c", "cp /bin/sleep own; chmod u+w own; echo up; exec ./own 100"}, "up");
+  Process own = escape.Outside(
+      {"bash", "-c", "cp /bin/sleep own; chmod u+w own; echo up; exec ./own 100"}, "up");
   Outcome bare = escape.Bare(Program_({"write-image-of", std::to_string(own.pid())}));
   escape.MustWin(bare.status == 10, bare.out);
   // Denied execs wait in the shim while it is attacked.
   Options options = escape.Using(escape.Judged(Escape::Deny(Escape::Program("mark"))));
   const long tries = std::max(200L, Escape::Iterations());
   options.time_limit = std::chrono::seconds(60 + tries / 20);
-  const Outcome cell = escape.Run(
-      {"bash", "-c", "(while :; do " + Escape::Program("mark") + " as=evil; done) 2>/dev/null & " +
-                         Escape::Program("escape_files") + " write-images " + std::to_string(tries)},
-      options);
+  const Outcome cell =
+      escape.Run({"bash", "-c",
+                  "(while :; do " + Escape::Program("mark") + " as=evil; done) 2>/dev/null & " +
+                      Escape::Program("escape_files") + " write-images " + std::to_string(tries)},
+                 options);
   EXPECT_EQ(cell.status, 11) << cell.out;
   escape.Count(cell.status == 10, tries);
   escape.MustHold(cell.status == 10 || Escape::Inventory(Escape::Prefix()) != before, cell.out);
 }
 
 constexpr Case kCases[] = {
-    {"D3", "hidden_while_starting", "exchange a hidden directory while another cell starts", HiddenWhileStarting},
+    {"D3", "hidden_while_starting", "exchange a hidden directory while another cell starts",
+     HiddenWhileStarting},
     {"D7", "write_images", "write to the files that others run", WriteImages},
     {"H1", "links", "leave links of many shapes for the broker", Links},
-    {"H2", "flipped_directory", "exchange a directory with a link while the broker works in it", FlippedDirectory},
+    {"H2", "flipped_directory", "exchange a directory with a link while the broker works in it",
+     FlippedDirectory},
     {"H3", "hidden", "reach a hidden file by handle, link, rename, removal", Hidden},
     {"H6", "metadata", "change what is not content in a read-only tree", Metadata},
     {"H7", "aliases", "reach a protected file by other ways", Aliases},

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/escape/escape.h"
 
@@ -25,7 +26,8 @@ void PathSpellings(Escape& escape) {
   std::set<std::string> words;
   for (const auto& record : escape.History({"--verdict", "deny"})) {
     EXPECT_EQ(record.value("exe", ""), Escape::Program("mark")) << record;
-    for (const auto& word : record["argv"]) words.insert(word.get<std::string>());
+    for (const auto& word : record.value("argv", nlohmann::json::array()))
+      words.insert(word.get<std::string>());
   }
   EXPECT_GE(words.size(), 25U) << "spellings that were judged";
 }
@@ -64,14 +66,13 @@ void Retargeted(Escape& escape) {
 }
 
 void Loaders(Escape& escape) {
-  Attack attack =
-      AgainstMark(escape, {"loaders", "/lib64/ld-linux-x86-64.so.2", "/usr/bin/touch"});
+  Attack attack = AgainstMark(escape, {"loaders", "/lib64/ld-linux-x86-64.so.2", "/usr/bin/touch"});
   attack.profile = escape.Judged(Escape::Deny("touch"));
   escape.Try(attack);
 }
 void LoadersOfCopies(Escape& escape) {
-  Attack attack = AgainstMark(escape, {"loaders", "/lib64/ld-linux-x86-64.so.2",
-                                       escape.Work("payload")});
+  Attack attack =
+      AgainstMark(escape, {"loaders", "/lib64/ld-linux-x86-64.so.2", escape.Work("payload")});
   attack.prepare = [&escape] {
     escape.Write(escape.Work("payload"), Escape::Read("/usr/bin/touch"), 0755);
   };
@@ -95,8 +96,8 @@ void ReceivedFile(Escape& escape) {
   Attack attack = AgainstMark(escape, {"received-file", socket});
   attack.prepare = [&] {
     senders.clear();
-    senders.push_back(
-        escape.Outside({Escape::Program("escape_exec"), "send-file", socket, program}, "listening"));
+    senders.push_back(escape.Outside({Escape::Program("escape_exec"), "send-file", socket, program},
+                                     "listening"));
   };
   attack.profile = escape.OpenProfile();
   escape.Try(attack);
@@ -198,21 +199,25 @@ void TryLines(Escape& escape, const Line (&lines)[kCount]) {
                 .prepare = write_script};
   long shown = 0;
   attack.damage = [&] {
-    shown = std::max(shown, escape.Marks("evil"));
+    std::set<std::string> marks;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(escape.Work())) {
+      const std::string name = entry.path().filename();
+      if (name.starts_with("ran.evil")) marks.insert(name);
+    }
+    shown = std::max(shown, static_cast<long>(marks.size()));
     return escape.EvilRan();
   };
   escape.Try(attack);
   std::set<std::string> judged;
   for (const auto& record : escape.History({"--verdict", "deny"})) {
-    for (const auto& word : record["argv"]) {
+    for (const auto& word : record.value("argv", nlohmann::json::array())) {
       if (word.get<std::string>().find("as=evil-") != std::string::npos) judged.insert(word);
     }
   }
   escape.Note(std::to_string(shown) + " ways bare, " + std::to_string(judged.size()) +
               " judged and denied");
   EXPECT_GE(shown, static_cast<long>(kCount) / 2) << "too few of these tools are here";
-  EXPECT_GE(static_cast<long>(judged.size()), shown * 3 / 4)
-      << escape.Read(escape.Work("output"));
+  EXPECT_GE(static_cast<long>(judged.size()), shown * 3 / 4) << escape.Read(escape.Work("output"));
 }
 void Interpreters(Escape& escape) {
   TryLines(escape, kInterpreters);
@@ -227,16 +232,18 @@ void Tools(Escape& escape) {
 // An exact list is allowed and everything else denied: no option, abbreviation or order widens it.
 void Options_(Escape& escape) {
   Attack attack{
-      .argv = {"bash", "-c",
-               "git init -q . 2>/dev/null; printf '#!/bin/sh\\ntouch ran.evil\\n' > evil.sh; chmod +x evil.sh; "
-               "git -c core.fsmonitor=./evil.sh status; git -C . -c core.fsmonitor=./evil.sh status; "
-               "git --config-env=core.fsmonitor=EVIL status; "
-               "git -c core.fsmonitor=./evil.sh status --; git --no-pager -c core.fsmonitor=./evil.sh status; "
-               "git -ccore.fsmonitor=./evil.sh status; git -p -c core.fsmonitor=./evil.sh status; "
-               "git -c core.fsmonitor=./evil.sh stat\"us\"; exit 11"},
-      .profile = escape.Judged(
-          "    - {when: {exe: git, args: [status]}, then: allow}\n"
-          "    - {when: {exe: git}, then: deny}\n"),
+      .argv =
+          {"bash", "-c",
+           "git init -q . 2>/dev/null; printf '#!/bin/sh\\ntouch ran.evil\\n' > evil.sh; chmod +x "
+           "evil.sh; "
+           "git -c core.fsmonitor=./evil.sh status; git -C . -c core.fsmonitor=./evil.sh status; "
+           "git --config-env=core.fsmonitor=EVIL status; "
+           "git -c core.fsmonitor=./evil.sh status --; git --no-pager -c core.fsmonitor=./evil.sh "
+           "status; "
+           "git -ccore.fsmonitor=./evil.sh status; git -p -c core.fsmonitor=./evil.sh status; "
+           "git -c core.fsmonitor=./evil.sh stat\"us\"; exit 11"},
+      .profile = escape.Judged("    - {when: {exe: git, args: [status]}, then: allow}\n"
+                               "    - {when: {exe: git}, then: deny}\n"),
       .damage = [&escape] { return escape.EvilRan(); }};
   escape.Try(attack);
 }
@@ -256,9 +263,9 @@ void OddArguments(Escape& escape) {
 }
 void Environments(Escape& escape) {
   Attack attack = AgainstMark(escape, {"environments", Escape::Program("mark")});
-  attack.profile = escape.Judged(
-      Escape::Allow(Escape::Program("mark"), ", env: {MODE: safe, LOADED: null}") +
-      Escape::Deny(Escape::Program("mark")));
+  attack.profile =
+      escape.Judged(Escape::Allow(Escape::Program("mark"), ", env: {MODE: safe, LOADED: null}") +
+                    Escape::Deny(Escape::Program("mark")));
   escape.Try(attack);
 }
 void SearchPath(Escape& escape) {
@@ -267,12 +274,13 @@ void SearchPath(Escape& escape) {
                "mkdir -p bin node_modules/.bin; for d in . bin node_modules/.bin; do cp " +
                    Escape::Program("mark") +
                    " $d/git; done; "
-                   "PATH=.:$PATH git as=evil-1; PATH=:$PATH git as=evil-2; PATH=$PWD/bin:$PATH git as=evil-3; "
+                   "PATH=.:$PATH git as=evil-1; PATH=:$PATH git as=evil-2; PATH=$PWD/bin:$PATH git "
+                   "as=evil-3; "
                    "PATH=node_modules/.bin:$PATH git as=evil-4; PATH= ; cd bin; git as=evil-5; "
                    "PATH=../bin/../bin; git as=evil-6; exit 11"},
-      .profile = escape.Judged(
-          Escape::Allow("git") + Escape::Allow("cp") + Escape::Allow("bash") + Escape::Allow("mkdir"),
-          "deny"),
+      .profile = escape.Judged(Escape::Allow("git") + Escape::Allow("cp") + Escape::Allow("bash") +
+                                   Escape::Allow("mkdir"),
+                               "deny"),
       .damage = [&escape] { return escape.EvilRan(); }};
   escape.Try(attack);
 }
@@ -280,10 +288,7 @@ void OtherRoot(Escape& escape) {
   Attack attack{.argv = {Escape::Program("escape_reach"), "other-root", escape.Work("root")},
                 .profile = escape.Judged(Escape::Allow("git"), "allow"),
                 .bare = Shown::kInNamespaces,
-                .prepare =
-                    [&escape] {
-                      escape.CopyProgram("mark", "root/usr/bin/git");
-                    }};
+                .prepare = [&escape] { escape.CopyProgram("mark", "root/usr/bin/git"); }};
   escape.Try(attack);
 }
 void FormatHandler(Escape& escape) {
@@ -333,11 +338,13 @@ void Rewritten(Escape& escape) {
 }
 
 constexpr Case kCases[] = {
-    {"A1", "path_spellings", "start a denied program by other spellings of its path", PathSpellings},
+    {"A1", "path_spellings", "start a denied program by other spellings of its path",
+     PathSpellings},
     {"A2", "other_names", "start a denied program by links and after renames", OtherNames},
     {"A2", "retargeted", "point a link that was allowed at another program", Retargeted},
     {"A3", "copies", "start copies in every writable place, named like allowed ones", Copies},
-    {"A3", "copies_writable", "the same where only what the cell wrote is denied", CopiesByWritable},
+    {"A3", "copies_writable", "the same where only what the cell wrote is denied",
+     CopiesByWritable},
     {"A4", "loaders", "start a denied program through the dynamic loader", Loaders},
     {"A4", "loaders_of_copies", "start a copy through the dynamic loader", LoadersOfCopies},
     {"A5", "nameless", "start memory, temporary and deleted files", Nameless},

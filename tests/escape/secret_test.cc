@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // N: secrets of the operator.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -34,15 +35,38 @@ void ExpectNowhere(Escape& escape, const Words& directories, const Options& opti
   escape.MustHold(outcome.status == 10, outcome.out);
 }
 
-constexpr const char* kVariables[] = {
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "GH_TOKEN",
-    "GITLAB_TOKEN", "NPM_TOKEN", "NODE_AUTH_TOKEN", "CARGO_REGISTRY_TOKEN", "PYPI_TOKEN",
-    "TWINE_PASSWORD", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DATABASE_URL", "PGPASSWORD",
-    "MYSQL_PWD", "DOCKER_AUTH_CONFIG", "VAULT_TOKEN", "CI_JOB_TOKEN", "SSH_AUTH_SOCK",
-    "GPG_AGENT_INFO", "KUBECONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_CLIENT_SECRET",
-    "SLACK_TOKEN", "STRIPE_KEY", "BASH_FUNC_x%%", "LC_SECRETx", "http_proxy", "SUDO_ASKPASS"};
+constexpr const char* kVariables[] = {"AWS_ACCESS_KEY_ID",
+                                      "AWS_SECRET_ACCESS_KEY",
+                                      "AWS_SESSION_TOKEN",
+                                      "GITHUB_TOKEN",
+                                      "GH_TOKEN",
+                                      "GITLAB_TOKEN",
+                                      "NPM_TOKEN",
+                                      "NODE_AUTH_TOKEN",
+                                      "CARGO_REGISTRY_TOKEN",
+                                      "PYPI_TOKEN",
+                                      "TWINE_PASSWORD",
+                                      "OPENAI_API_KEY",
+                                      "ANTHROPIC_API_KEY",
+                                      "DATABASE_URL",
+                                      "PGPASSWORD",
+                                      "MYSQL_PWD",
+                                      "DOCKER_AUTH_CONFIG",
+                                      "VAULT_TOKEN",
+                                      "CI_JOB_TOKEN",
+                                      "SSH_AUTH_SOCK",
+                                      "GPG_AGENT_INFO",
+                                      "KUBECONFIG",
+                                      "GOOGLE_APPLICATION_CREDENTIALS",
+                                      "AZURE_CLIENT_SECRET",
+                                      "SLACK_TOKEN",
+                                      "STRIPE_KEY",
+                                      "BASH_FUNC_x%%",
+                                      "LC_SECRETx",
+                                      "http_proxy",
+                                      "SUDO_ASKPASS"};
 void Environment_(Escape& escape) {
-  Attack attack{.argv = Program_({"search", kCanary, "/proc/self"})};
+  Attack attack{.argv = Program_({"search", kCanary, "/proc/self/."})};
   for (const std::string name : kVariables) {
     if (name.starts_with("LC_")) continue;  // LC_* crosses by the profile's own word
     attack.options.environment[name] = kCanary;
@@ -51,16 +75,42 @@ void Environment_(Escape& escape) {
   ExpectNowhere(escape, {"/proc"}, attack.options);
 }
 
-constexpr const char* kFiles[] = {
-    ".ssh/id_ed25519", ".ssh/config", ".aws/credentials", ".config/gh/hosts.yml", ".docker/config.json",
-    ".npmrc", ".netrc", ".kube/config", ".local/share/keyrings/login.keyring", ".gnupg/secring.gpg",
-    ".git-credentials", ".config/git/credentials", ".pypirc", ".cargo/credentials.toml", ".azure/token",
-    ".config/gcloud/credentials.db", ".vault-token", ".terraform.d/credentials", ".m2/settings.xml",
-    ".gradle/gradle.properties", ".pgpass", ".my.cnf", ".bash_history", ".zsh_history",
-    ".python_history", ".mozilla/firefox/key4.db", ".config/google-chrome/Default/Cookies",
-    ".config/chromium/Default/Cookies", ".thunderbird/x", ".password-store/x.gpg", ".yarnrc.yml",
-    ".gem/credentials", ".config/containers/auth.json", ".config/glab-cli/config.yml",
-    ".config/pip/pip.conf", ".config/doctl/config.yaml"};
+constexpr const char* kFiles[] = {".ssh/id_ed25519",
+                                  ".ssh/config",
+                                  ".aws/credentials",
+                                  ".config/gh/hosts.yml",
+                                  ".docker/config.json",
+                                  ".npmrc",
+                                  ".netrc",
+                                  ".kube/config",
+                                  ".local/share/keyrings/login.keyring",
+                                  ".gnupg/secring.gpg",
+                                  ".git-credentials",
+                                  ".config/git/credentials",
+                                  ".pypirc",
+                                  ".cargo/credentials.toml",
+                                  ".azure/token",
+                                  ".config/gcloud/credentials.db",
+                                  ".vault-token",
+                                  ".terraform.d/credentials",
+                                  ".m2/settings.xml",
+                                  ".gradle/gradle.properties",
+                                  ".pgpass",
+                                  ".my.cnf",
+                                  ".bash_history",
+                                  ".zsh_history",
+                                  ".python_history",
+                                  ".mozilla/firefox/key4.db",
+                                  ".config/google-chrome/Default/Cookies",
+                                  ".config/chromium/Default/Cookies",
+                                  ".thunderbird/x",
+                                  ".password-store/x.gpg",
+                                  ".yarnrc.yml",
+                                  ".gem/credentials",
+                                  ".config/containers/auth.json",
+                                  ".config/glab-cli/config.yml",
+                                  ".config/pip/pip.conf",
+                                  ".config/doctl/config.yaml"};
 void Files(Escape& escape) {
   Words by_alias = Program_({"search-by-aliases", kCanary});
   for (const char* name : kFiles) {
@@ -75,13 +125,15 @@ void Files(Escape& escape) {
   escape.Try(wide);
 }
 void Everywhere(Escape& escape) {
-  // A word that is in a file beside, in the runtime and state directories, in the terminal's environment.
+  // A word that is in a file beside, in the runtime and state directories, in the terminal's
+  // environment.
   escape.Write(escape.Path("beside"), kCanary);
   escape.Write(escape.Path("state/note"), kCanary);
   escape.Write(escape.RuntimeDirectory() + "/note", kCanary);
   escape.Write(escape.Path("config/note"), kCanary);
   escape.Try({.argv = Program_({"search", kCanary, escape.Path("")})});
-  ExpectNowhere(escape, {"/tmp", "/run", "/var", "/proc", "/dev", "/etc", "/home", "/root", "/srv"}, {});
+  ExpectNowhere(escape, {"/tmp", "/run", "/var", "/proc", "/dev", "/etc", "/home", "/root", "/srv"},
+                {});
 }
 
 // A broker that crashes leaves no image of its memory; a program of the same user does.
@@ -114,8 +166,10 @@ void Dumps(Escape& escape) {
   const pid_t broker = escape.BrokerPid();
   const std::string base = "/proc/" + std::to_string(broker);
   if (!Escape::IsRootLane()) {
-    for (const char* name : {"/mem", "/environ", "/maps", "/fd"}) {
-      EXPECT_NE(access((base + name).c_str(), R_OK), 0) << "another process of the user reads " << name;
+    for (const char* name : {"/mem", "/environ", "/maps", "/fd/0"}) {
+      const int fd = open((base + name).c_str(), O_RDONLY | O_CLOEXEC);
+      escape.MustHold(fd >= 0, std::string("another process of the user opens ") + name);
+      if (fd >= 0) close(fd);
     }
   }
   kill(broker, SIGSEGV);
@@ -126,12 +180,14 @@ void Arguments(Escape& escape) {
   escape.ShownBare(Shown::kAimsAtCell);
   const Options options = escape.Using("");
   const std::string script =
-      "true --password " + std::string(kCanary) + "; true --password=" + kCanary + "; true --token " + kCanary +
-      "; true https://user:" + kCanary + "@host/x; true --api-key=" + kCanary + "; true -H 'Authorization: Bearer " +
-      kCanary + "'; GITHUB_TOKEN=" + kCanary + " true";
+      "true --password " + std::string(kCanary) + "; true --password=" + kCanary +
+      "; true --token " + kCanary + "; true https://user:" + kCanary +
+      "@host/x; true --api-key=" + kCanary + "; true -H 'Authorization: Bearer " + kCanary +
+      "'; GITHUB_TOKEN=" + kCanary + " true";
   // `true` is a builtin of the shell: the program is meant.
   std::string programs = script;
-  for (auto at = programs.find("true "); at != std::string::npos; at = programs.find("true ", at + 14)) {
+  for (auto at = programs.find("true "); at != std::string::npos;
+       at = programs.find("true ", at + 14)) {
     programs.replace(at, 5, "/usr/bin/true ");
   }
   escape.Write(escape.Work("script"), programs);
@@ -139,7 +195,8 @@ void Arguments(Escape& escape) {
   const Outcome history = escape.Cellrun({"history", "-o", "jsonl"});
   const auto found = history.out.find(kCanary);
   const bool told = found != std::string::npos;
-  escape.MustHold(told, told ? history.out.substr(found - std::min<std::size_t>(found, 300), 600) : "");
+  escape.MustHold(told,
+                  told ? history.out.substr(found - std::min<std::size_t>(found, 300), 600) : "");
 }
 
 // What cellrun keeps is for its owner only.
@@ -150,7 +207,8 @@ void Modes(Escape& escape) {
   for (const std::string& directory : {escape.Path("state"), escape.RuntimeDirectory()}) {
     for (const auto& entry : fs::recursive_directory_iterator(directory)) {
       struct stat status {};
-      if (lstat(entry.path().c_str(), &status) == 0 && (status.st_mode & 077) != 0 && !S_ISLNK(status.st_mode))
+      if (lstat(entry.path().c_str(), &status) == 0 && (status.st_mode & 077) != 0 &&
+          !S_ISLNK(status.st_mode))
         open += entry.path().string() + " ";
     }
   }

@@ -150,9 +150,14 @@ static long PersonalityHigh(char** unused) {
 }
 static int HighBits(char** arguments) {
   static const struct Way ways[] = {
-      {"TIOCSTI", Type},         {"TIOCSTI, bit 40", TypeHigh}, {"TIOCSTI, bit 63", TypeHighest},
-      {"unshare", UnshareHigh},  {"clone", CloneHigh},          {"socket vsock", SocketHigh},
-      {"socket netlink", NetlinkHigh}, {"personality", PersonalityHigh},
+      {"TIOCSTI", Type},
+      {"TIOCSTI, bit 40", TypeHigh},
+      {"TIOCSTI, bit 63", TypeHighest},
+      {"unshare", UnshareHigh},
+      {"clone", CloneHigh},
+      {"socket vsock", SocketHigh},
+      {"socket netlink", NetlinkHigh},
+      {"personality", PersonalityHigh},
   };
   return TryWays(ways, COUNT(ways), arguments);
 }
@@ -202,30 +207,6 @@ static int Rings(char** arguments) {
   static const struct Way ways[] = {{"io_uring_setup", Ring}, {"io_setup", AsynchronousIo}};
   return TryWays(ways, COUNT(ways), arguments);
 }
-static int SendRing(char** arguments) {  // SOCKET: hands out rings that were made where nobody minds
-  const int listener = ListenOn(arguments[0]);
-  if (listener < 0) return NotTried("%s", ErrorName());
-  printf("listening\n");
-  fflush(stdout);
-  for (;;) {
-    const int peer = accept(listener, NULL, NULL);
-    struct io_uring_params parameters = {.flags = IORING_SETUP_CQSIZE, .cq_entries = 8};
-    const int ring = (int)syscall(SYS_io_uring_setup, 4, &parameters);
-    if (peer < 0 || ring < 0 || SendDescriptor(peer, ring) != 0) return NotTried("%s", ErrorName());
-    close(ring);
-    close(peer);
-  }
-}
-static int ReceivedRing(char** arguments) {  // SOCKET
-  const int peer = ConnectTo(arguments[0]);
-  const int ring = peer < 0 ? -1 : ReceiveDescriptor(peer);
-  if (ring < 0) return Held("no ring arrives: %s", ErrorName());
-  const long entered = syscall(SYS_io_uring_enter, ring, 0, 0, 0, NULL, 0);
-  if (entered >= 0) return Won("io_uring_enter works");
-  const long made = syscall(SYS_io_uring_register, ring, 8 /* PROBE */, NULL, 0);
-  return made >= 0 ? Won("io_uring_register works") : Held("%s", ErrorName());
-}
-
 // ---- C8: filters of the attacker's own, over ours
 
 static long FilterExec(unsigned answer, char** arguments) {
@@ -245,8 +226,10 @@ static long FilterExec(unsigned answer, char** arguments) {
   syscall(SYS_execveat, AT_FDCWD, arguments[0], argv, environment, 0);
   return -1;
 }
-#define FILTER(name, answer) \
-  static long name(char** arguments) { return FilterExec(answer, arguments); }
+#define FILTER(name, answer)              \
+  static long name(char** arguments) {    \
+    return FilterExec(answer, arguments); \
+  }
 FILTER(FilterAllow, SECCOMP_RET_ALLOW)
 FILTER(FilterLog, SECCOMP_RET_LOG)
 FILTER(FilterTrace, SECCOMP_RET_TRACE)
@@ -267,8 +250,8 @@ static long OwnListener(char** arguments) {  // its owner would answer CONTINUE
 }
 static int Filters(char** arguments) {  // PROGRAM
   static const struct Way ways[] = {
-      {"ALLOW", FilterAllow},   {"LOG", FilterLog},         {"TRACE", FilterTrace},
-      {"ERRNO(0)", FilterLie},  {"USER_NOTIF", FilterNotify}, {"TRAP", FilterTrap},
+      {"ALLOW", FilterAllow},        {"LOG", FilterLog},           {"TRACE", FilterTrace},
+      {"ERRNO(0)", FilterLie},       {"USER_NOTIF", FilterNotify}, {"TRAP", FilterTrap},
       {"NEW_LISTENER", OwnListener},
   };
   return TryWays(ways, COUNT(ways), arguments);
@@ -340,9 +323,12 @@ static long ByComparing(char** unused) {  // tells where kernel objects lie
 static int Injections(char** arguments) {
   StartVictim();
   static const struct Way ways[] = {
-      {"ptrace", ByTracing},           {"process_vm_writev", ByVectors},
-      {"/proc/PID/mem", ByMemoryFile}, {"/proc/PID/task/TID/mem", ByTaskMemoryFile},
-      {"pidfd_getfd", ByTakingDescriptors}, {"kcmp", ByComparing},
+      {"ptrace", ByTracing},
+      {"process_vm_writev", ByVectors},
+      {"/proc/PID/mem", ByMemoryFile},
+      {"/proc/PID/task/TID/mem", ByTaskMemoryFile},
+      {"pidfd_getfd", ByTakingDescriptors},
+      {"kcmp", ByComparing},
   };
   const int result = TryWays(ways, COUNT(ways), arguments);
   kill(victim, SIGKILL);
@@ -371,8 +357,11 @@ static long TakeInitDescriptors(char** unused) {
   }
   return -1;
 }
-#define OPEN(name, path, flags) \
-  static long name(char** unused) { (void)unused; return open(path, (flags) | O_CLOEXEC); }
+#define OPEN(name, path, flags)             \
+  static long name(char** unused) {         \
+    (void)unused;                           \
+    return open(path, (flags) | O_CLOEXEC); \
+  }
 OPEN(InitMemory, "/proc/1/mem", O_RDONLY)
 OPEN(InitRoot, "/proc/1/root/.", O_RDONLY)
 OPEN(InitDirectory, "/proc/1/cwd/.", O_RDONLY)
@@ -382,8 +371,11 @@ static long ReadSome(const char* name) {
   const int fd = open(name, O_RDONLY | O_CLOEXEC);
   return fd < 0 || read(fd, buffer, sizeof buffer) <= 0 ? -1 : 0;
 }
-#define READ(name, path) \
-  static long name(char** unused) { (void)unused; return ReadSome(path); }
+#define READ(name, path)            \
+  static long name(char** unused) { \
+    (void)unused;                   \
+    return ReadSome(path);          \
+  }
 READ(InitEnvironment, "/proc/1/environ")
 READ(InitMaps, "/proc/1/maps")
 READ(InitStack, "/proc/1/stack")
@@ -431,7 +423,9 @@ static long KillInit(char** unused) {
   usleep(100000);
   FILE* file = fopen("/proc/1/stat", "re");
   char line[256] = "";
-  if (file == NULL || fgets(line, sizeof line, file) == NULL) return 0;
+  // Hidden, but there: that it can be asked for says so.
+  if (file == NULL || fgets(line, sizeof line, file) == NULL)
+    return syscall(SYS_pidfd_open, 1, 0) >= 0 ? -1 : 0;
   const char* state = strrchr(line, ')');
   return state != NULL && (state[2] == 'T' || state[2] == 'Z') ? 0 : -1;
 }
@@ -529,18 +523,11 @@ static int Frames(char** arguments) {  // PROGRAM
 }
 
 static const struct Attack kAttacks[] = {
-    {"entry-32", 1, Entry32},
-    {"unknown-calls", 0, Unknown},
-    {"high-bits", 0, HighBits},
-    {"clone3", 0, Clone3},
-    {"rings", 0, Rings},
-    {"send-ring", 1, SendRing},
-    {"received-ring", 1, ReceivedRing},
-    {"filters", 1, Filters},
-    {"injections", 0, Injections},
-    {"init", 0, Init},
-    {"unfiltered", 0, Unfiltered},
-    {"frames", 1, Frames},
+    {"entry-32", 1, Entry32},      {"unknown-calls", 0, Unknown},
+    {"high-bits", 0, HighBits},    {"clone3", 0, Clone3},
+    {"rings", 0, Rings},           {"filters", 1, Filters},
+    {"injections", 0, Injections}, {"init", 0, Init},
+    {"unfiltered", 0, Unfiltered}, {"frames", 1, Frames},
 };
 
 int main(int argc, char** argv) {

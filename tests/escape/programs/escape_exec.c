@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Group A: ways to start a program that may not be started. Most take a program that would leave a mark; the
-// mark, seen from outside, is what counts.
+// Group A: ways to start a program that may not be started. Most take a program that would leave a
+// mark; the mark, seen from outside, is what counts.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
@@ -91,11 +91,22 @@ static int Spellings(char** arguments) {  // PROGRAM, absolute
   (void)!symlink("/proc/self/fd", "link-to-descriptors");
 
   int ran = 0;
-  const char* const formats[] = {
-      "%s", "/%s", "//%s", "/.%s", "/..%s", "/usr/..%s", "/bin/..%s", "/proc/self/root%s",
-      "/proc/self/root/../..%s", "/proc/thread-self/root%s", "/proc/self/task/../root%s",
-      "link-to-root%s", "/proc/self/cwd/link-to-root%s", "/dev/../%s", "/proc/self/../..%s",
-      "/dev/fd/../root%s"};
+  const char* const formats[] = {"%s",
+                                 "/%s",
+                                 "//%s",
+                                 "/.%s",
+                                 "/..%s",
+                                 "/usr/..%s",
+                                 "/bin/..%s",
+                                 "/proc/self/root%s",
+                                 "/proc/self/root/../..%s",
+                                 "/proc/thread-self/root%s",
+                                 "/proc/self/task/../root%s",
+                                 "link-to-root%s",
+                                 "/proc/self/cwd/link-to-root%s",
+                                 "/dev/../%s",
+                                 "/proc/self/../..%s",
+                                 "/dev/fd/../root%s"};
   for (size_t i = 0; i < COUNT(formats); ++i) {
     snprintf(text, sizeof text, formats[i], program);
     ran += Start(ByPath, text, -1);
@@ -174,12 +185,14 @@ static int Copies(char** arguments) {  // PROGRAM PLACE…
         continue;
       }
       ran += Start(ByPath, name, -1);
+      unlink(name);
     }
   }
   return Verdict(ran);
 }
 
-static int Retargeted(char** arguments) {  // ALLOWED DENIED: a link that was allowed is pointed elsewhere
+static int Retargeted(
+    char** arguments) {  // ALLOWED DENIED: a link that was allowed is pointed elsewhere
   (void)!symlink(arguments[0], "tool");
   char as_good[] = "as=good";
   char* argv[] = {mark_name, as_good, NULL};
@@ -378,7 +391,8 @@ static void WithEnvironment(const char* path, int fd) {
   (void)fd;
   execve(path, mark_argv, environment);
 }
-static int Environments(char** arguments) {  // PROGRAM that may run only with MODE=safe and without LOADED
+static int Environments(
+    char** arguments) {  // PROGRAM that may run only with MODE=safe and without LOADED
   static char* const sets[][6] = {
       {(char*)"LOADED=x", (char*)"MODE=safe"},
       {(char*)"MODE=evil"},
@@ -415,7 +429,8 @@ static int ForgeIdentity(char** unused) {
   for (char* word = strtok(strrchr(line, ')') + 2, " "); word != NULL && count < 59;
        word = strtok(NULL, " "))
     field[++count] = strtoull(word, NULL, 10);
-  static char forged[] = "/usr/bin/git\0status";
+  char* forged = malloc(64);  // the kernel shows only memory that was written
+  memcpy(forged, "/usr/bin/git\0status", 20);
   struct prctl_mm_map map = {.start_code = field[26],
                              .end_code = field[27],
                              .start_stack = field[28],
@@ -424,7 +439,7 @@ static int ForgeIdentity(char** unused) {
                              .start_brk = field[47],
                              .brk = (uint64_t)(uintptr_t)sbrk(0),
                              .arg_start = (uint64_t)(uintptr_t)forged,
-                             .arg_end = (uint64_t)(uintptr_t)forged + sizeof forged,
+                             .arg_end = (uint64_t)(uintptr_t)forged + 20,
                              .env_start = field[50],
                              .env_end = field[51],
                              .exe_fd = (uint32_t)-1};
@@ -440,10 +455,12 @@ static int ForgeIdentity(char** unused) {
 
 // ---- A20: rights that a file gives
 
-static int GainRights(char** arguments) {  // PROGRAM with another owner and the set-user-ID bit: this one
+static int GainRights(
+    char** arguments) {          // PROGRAM with another owner and the set-user-ID bit: this one
   if (arguments[0][0] == '-') {  // started with the bit
-    return geteuid() != getuid() || getegid() != getgid() ? Won("uid %d euid %d", getuid(), geteuid())
-                                                          : Held("uid and euid are %d", getuid());
+    return geteuid() != getuid() || getegid() != getgid()
+               ? Won("uid %d euid %d", getuid(), geteuid())
+               : Held("uid and euid are %d", getuid());
   }
   char name[] = "escape_exec", attack[] = "gain-rights", second[] = "-";
   char* argv[] = {name, attack, second, NULL};
@@ -519,7 +536,8 @@ static int Checks(char** arguments) {  // PROGRAM COUNT
 
 // ---- A23: other content in the same file
 
-static int Rewritten(char** arguments) {  // PROGRAM, allowed by its hash; its last bytes are its name
+static int Rewritten(
+    char** arguments) {  // PROGRAM, allowed by its hash; its last bytes are its name
   if (StatusOf(({
         const pid_t pid = fork();
         if (pid == 0) {
@@ -608,7 +626,7 @@ static int Unreadable(char** arguments) {  // PROGRAM COPY: the copy of this pro
   char* argv[] = {mark_name, attack, arguments[0], NULL};
   if (chmod(arguments[1], 0111) != 0) return NotTried("%s", ErrorName());
   execve(arguments[1], argv, no_environment);
-  return NotTried("%s", ErrorName());
+  return Held("cannot be started: %s", ErrorName());
 }
 
 static const struct Attack kAttacks[] = {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// escape_race KIND TRIES: executes something again and again while somebody flips what it is between a form
-// that may run ("good") and one that may not ("evil"). Before each try it looks, as a supervisor would, and
-// goes on only when it sees the good form: run without cellrun it shows that looking first is not enough.
-// What really ran is counted outside, by the files ran.good and ran.evil.
+// escape_race KIND TRIES: executes something again and again while somebody flips what it is
+// between a form that may run ("good") and one that may not ("evil"). Before each try it looks, as
+// a supervisor would, and goes on only when it sees the good form: run without cellrun it shows
+// that looking first is not enough. What really ran is counted outside, by the files ran.good and
+// ran.evil.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -31,11 +32,11 @@
 
 enum { kPage = 4096 };
 
-static char* page;             // holds what is flipped
-static char* text;             // the four bytes in it: "good" or "evil"
-static char* argv_[3];         // of the exec
-static char* env_[2];          // of the exec
-static const char* path_;      // of the exec
+static char* page;         // holds what is flipped
+static char* text;         // the four bytes in it: "good" or "evil"
+static char* argv_[3];     // of the exec
+static char* env_[2];      // of the exec
+static const char* path_;  // of the exec
 
 // ---- who flips
 
@@ -205,8 +206,8 @@ static int FlipFile(char** arguments) {  // until the file ARGUMENT exists
   return 0;
 }
 
-// The page with the path of the evil program is away while somebody looks, and back for the kernel. A
-// supervisor that takes "cannot be read" for "cannot be judged, go on" has lost.
+// The page with the path of the evil program is away while somebody looks, and back for the kernel.
+// A supervisor that takes "cannot be read" for "cannot be judged, go on" has lost.
 static void FlipMapping(void) {
   munmap(page, kPage);
   Pause(30000);
@@ -380,28 +381,6 @@ static int ScriptReplaced(char** arguments) {
 static int ScriptArgument(char** arguments) {
   return FlipScripts("#!./good as=good\n", "#!./good as=evil\n", 12, FlipScript, arguments);
 }
-static void FlipMappedScript(void) {
-  FlipText();
-}
-static int ScriptMapped(char** arguments) {  // written through a mapping, which no open file shows
-  WriteScript("script", "#!./good\n");
-  const int fd = open("script", O_RDWR | O_CLOEXEC);
-  struct stat status;
-  fstat(fd, &status);
-  page = mmap(NULL, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  close(fd);
-  if (page == MAP_FAILED) return NotTried("no page: %s", ErrorName());
-  static char name[] = "script";
-  argv_[0] = name;
-  path_ = "./script";
-  word_at = 4;
-  text = page + 4;
-  flip = FlipMappedScript;
-  StartProcess();
-  munmap(page, kPage);
-  return Loop(atol(arguments[0]), ScriptLooksGood, Spawn);
-}
-
 // ---- what an exec shares with threads of its own process
 
 // The child makes a thread that flips, and executes.
@@ -529,7 +508,6 @@ static const struct Attack kRaces[] = {
     {"script", 1, Script},
     {"script-replaced", 1, ScriptReplaced},
     {"script-argument", 1, ScriptArgument},
-    {"script-mapped", 1, ScriptMapped},
     {"directory", 1, Directory},
     {"descriptor", 1, Descriptor},
     {"interrupted", 1, Interrupted},
