@@ -33,7 +33,7 @@ constexpr std::array kHiddenProc = {
     "/proc/acpi",   "/proc/kcore",       "/proc/keys",       "/proc/latency_stats",
     "/proc/scsi",   "/proc/sched_debug", "/proc/timer_list", "/proc/sysrq-trigger",
     "/proc/kmsg",   "/proc/kallsyms",    "/proc/config.gz",  "/proc/mtrr",
-    "/proc/asound", "/proc/key-users"};
+    "/proc/asound", "/proc/key-users",   "/proc/swaps"};
 constexpr std::array kDevices = {"null", "zero", "full", "random", "urandom", "tty"};
 constexpr std::uint64_t kSmallTmpfs = 64ULL << 20;
 constexpr std::uint64_t kHomeTmpfs = 1ULL << 30;

@@ -61,6 +61,14 @@ class Walk {
   std::size_t seen_ = 0;
 };
 
+// Where the first component `.git` of a relative path that goes on below it ends; npos if there is
+// none.
+std::size_t EndOfGit(const std::string& relative) {
+  const std::string padded = "/" + relative;
+  const std::size_t at = padded.find("/.git/");
+  return at == std::string::npos ? at : at + 4;
+}
+
 // "gitdir: PATH" of a `.git` file, absolute; "" if it is none. `base` is the directory of the file.
 std::string PointedGitDirectory(const std::string& base) {
   const Result<std::string> text = sys::ReadWholeFileAt(AT_FDCWD, (base + "/.git").c_str(), 4096);
@@ -115,7 +123,9 @@ class Finder {
 
   void Guard(const std::string& relative, bool hide, const policy::Position& rule) {
     if (!guarded_.insert(relative).second) return;
-    if (relative.starts_with(".git/")) GuardPointed(relative.substr(5), hide);
+    if (const std::size_t end = EndOfGit(relative); end != std::string::npos) {
+      GuardPointed(relative.substr(0, end), relative.substr(end + 1), hide, rule);
+    }
     GuardedName name{
         .path = relative, .hide = hide, .existed = false, .at_start = {}, .rule = rule};
     const Result<UniqueFd> found = sys::OpenAt2(root_.get(), relative.c_str(),
@@ -131,7 +141,10 @@ class Finder {
         parents_.insert(relative.substr(0, slash));
       }
     }
-    if (!found.ok() && found.error().code() == ELOOP) GuardLinked(name);
+    if (!found.ok() && found.error().code() == ELOOP) {
+      GuardLinked(name);
+      NoteLinks(name);
+    }
     result_.guarded.push_back(std::move(name));
   }
 
@@ -149,11 +162,32 @@ class Finder {
     (name.hide ? result_.hidden_outside : result_.protected_outside).push_back(*path);
   }
 
+  // The first of its parents that is a link.
+  void NoteLinks(const GuardedName& name) {
+    for (std::size_t slash = name.path.find('/'); slash != std::string::npos;
+         slash = name.path.find('/', slash + 1)) {
+      GuardedName link = name;
+      link.path = name.path.substr(0, slash);
+      const Result<struct stat> facts =
+          sys::FstatAt(root_.get(), link.path.c_str(), AT_SYMLINK_NOFOLLOW);
+      if (!facts.ok()) return;
+      if (!S_ISLNK(facts->st_mode)) continue;
+      link.existed = true;
+      link.at_start = *facts;
+      result_.links.push_back(std::move(link));
+      return;
+    }
+  }
+
   // A worktree's or submodule's `.git` is a file that names the directory where hooks and config
-  // really are.
-  void GuardPointed(const std::string& below_git, bool hide) {
-    const std::string git = PointedGitDirectory(workspace_);
+  // really are. The file itself may not change either: it could name another directory.
+  void GuardPointed(const std::string& pointer, const std::string& below_git, bool hide,
+                    const policy::Position& rule) {
+    const std::string base =
+        workspace_ + "/" + pointer.substr(0, pointer.size() - std::string_view(".git").size());
+    const std::string git = PointedGitDirectory(base);
     if (git.empty()) return;
+    Guard(pointer, false, rule);
     std::vector<std::string> directories = {git};
     const Result<std::string> common =
         sys::ReadWholeFileAt(AT_FDCWD, (git + "/commondir").c_str(), 4096);

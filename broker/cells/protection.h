@@ -27,6 +27,9 @@ struct Protection {
   std::vector<GuardedName> guarded;         // names below the workspace
   std::vector<std::string> hidden_outside;  // absolute paths elsewhere, masked if they are there
   std::vector<std::string> protected_outside;
+  // Links that were there and lead to guarded names: not ours to remove, as long as they are the
+  // same.
+  std::vector<GuardedName> links;
   std::vector<std::string>
       parents;  // directories between the workspace and an existing guarded name, outermost first
 };

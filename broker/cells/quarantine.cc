@@ -128,14 +128,25 @@ void Quarantine::Look(const GuardedName& name, Round& round) {
     const mode_t mode = next->second.facts.st_mode;
     if (!S_ISDIR(mode)) {
       // A link (or a .git pointer file) in the way of a protected name would lead the host's tools
-      // to a place of the cell's choice.
-      if (S_ISLNK(mode) || component == ".git") SetAside(directory->held, component, relative);
+      // to a place of the cell's choice. One that was there before is masked, and compared at the
+      // end.
+      const bool leads_away = S_ISLNK(mode) || component == ".git";
+      if (leads_away && !WasThere(relative, next->second.facts))
+        SetAside(directory->held, component, relative);
       next->second.held.Reset();
       return;
     }
     directory = &next->second;
     start = slash + 1;
   }
+}
+
+bool Quarantine::WasThere(const std::string& relative, const struct stat& facts) const {
+  const auto same = [&](const GuardedName& name) {
+    return name.existed && name.path == relative && SameFile(name.at_start, facts);
+  };
+  return std::any_of(protection_.guarded.begin(), protection_.guarded.end(), same) ||
+         std::any_of(protection_.links.begin(), protection_.links.end(), same);
 }
 
 void Quarantine::WatchDirectory(Round::Directory& directory, const std::string& component,

@@ -63,6 +63,7 @@ class Quarantine {
   };
   void LookAtAll();
   void Look(const GuardedName& name, Round& round);
+  [[nodiscard]] bool WasThere(const std::string& relative, const struct stat& facts) const;
   void WatchDirectory(Round::Directory& directory, const std::string& component,
                       const GuardedName& name);
   void OnChange(int watch, const std::string& entry);

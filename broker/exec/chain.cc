@@ -50,6 +50,9 @@ class Unwrapper {
     image.kind = script ? policy::ExecImage::Kind::kScript : policy::ExecImage::Kind::kBinary;
     image.anonymous = file.anonymous;
     image.writable = file.on_writable_mount || file.anonymous;
+    // An interpreter is judged with the arguments that the kernel makes for it, not with the
+    // script's.
+    if (!chain_.images.empty()) image.argv = chain_.final_argv;
     if (!image.writable && lookup.tid > 0) image.writable = !resolver_.IsStable(lookup, file);
     chain_.images.push_back(std::move(image));
     chain_.files.push_back(std::move(file));
@@ -84,6 +87,7 @@ class Unwrapper {
       chain_.refused = "a dynamic loader that runs a dynamic loader cannot be judged";
     }
     Add(std::move(payload), lookup, false);
+    chain_.images.back().argv = command.argv;
     if (direct) {
       std::swap(chain_.images[0], chain_.images[1]);
       std::swap(chain_.files[0], chain_.files[1]);

@@ -69,10 +69,13 @@ CommandRequest MakeRequest(const std::vector<std::string>& command, const policy
     const std::string name = command[0].substr(command[0].rfind('/') + 1);  // npos + 1 is 0
     request.images.push_back({.path = "/usr/bin/" + name, .id = {}, .hash = {}});
   }
+  std::vector<std::string> argv = command;
   while (program && request.images.size() <= kMaxInterpreters) {
     request.images.push_back(ImageOf(*program, writable));
+    if (request.images.size() > 1) request.images.back().argv = argv;
     const auto interpreter = policy::ReadInterpreter(program->facts.head);
     if (!interpreter) break;
+    argv = policy::InterpreterArgv(program->facts.head, program->path, argv);
     program = LookUp(interpreter->starts_with('/') ? *interpreter : directory + "/" + *interpreter);
   }
   return made;

@@ -25,9 +25,9 @@ struct Link {
   [[nodiscard]] std::span<const ExecImage> interpreters() const {
     return std::span(request.images).subspan(image + 1);
   }
-  // Without argv[0].
+  // What this image is given, without argv[0].
   [[nodiscard]] std::span<const std::string> arguments() const {
-    const std::span<const std::string> all(request.argv);
+    const std::span<const std::string> all(program().argv.empty() ? request.argv : program().argv);
     return all.empty() ? all : all.subspan(1);
   }
 };

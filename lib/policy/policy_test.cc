@@ -206,6 +206,17 @@ TEST_F(PolicyTest, StrictestLinkOfTheChainDecidesAndIsNamed) {
   EXPECT_EQ(verdict.rewrite->args_append, Strings{"--safe"});
 }
 
+TEST_F(PolicyTest, AnInterpreterIsJudgedWithItsOwnArguments) {
+  AddRule({.exe = {"bash"}, .args_any = {"push"}}, Action::kDeny);
+  AddRule({.exe = {"bash"}}, Action::kAllow);
+  AddRule({.script = {"./run.sh"}}, Action::kAllow);
+  ExecRequest request = Request("/home/u/project/run.sh");
+  request.images[0].kind = ExecImage::Kind::kScript;
+  request.images.push_back(machine_.Image("/usr/bin/bash"));
+  EXPECT_EQ(Decide(request), Action::kAllow);
+  request.images[1].argv = {"/usr/bin/bash", "push", "./run.sh"};  // #!/usr/bin/bash push
+  EXPECT_EQ(Decide(request), Action::kDeny);
+}
 TEST_F(PolicyTest, InterpreterConditionLooksAtTheChainBehindTheScript) {
   AddRule({.exe = {"bash", "env"}}, Action::kAllow);
   AddRule({.script = {"./**"}, .interpreter = {"env"}}, Action::kAllow);

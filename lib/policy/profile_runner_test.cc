@@ -167,6 +167,13 @@ TEST_F(ProfileRunnerTest, ConnectionsAreJudgedByTheNetworkRules) {
   EXPECT_EQ(Run(test).got, Action::kDeny);
 }
 
+TEST(InterpreterArgvTest, IsWhatTheKernelMakes) {
+  const std::vector<std::string> argv = {"x", "a", "b"};
+  EXPECT_EQ(InterpreterArgv("#!/bin/sh\n", "./s", argv),
+            (std::vector<std::string>{"/bin/sh", "./s", "a", "b"}));
+  EXPECT_EQ(InterpreterArgv("#! /bin/env  -S a b \t\nrest", "./s", {"x"}),
+            (std::vector<std::string>{"/bin/env", "-S a b", "./s"}));
+}
 TEST(ReadInterpreterTest, ReadsWhatTheKernelReads) {
   EXPECT_EQ(ReadInterpreter("#!/bin/sh\n"), "/bin/sh");
   EXPECT_EQ(ReadInterpreter("#! \t/bin/sh -e\nrest"), "/bin/sh");

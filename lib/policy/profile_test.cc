@@ -41,8 +41,9 @@ class TestMachine {
   }
 
   // The file that `name` means to a program in `cwd`, and its interpreters.
-  std::vector<ExecImage> Chain(const std::string& name, const std::string& cwd) {
+  std::vector<ExecImage> Chain(std::vector<std::string> argv, const std::string& cwd) {
     std::vector<ExecImage> images;
+    std::string name = argv.front();
     ProgramFacts facts = Find(name, cwd);
     while (true) {
       const std::optional<std::string> interpreter = ReadInterpreter(facts.head);
@@ -51,8 +52,11 @@ class TestMachine {
       image.id = facts.file.id;
       image.kind = interpreter ? ExecImage::Kind::kScript : ExecImage::Kind::kBinary;
       image.writable = writable_.Contains(image.path);
+      if (!images.empty()) image.argv = argv;
       images.push_back(std::move(image));
       if (!interpreter || images.size() > kMaxInterpreters) return images;
+      argv = InterpreterArgv(facts.head, name, argv);
+      name = *interpreter;
       facts = FindPath(NormalizePath(Absolute(*interpreter, cwd)));
     }
   }
@@ -101,7 +105,7 @@ ExecRequest MakeRequest(const TestCase& test, const Places& places, TestMachine&
                                  : NormalizePath(machine.Absolute(test.cwd, places.workspace));
   request.raw_path = test.exec.front();
   request.argv = test.exec;
-  request.images = machine.Chain(test.exec.front(), request.cwd);
+  request.images = machine.Chain(test.exec, request.cwd);
   for (const auto& [name, value] : test.env) {
     request.env.emplace_back(name).append("=").append(value);
   }
@@ -194,6 +198,23 @@ std::optional<std::string> ReadInterpreter(std::string_view head) {
   const std::string_view name = head.substr(0, head.find_first_of(std::string_view(" \t\0", 3)));
   if (name.empty()) return std::nullopt;
   return std::string(name);
+}
+
+std::vector<std::string> InterpreterArgv(std::string_view head, const std::string& script,
+                                         const std::vector<std::string>& argv) {
+  constexpr std::string_view kBlanks = " \t";
+  const std::string interpreter = ReadInterpreter(head).value_or("");
+  std::vector<std::string> made = {interpreter};
+  head = head.substr(0, kHeadBytes);
+  head = head.substr(0, head.find_first_of(std::string_view("\n\0", 2)));
+  head.remove_prefix(std::min(head.size(), head.find(interpreter) + interpreter.size()));
+  const std::size_t start = head.find_first_not_of(kBlanks);
+  if (start != std::string_view::npos) {
+    made.emplace_back(head.substr(start, head.find_last_not_of(kBlanks) + 1 - start));
+  }
+  made.push_back(script);
+  if (!argv.empty()) made.insert(made.end(), argv.begin() + 1, argv.end());
+  return made;
 }
 
 }  // namespace cellrun::policy

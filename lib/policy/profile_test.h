@@ -46,5 +46,9 @@ Checked<std::vector<TestOutcome>> RunProfileTests(const Profile& profile, const 
 // The interpreter that a file beginning with `head` names after "#!", as the kernel reads it (256
 // bytes, blanks skipped). Nothing if it is no script.
 std::optional<std::string> ReadInterpreter(std::string_view head);
+// What the kernel gives that interpreter: its name, the rest of the line if any, the script, and
+// then `argv` without its first. `head` names an interpreter.
+std::vector<std::string> InterpreterArgv(std::string_view head, const std::string& script,
+                                         const std::vector<std::string>& argv);
 
 }  // namespace cellrun::policy

@@ -25,6 +25,10 @@ struct ExecImage {
   bool writable = false;   // the cell could have written it (owner, mode and mount allow it)
   bool anonymous = false;  // memfd, deleted, or from outside the cell's tree
   std::string hash;        // 64 hex digits where a rule needs it (Policy::NeedsHash), else ""
+  // What this one is given, where that is not the request's argv: an interpreter gets its own name,
+  // what the
+  // #! line says, the script's path, and then the rest. Empty: the request's.
+  std::vector<std::string> argv = {};
 };
 
 // Everything a decision may depend on. No pointers into a cell, no descriptors: plain data, read
