@@ -11,7 +11,8 @@ endforeach()
 # Where Debian's zsh looks for what packages bring.
 file(RENAME ${share}/zsh/site-functions ${share}/zsh/vendor-completions)
 
-file(WRITE ${documents}/copyright "Copyright (c) the cellrun authors.\n\n"
+string(TIMESTAMP year "%Y" UTC)
+file(WRITE ${documents}/copyright "Copyright ${year} the cellrun authors\n\n"
   "Licensed under the Apache License, version 2.0, whose text is in\n/usr/share/common-licenses/Apache-2.0.\n")
 file(REMOVE ${documents}/LICENSE)
 

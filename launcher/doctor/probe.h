@@ -39,8 +39,8 @@ struct Probe {
   const char* cost;  // of its absence
   const char* fix;   // one command, or what else helps
   Observation (*look)();
-  // The name of an earlier probe, needed no less than this one, without which this one fails whatever the kernel has; ""
-  // for none.
+  // The name of an earlier probe, needed no less than this one, without which this one fails
+  // whatever the kernel has; "" for none.
   const char* needs = "";
 };
 
