@@ -67,19 +67,17 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
   std::unique_ptr<Cell> cell(
       new Cell(services, std::move(setup), std::move(control), std::move(callbacks)));
   TRY(sys::SetNonBlocking(cell->control_, true));
-  TRY(cell->WatchMasks().With("watching masked names"));
+  cell->guards_ = TRY(Guards::Start(
+      services.loop, services.inotify, cell->setup_.request.workspace, cell->setup_.plan,
+      {.on_event = [made = cell.get()](const Guards::Event& event) { made->OnGuard(event); },
+       .on_failure = [made = cell.get()](const std::string& why) { made->End(why); }}));
   if (!cell->Record("started"))
     return Error(ENOSPC, "", "the journal cannot keep the start of the cell");
   return cell;
 }
 
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
-  // Before the command is ordered: what it makes is seen.
-  quarantine_ = TRY(Quarantine::Start(
-                        services_.inotify, setup_.request.workspace, setup_.protection,
-                        [this](const Quarantine::Event& event) { OnQuarantine(event); },
-                        [this] { End("the cell keeps making protected names"); })
-                        .With("watching protected names"));
+  TRY(guards_->WatchForNew(setup_.protection));
   TRY(SendSetup());
   TRY(SendSpawn(std::move(streams)));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
@@ -217,8 +215,7 @@ void Cell::OnMessage(sys::Message message) {
       if (message.fds.size() != 4 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
-      namespaces_ = {.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])};
-      MountAgain();
+      guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
       Result<Handover> handover = DecodeHandover(payload, std::move(message.fds));
@@ -328,98 +325,22 @@ void Cell::End(const std::string& why) {
   services_.loop.Post([this] { Finish(); });
 }
 
-void Cell::OnQuarantine(const Quarantine::Event& event) {
-  const std::string& workspace = setup_.request.workspace;
-  const std::string to = workspace + "/" + (event.moved_to.empty() ? event.path : event.moved_to);
-  report_.quarantined.push_back(to);
-  const char* result = event.changed            ? "changed"
-                       : event.moved_to.empty() ? "not quarantined"
-                                                : "quarantined";
-  // The file is set aside whether or not this can be kept.
-  (void)RecordFile(workspace + "/" + event.path, to, result, event.problem);
+void Cell::ShareGuards(const wire::CellPlan& other) {
+  if (!finished_) guards_->Share(other);
 }
 
-bool Cell::RecordFile(const std::string& path, const std::string& to, const char* result,
-                      const std::string& reason) {
+void Cell::OnGuard(const Guards::Event& event) {
+  if (event.set_aside) report_.quarantined.push_back(event.to);
   journal::Record record;
   record.time = std::chrono::system_clock::now();
   record.cell = setup_.plan.id;
   record.kind = journal::Kind::kFile;
-  record.path = path;
-  record.to = to;
+  record.path = event.path;
+  record.to = event.to;
   record.verdict = policy::Action::kDeny;
-  record.reason = reason;
-  record.result = result;
-  return services_.journal.Append(std::move(record)) != 0;
-}
-
-Result<void> Cell::WatchMasks() {
-  masks_ = std::make_unique<MaskWatch>(
-      services_.inotify,
-      MaskWatch::Callbacks{
-          .on_replaced = [this](std::vector<Remount> remounts) { OnReplaced(std::move(remounts)); },
-          .on_gone = [this](const std::string& path) { OnGone(path); },
-          .on_failure =
-              [this](const Error& error) { End("watching masked names: " + error.ToString()); }});
-  return masks_->Watch(setup_.plan);
-}
-
-void Cell::ShareGuards(const wire::CellPlan& other) {
-  if (finished_) return;
-  const Result<void> adopted = masks_->Adopt(other, setup_.request.workspace);
-  if (!adopted.ok()) End("watching masked names: " + adopted.error().ToString());
-}
-
-void Cell::OnReplaced(std::vector<Remount> remounts) {
-  for (Remount& remount : remounts) fallen_.push_back(std::move(remount));
-  MountAgain();
-}
-
-void Cell::OnGone(const std::string& path) {
-  (void)RecordFile(path, path, "removed on the host", "what appears there now is set aside");
-  const std::string prefix = setup_.request.workspace + "/";
-  if (path.starts_with(prefix) && quarantine_ != nullptr)
-    quarantine_->Guard(path.substr(prefix.size()));
-}
-
-// The cell is not stopped meanwhile: the mask has fallen before anybody can know, stopping every
-// task takes longer than mounting, and a shell in the cell would see its jobs stop.
-void Cell::MountAgain() {
-  if (finished_ || fallen_.empty() || remount_ != nullptr || !namespaces_.mount.valid()) return;
-  constexpr int kMaxRemounts = 4096;
-  constexpr std::chrono::seconds kDeadline{5};
-  const std::vector<Remount> remounts = std::exchange(fallen_, {});
-  remounts_ += static_cast<int>(remounts.size());
-  if (remounts_ > kMaxRemounts) return End("masked names keep being replaced");
-  Result<std::unique_ptr<RemountJob>> started =
-      RemountJob::Start(services_.loop, namespaces_, remounts, kDeadline,
-                        [this, remounts](int code) { OnMountedAgain(remounts, code); });
-  if (!started.ok()) return End("masking again: " + started.error().ToString());
-  remount_ = std::move(*started);
-}
-
-void Cell::OnMountedAgain(const std::vector<Remount>& remounts, int code) {
-  remount_.reset();
-  if (finished_) return;
-  if (code == EAGAIN) {
-    // Something else lies there by now, and its own event may have been taken for this one's.
-    for (Remount& remount : masks_->Unchanged(remounts)) fallen_.push_back(std::move(remount));
-    return MountAgain();
-  }
-  if (code != 0)
-    return End("a masked name was replaced on the host and cannot be masked again: " +
-               ErrnoText(code));
-  for (const Remount& remount : remounts) {
-    if (remount.kind == Remount::Kind::kPin) continue;
-    const auto open = std::chrono::steady_clock::now() - remount.seen;
-    (void)RecordFile(
-        remount.path, remount.path, "masked again",
-        "replaced on the host; open to the cell for " +
-            std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(open).count()) +
-            " us after that was seen" +
-            (masks_->Touched(remount) ? ", and changed in that time" : ""));
-  }
-  MountAgain();
+  record.reason = event.reason;
+  record.result = event.result;
+  (void)services_.journal.Append(std::move(record));  // it has been done whether or not this is kept
 }
 
 // Init is dead and reaped by the kernel's rules: every task of the cell is gone before its pidfd
@@ -440,13 +361,12 @@ void Cell::Finish() {
     if (setup_.request.report) report_.denials = supervisor_->denials();
     supervisor_.reset();
   }
-  remount_.reset();
-  masks_.reset();
   // The last descriptor of the mount namespace takes all its mounts down.
-  services_.janitor.Do([namespaces = std::make_shared<CellNamespaces>(
-                            std::exchange(namespaces_, {}))]() mutable { namespaces.reset(); });
-  if (quarantine_ != nullptr) quarantine_->FinalSweep();
-  quarantine_.reset();
+  services_.janitor.Do(
+      [namespaces = std::make_shared<CellNamespaces>(guards_->Finish())]() mutable {
+        namespaces.reset();
+      });
+  guards_.reset();
   report_.layers = Layers();
   for (const std::string& warning : setup_.plan.warnings) {
     if (warning.starts_with("limits.")) report_.cut_limits.push_back(warning);

@@ -7,11 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
-#include "broker/cells/mask_watch.h"
 #include "broker/cells/plan.h"
-#include "broker/cells/quarantine.h"
-#include "broker/cells/remount.h"
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
@@ -93,14 +91,7 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
-  void OnQuarantine(const Quarantine::Event& event);
-  Result<void> WatchMasks();
-  void OnReplaced(std::vector<Remount> remounts);
-  void OnGone(const std::string& path);
-  void MountAgain();
-  void OnMountedAgain(const std::vector<Remount>& remounts, int code);
-  bool RecordFile(const std::string& path, const std::string& to, const char* result,
-                  const std::string& reason);
+  void OnGuard(const Guards::Event& event);
   void Finish();
   bool Record(const char* result);
 
@@ -111,7 +102,6 @@ class Cell {
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
   UniqueFd init_, shim_, denials_, listener_;
-  CellNamespaces namespaces_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
@@ -122,11 +112,7 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
-  std::unique_ptr<Quarantine> quarantine_;
-  std::unique_ptr<MaskWatch> masks_;
-  std::vector<Remount> fallen_;  // to be mounted again, as soon as there is a tree and no job
-  std::unique_ptr<RemountJob> remount_;
-  int remounts_ = 0;
+  std::unique_ptr<Guards> guards_;
   std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;
   std::unique_ptr<loop::Loop::Timer> time_limit_, answer_deadline_;
 };
