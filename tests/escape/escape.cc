@@ -173,6 +173,10 @@ void Escape::Count(long wins, long tries) {
   figures_ = JoinFigures(figures_, std::to_string(wins) + " wins of " + std::to_string(tries));
 }
 
+void Escape::Note(const std::string& figures) {
+  figures_ = JoinFigures(figures_, figures);
+}
+
 Outcome Escape::RunBare(const Attack& attack) {
   Options options = attack.options;
   Words argv = attack.argv;
