@@ -157,6 +157,12 @@ bool Escape::IsAlive(pid_t pid) {
   return end != std::string::npos && stat.compare(end, 3, ") Z") != 0;
 }
 
+bool Escape::Ends(pid_t pid) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (IsAlive(pid) && std::chrono::steady_clock::now() < deadline) usleep(2000);
+  return !IsAlive(pid);
+}
+
 void Escape::ShownBare(Shown how) {
   for (const auto& row : kBareNames) {
     if (row.how == how) bare_ = row.name;

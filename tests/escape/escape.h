@@ -123,6 +123,8 @@ class Escape : public Sandbox, public testing::WithParamInterface<Case> {
   // written.
   static std::set<std::string> Inventory(const std::string& directory);
   static bool IsAlive(pid_t pid);
+  // Waits up to a second: a signal takes a while to act.
+  static bool Ends(pid_t pid);
 
  protected:
   void TearDown() override;

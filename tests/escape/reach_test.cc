@@ -144,18 +144,18 @@ void Signals(Escape& escape) {
   Process first = Victim(escape);
   const std::string bare_number = std::to_string(first.pid());
   const Outcome bare = escape.Bare(Program_({"signals", bare_number}));
-  escape.MustWin(bare.status == 10 && !Escape::IsAlive(first.pid()), bare.out);
+  escape.MustWin(bare.status == 10 && Escape::Ends(first.pid()), bare.out);
   Process second = Victim(escape);
   const Outcome cell =
       escape.Run(Program_({"signals", std::to_string(second.pid())}), escape.Using(""));
   EXPECT_EQ(cell.status, 11) << cell;
-  escape.MustHold(cell.status == 10 || !Escape::IsAlive(second.pid()), cell.out);
+  escape.MustHold(cell.status == 10 || Escape::Ends(second.pid()), cell.out);
 }
 void SignalEverybody(Escape& escape) {
   Process victim = Victim(escape);
   Attack attack{.argv = Program_({"signal-everybody"}), .bare = Shown::kWouldHarm};
   attack.damage = [&victim] {
-    return Escape::IsAlive(victim.pid()) ? "" : "the process outside has ended";
+    return Escape::Ends(victim.pid()) ? "the process outside has ended" : "";
   };
   escape.Try(attack);
   EXPECT_GT(escape.BrokerPid(), 0) << "nor the broker";
@@ -173,7 +173,7 @@ void ReceivedProcess(Escape& escape) {
         Program_({"send-process", socket, std::to_string(victims[0].pid())}), "listening"));
   };
   attack.damage = [&victims] {
-    return Escape::IsAlive(victims[0].pid()) ? "" : "the process outside has ended";
+    return Escape::Ends(victims[0].pid()) ? "the process outside has ended" : "";
   };
   escape.Try(attack);
 }
