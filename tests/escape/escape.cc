@@ -157,6 +157,12 @@ bool Escape::IsAlive(pid_t pid) {
   return end != std::string::npos && stat.compare(end, 3, ") Z") != 0;
 }
 
+bool Escape::Ends(pid_t pid) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (IsAlive(pid) && std::chrono::steady_clock::now() < deadline) usleep(2000);
+  return !IsAlive(pid);
+}
+
 void Escape::ShownBare(Shown how) {
   for (const auto& row : kBareNames) {
     if (row.how == how) bare_ = row.name;
@@ -165,12 +171,28 @@ void Escape::ShownBare(Shown how) {
 void Escape::MustWin(bool won, const std::string& why) {
   EXPECT_TRUE(won) << "without cellrun the attack fails, so that it proves nothing: " << why;
 }
+void Escape::MustWinOnce(const Words& argv, const std::function<bool()>& won) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
+  std::string said;
+  bool done = false;
+  while (!done && std::chrono::steady_clock::now() < deadline) {
+    const Outcome outcome = Sandbox::Bare(argv);
+    EXPECT_EQ(outcome.status, 0) << outcome;
+    said = outcome.out;
+    done = won();
+  }
+  MustWin(done, said);
+}
 void Escape::MustHold(bool won, const std::string& why) {
   broken_ = broken_ || won;
   EXPECT_FALSE(won) << "the attack succeeds in the cell: " << why;
 }
 void Escape::Count(long wins, long tries) {
   figures_ = JoinFigures(figures_, std::to_string(wins) + " wins of " + std::to_string(tries));
+}
+
+void Escape::Note(const std::string& figures) {
+  figures_ = JoinFigures(figures_, figures);
 }
 
 Outcome Escape::RunBare(const Attack& attack) {
@@ -235,11 +257,9 @@ void Escape::Try(const Race& race) {
     return Words{Program("escape_race"), race.kind, std::to_string(count)};
   };
   prepare();
-  const Outcome bare = Sandbox::Bare(argv(kBareTries));
-  EXPECT_EQ(bare.status, 0) << bare;
-  MustWin(Marks("evil") > 0,
-          "nothing evil in " + std::to_string(kBareTries) + " tries: " + bare.out);
-  figures_ = std::to_string(Marks("evil")) + " of " + std::to_string(kBareTries) + " bare";
+  MustWinOnce(argv(kBareTries), [this] { return Marks("evil") > 0; });
+  figures_ = std::to_string(Marks("evil")) + " of " +
+             std::to_string(Marks("evil") + Marks("good")) + " runs bare";
 
   prepare();
   Options options = Using(Judged(

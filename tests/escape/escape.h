@@ -10,9 +10,9 @@
 
 #include "tests/support/sandbox.h"
 
-// The attack suite. Each case is one row of a table: what an attacker would do, carried out first without
-// cellrun, where it must succeed, and then in a cell, where it must not. What counts is what an observer
-// outside finds; the attack's own word only where nobody outside could know.
+// The attack suite. Each case is one row of a table: what an attacker would do, carried out first
+// without cellrun, where it must succeed, and then in a cell, where it must not. What counts is
+// what an observer outside finds; the attack's own word only where nobody outside could know.
 namespace cellrun::test {
 
 class Escape;
@@ -48,8 +48,8 @@ struct Attack {
 // A race of tests/escape/programs/escape_race.c.
 struct Race {
   const char* kind;
-  std::string rules = {};            // "": the evil program is denied
-  std::string fallback = "allow";    // of the rules
+  std::string rules = {};          // "": the evil program is denied
+  std::string fallback = "allow";  // of the rules
   std::function<void()> prepare = {};
   long share = 1;  // this part of the iterations: the slow ones
 };
@@ -82,8 +82,8 @@ class Escape : public Sandbox, public testing::WithParamInterface<Case> {
   using Sandbox::Write;
   using Sandbox::WriteProfile;
 
-  // Bare, then in a cell. Fails the case when the attack does not succeed bare, was not really tried, or
-  // succeeds in the cell.
+  // Bare, then in a cell. Fails the case when the attack does not succeed bare, was not really
+  // tried, or succeeds in the cell.
   void Try(const Attack& attack);
   void Try(const Race& race);
 
@@ -91,16 +91,19 @@ class Escape : public Sandbox, public testing::WithParamInterface<Case> {
   static long Iterations();
 
   // For cases that are their own script.
-  void ShownBare(Shown how);                      // for the table
-  void MustWin(bool won, const std::string& why);   // the bare run
+  void ShownBare(Shown how);                       // for the table
+  void MustWin(bool won, const std::string& why);  // the bare run
+  // Runs a race bare until it is won: on a busy machine the two sides seldom run at once.
+  void MustWinOnce(const Words& argv, const std::function<bool()>& won);
   void MustHold(bool won, const std::string& why);  // the run in the cell
   void Count(long wins, long tries);
-  void Note(const std::string& figures) { figures_ = figures; }
+  void Note(const std::string& figures);  // for the table
 
   // Programs of tests/escape/programs, readable in every cell.
   static std::string Program(const std::string& name);
   // Copies a program into the workspace; `tail` is appended.
-  std::string CopyProgram(const std::string& name, const std::string& to, const std::string& tail = "");
+  std::string CopyProgram(const std::string& name, const std::string& to,
+                          const std::string& tail = "");
   // A profile with these rules ("    - {…}\n" each) over base.
   std::string Judged(const std::string& rules, const std::string& fallback = "allow");
   std::string WithFilesystem(const std::string& lines);
@@ -109,15 +112,19 @@ class Escape : public Sandbox, public testing::WithParamInterface<Case> {
   Options Using(const std::string& profile);
   // An empty workspace.
   void Reset();
-  // How many bytes the files ran.PREFIX… below a directory have together: one for each run of `mark`.
+  // How many bytes the files ran.PREFIX… below a directory have together: one for each run of
+  // `mark`.
   [[nodiscard]] long Marks(const std::string& prefix) const;
   // "3 runs" when something evil has run.
   [[nodiscard]] std::string EvilRan() const;
   // A command without cellrun that has written `ready` and goes on.
   Process Outside(const Words& argv, const std::string& ready);
-  // Everything below a directory: names, kinds, modes, owners, contents, and when they were written.
+  // Everything below a directory: names, kinds, modes, owners, contents, and when they were
+  // written.
   static std::set<std::string> Inventory(const std::string& directory);
   static bool IsAlive(pid_t pid);
+  // Waits up to a second: a signal takes a while to act.
+  static bool Ends(pid_t pid);
 
  protected:
   void TearDown() override;
@@ -134,9 +141,11 @@ class Escape : public Sandbox, public testing::WithParamInterface<Case> {
 std::string CaseName(const testing::TestParamInfo<Case>& info);
 
 // One suite a file: TEST_P plays the rows of `cases`.
-#define ESCAPE_SUITE(suite, cases)                   \
-  class suite : public Escape {};                    \
-  TEST_P(suite, Holds) { GetParam().play(*this); }   \
+#define ESCAPE_SUITE(suite, cases) \
+  class suite : public Escape {};  \
+  TEST_P(suite, Holds) {           \
+    GetParam().play(*this);        \
+  }                                \
   INSTANTIATE_TEST_SUITE_P(escape, suite, testing::ValuesIn(cases), CaseName)
 
 }  // namespace cellrun::test

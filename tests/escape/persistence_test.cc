@@ -59,6 +59,14 @@ void MakeWorktree(Escape& escape) {  // .git is a file that was there before
   ASSERT_EQ(escape.Bare({"git", "status"}).status, 0);
 }
 
+void MakeLinkedRepository(Escape& escape) {  // .git is a link that was there before
+  MakeRepository(escape);
+  std::error_code ignored;
+  fs::remove_all(escape.Path("elsewhere"), ignored);
+  fs::rename(escape.Work(".git"), escape.Path("elsewhere"));
+  fs::create_symlink("../elsewhere", escape.Work(".git"));
+}
+
 template <std::size_t kCount>
 void TryPlants(Escape& escape, const Plant (&plants)[kCount], void (*prepare)(Escape&)) {
   std::size_t shown = 0;
@@ -160,8 +168,17 @@ constexpr Plant kWorktrees[] = {
      "git init -q g; printf '[core]\\nfsmonitor = ./evil\\n' >> g/.git/config; "
      "rm .git; mv g/.git .git"},
 };
+constexpr Plant kLinks[] = {
+    {"link turned",
+     "git init -q g; printf '[core]\\nfsmonitor = ./evil\\n' >> g/.git/config; "
+     "ln -sfn g/.git .git"},
+};
 void Worktrees(Escape& escape) {
   TryPlants(escape, kWorktrees, MakeWorktree);
+  TryPlants(escape, kLinks, MakeLinkedRepository);
+  MakeLinkedRepository(escape);
+  EXPECT_EQ(escape.Run({"true"}, escape.Using("")).status, 0);
+  EXPECT_TRUE(fs::is_symlink(escape.Work(".git"))) << "the operator's own link is gone";
   // And a worktree that nobody attacks is as it was.
   MakeWorktree(escape);
   const std::string pointer = Escape::Read(escape.Work(".git"));
@@ -195,6 +212,58 @@ void BrokerRunsNoTools(Escape& escape) {
   (void)escape.Cellrun({"history"});
   (void)escape.Cellrun({"doctor"});
   escape.MustHold(Escape::Exists(escape.Path("canary")), "cellrun ran a tool of the workspace");
+}
+
+// A directory that the profile grants lies in the workspace: a cell turns it into a link, and the
+// next start opens it outside.
+void GrantedLink(Escape& escape) {
+  const std::string outside = escape.Path("outside");
+  escape.Write(outside + "/key", "CANARY-KEY\n");
+  const auto kept = Escape::Inventory(outside);
+  const std::string plant = "rm -rf cache; ln -s " + outside + " cache";
+  const std::string use = "cat cache/key; cat " + outside +
+                          "/key; echo evil > cache/new; echo evil > " + outside + "/new; true";
+  (void)escape.Bare({"bash", "-c", plant});
+  const Outcome bare = escape.Bare({"bash", "-c", use});
+  escape.MustWin(bare.out.find("CANARY") != std::string::npos && Escape::Exists(outside + "/new"),
+                 bare.err);
+  std::error_code ignored;
+  fs::remove(outside + "/new", ignored);
+  for (const char* grant : {"write", "read"}) {
+    escape.Reset();
+    fs::create_directory(escape.Work("cache"));
+    const std::string profile =
+        escape.WithFilesystem("  " + std::string(grant) + ": ['" + escape.Work("cache") + "']\n");
+    // Where the grant holds it in place the plant fails; a cell without the grant can always do it.
+    (void)escape.Run({"bash", "-c", plant}, escape.Using(profile));
+    (void)escape.Run({"bash", "-c", plant}, escape.Using(""));
+    const Outcome next = escape.Run({"bash", "-c", use}, escape.Using(profile));
+    escape.MustHold(next.out.find("CANARY") != std::string::npos,
+                    std::string(grant) + ": " + next.out);
+    escape.MustHold(Escape::Exists(outside + "/new"), std::string(grant) + ": written outside");
+    fs::remove(outside + "/new", ignored);
+  }
+  (void)kept;
+}
+
+// The report is written when the cell has had its way with the workspace.
+void ReportLink(Escape& escape) {
+  const std::string outside = escape.Path("profile-of-the-shell");
+  const std::string plant = "rm -f report.json; ln -s " + outside + " report.json";
+  escape.Write(outside, "mine\n");
+  (void)escape.Bare({"bash", "-c", plant + "; echo report > report.json"});
+  escape.MustWin(Escape::Read(outside) != "mine\n", "nothing was written");
+  escape.Write(outside, "mine\n");
+  escape.Reset();
+  Options options = escape.Using("");
+  options.flags.insert(options.flags.end(), {"--report", escape.Work("report.json")});
+  EXPECT_EQ(escape.Run({"bash", "-c", plant + "; exit 11"}, options).status, 11);
+  escape.MustHold(Escape::Read(outside) != "mine\n", "cellrun wrote through the link");
+  // A pipe without a reader must not hold it up either.
+  escape.Reset();
+  options.time_limit = std::chrono::seconds(20);
+  const Outcome pipe = escape.Run({"bash", "-c", "mkfifo report.json; exit 11"}, options);
+  escape.MustHold(pipe.timed_out, "a FIFO in its place holds up cellrun");
 }
 
 // Names that something outside reads by itself; each in the spellings that make a new one.
@@ -306,6 +375,8 @@ constexpr Case kCases[] = {
     {"I4", "broker_runs_no_tools", "wait for cellrun itself to use git", BrokerRunsNoTools},
     {"I5", "new_names", "make files that editors, shells and agents run", NewNames},
     {"I7", "old_names", "change such files that were there", OldNames},
+    {"X2", "granted_link", "turn a granted directory into a link for the next start", GrantedLink},
+    {"X3", "report_link", "have the run's report written through a link", ReportLink},
     {"I6", "project_file", "loosen the next cell by a file in the workspace", ProjectFile},
 };
 ESCAPE_SUITE(PersistenceTest, kCases);

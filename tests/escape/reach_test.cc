@@ -38,19 +38,21 @@ void Mounts(Escape& escape) {
               .prepare = [&escape] { mkdir(escape.Work("place").c_str(), 0755); },
               .options = options});
   // What the cell sees is what it saw before; and nothing of it is seen outside.
-  const Outcome tables = escape.Shell("cat /proc/self/mountinfo > before; " +
-                                          Escape::Program("escape_reach") + " mounts place " + given +
-                                          " > /dev/null; cat /proc/self/mountinfo > after; "
-                                          "cmp before after && ! grep -E 'shared:|master:' after",
-                                      [&] {
-                                        Options with = escape.Using("");
-                                        with.flags.insert(with.flags.end(), {"--read", given});
-                                        return with;
-                                      }());
-  escape.MustHold(tables.status != 0, "the cell's mounts have changed, or are shared: " + tables.out);
-  escape.MustHold(Escape::Read("/proc/self/mountinfo") != mounts &&
-                      !MountsMentioning(escape.Path("")).empty(),
-                  "the host's mounts have changed");
+  const Outcome tables =
+      escape.Shell("cat /proc/self/mountinfo > before; " + Escape::Program("escape_reach") +
+                       " mounts place " + given +
+                       " > /dev/null; cat /proc/self/mountinfo > after; "
+                       "cmp before after && ! grep -E 'shared:|master:' after",
+                   [&] {
+                     Options with = escape.Using("");
+                     with.flags.insert(with.flags.end(), {"--read", given});
+                     return with;
+                   }());
+  escape.MustHold(tables.status != 0,
+                  "the cell's mounts have changed, or are shared: " + tables.out);
+  escape.MustHold(
+      Escape::Read("/proc/self/mountinfo") != mounts && !MountsMentioning(escape.Path("")).empty(),
+      "the host's mounts have changed");
 }
 void KernelFiles(Escape& escape) {
   escape.Try({.argv = Program_({"kernel-files"}), .bare = Shown::kAsRoot});
@@ -84,13 +86,13 @@ void SocketsInTree(Escape& escape) {
        "print('ready', flush=True); sys.stdin.read()\n",
        escape.Home(".ssh/agent"), escape.Home(".gnupg/S.gpg-agent"), escape.Path("docker.sock")},
       "ready");
-  escape.Try({.argv = Program_({"connect-by-path", escape.Home(".ssh/agent"),
-                                escape.Home(".gnupg/S.gpg-agent"), escape.Path("docker.sock"),
-                                "/proc/self/root" + escape.Path("docker.sock"), "/run/docker.sock",
-                                "/var/run/docker.sock", "/run/dbus/system_bus_socket",
-                                "/run/systemd/private", "/run/containerd/containerd.sock",
-                                escape.RuntimeDirectory() + "/launch.sock",
-                                escape.RuntimeDirectory() + "/api.sock"})});
+  escape.Try(
+      {.argv = Program_(
+           {"connect-by-path", escape.Home(".ssh/agent"), escape.Home(".gnupg/S.gpg-agent"),
+            escape.Path("docker.sock"), "/proc/self/root" + escape.Path("docker.sock"),
+            "/run/docker.sock", "/var/run/docker.sock", "/run/dbus/system_bus_socket",
+            "/run/systemd/private", "/run/containerd/containerd.sock",
+            escape.RuntimeDirectory() + "/launch.sock", escape.RuntimeDirectory() + "/api.sock"})});
   Options options = escape.Using("");
   const Outcome found = escape.Run(Program_({"sockets-in-tree", "/"}), options);
   EXPECT_EQ(found.status, 11) << found;
@@ -142,18 +144,18 @@ void Signals(Escape& escape) {
   Process first = Victim(escape);
   const std::string bare_number = std::to_string(first.pid());
   const Outcome bare = escape.Bare(Program_({"signals", bare_number}));
-  escape.MustWin(bare.status == 10 && !Escape::IsAlive(first.pid()), bare.out);
+  escape.MustWin(bare.status == 10 && Escape::Ends(first.pid()), bare.out);
   Process second = Victim(escape);
   const Outcome cell =
       escape.Run(Program_({"signals", std::to_string(second.pid())}), escape.Using(""));
   EXPECT_EQ(cell.status, 11) << cell;
-  escape.MustHold(cell.status == 10 || !Escape::IsAlive(second.pid()), cell.out);
+  escape.MustHold(cell.status == 10 || Escape::Ends(second.pid()), cell.out);
 }
 void SignalEverybody(Escape& escape) {
   Process victim = Victim(escape);
   Attack attack{.argv = Program_({"signal-everybody"}), .bare = Shown::kWouldHarm};
   attack.damage = [&victim] {
-    return Escape::IsAlive(victim.pid()) ? "" : "the process outside has ended";
+    return Escape::Ends(victim.pid()) ? "the process outside has ended" : "";
   };
   escape.Try(attack);
   EXPECT_GT(escape.BrokerPid(), 0) << "nor the broker";
@@ -171,7 +173,7 @@ void ReceivedProcess(Escape& escape) {
         Program_({"send-process", socket, std::to_string(victims[0].pid())}), "listening"));
   };
   attack.damage = [&victims] {
-    return Escape::IsAlive(victims[0].pid()) ? "" : "the process outside has ended";
+    return Escape::Ends(victims[0].pid()) ? "the process outside has ended" : "";
   };
   escape.Try(attack);
 }
@@ -269,9 +271,8 @@ void InjectedDescriptor(Escape& escape) {
   escape.ShownBare(Shown::kAimsAtCell);
   Options options = escape.Using(escape.Judged(Escape::Deny(Escape::Program("mark"))));
   options.time_limit = std::chrono::seconds(60 + tries / 5);
-  const Outcome outcome =
-      escape.Run(Program_({"injected-descriptor", Escape::Program("mark"), std::to_string(tries)}),
-                 options);
+  const Outcome outcome = escape.Run(
+      Program_({"injected-descriptor", Escape::Program("mark"), std::to_string(tries)}), options);
   EXPECT_EQ(outcome.status, 11) << outcome;
   escape.Count(escape.Marks("evil"), tries);
   escape.MustHold(outcome.status == 10 || escape.Marks("evil") > 0, outcome.out);
@@ -282,6 +283,13 @@ void InjectedDescriptor(Escape& escape) {
 void TableAfterDenials(Escape& escape) {
   escape.Try({.argv = Program_({"table-after-denials", Escape::Program("mark")}),
               .profile = escape.Judged(Escape::Deny(Escape::Program("mark")))});
+}
+
+void ShimRoles(Escape& escape) {
+  escape.Try({.argv = Program_({"shim-roles", Escape::Program("mark")}),
+              .profile = escape.Judged(Escape::Deny(Escape::Program("mark"))),
+              .bare = Shown::kAimsAtCell,
+              .damage = [&escape] { return escape.EvilRan(); }});
 }
 
 constexpr Case kCases[] = {
@@ -304,8 +312,11 @@ constexpr Case kCases[] = {
     {"D20", "families", "make sockets of rare families", Families},
     {"E1", "descriptors", "use descriptors that the caller or the broker left", Descriptors_},
     {"E3", "climb", "go up and out from an open directory", Climb},
-    {"E6", "injected_descriptor", "change the shim through the injected descriptor", InjectedDescriptor},
-    {"E6", "table_after_denials", "find one's own descriptors changed after denials", TableAfterDenials},
+    {"E6", "injected_descriptor", "change the shim through the injected descriptor",
+     InjectedDescriptor},
+    {"X4", "shim_roles", "start the shim in a role of one's own choice", ShimRoles},
+    {"E6", "table_after_denials", "find one's own descriptors changed after denials",
+     TableAfterDenials},
 };
 ESCAPE_SUITE(ReachTest, kCases);
 

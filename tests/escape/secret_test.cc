@@ -152,14 +152,13 @@ void Dumps(Escape& escape) {
       (void)setrlimit(RLIMIT_CORE, &none);
     };
     Command command = escape.CellrunCommand(argv, options);
-    if (ready == "up") command.argv = {"bash", "-c", "echo up; sleep 100 & wait"};
+    if (ready == "up") command.argv = {"bash", "-c", "echo up; exec sleep 100"};
     return command;
   };
   Process plain(crash({}, "up"));
   ASSERT_TRUE(plain.WaitForOutput("up"));
   kill(plain.pid(), SIGSEGV);
   escape.MustWin(dumped(plain.pid()), "a plain process leaves no image either");
-  for (const pid_t pid : DescendantsRunning("sleep")) kill(pid, SIGKILL);
   escape.MayLeaveSockets();
   const Outcome started = RunCommand(crash({"broker", "start"}, ""));
   ASSERT_EQ(started.status, 0) << started;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,13 +18,13 @@ static int Say(int status, const char* word, const char* format, va_list argumen
   fflush(stdout);
   return status;
 }
-#define SAY(name, status, word)        \
-  int name(const char* format, ...) {  \
-    va_list list;                      \
-    va_start(list, format);            \
-    Say(status, word, format, list);   \
-    va_end(list);                      \
-    return status;                     \
+#define SAY(name, status, word)       \
+  int name(const char* format, ...) { \
+    va_list list;                     \
+    va_start(list, format);           \
+    Say(status, word, format, list);  \
+    va_end(list);                     \
+    return status;                    \
   }
 SAY(Won, kWon, "won")
 SAY(Held, kHeld, "held")
@@ -110,14 +111,12 @@ union Control {
   struct cmsghdr header;
   char space[CMSG_SPACE(sizeof(int))];
 };
-int SendDescriptor(int socket, int fd) {
+static int SendDescriptor(int socket, int fd) {
   union Control control = {0};
   char byte = 'x';
   struct iovec data = {&byte, 1};
-  struct msghdr message = {.msg_iov = &data,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   struct cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
@@ -125,14 +124,25 @@ int SendDescriptor(int socket, int fd) {
   memcpy(CMSG_DATA(header), &fd, sizeof fd);
   return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
+int HandOut(const char* path, int (*open_one)(const char* argument), const char* argument) {
+  const int listener = ListenOn(path);
+  if (listener < 0 || chmod(path, 0777) != 0) return NotTried("%s", ErrorName());
+  printf("listening\n");
+  fflush(stdout);
+  for (;;) {
+    const int peer = accept(listener, NULL, NULL);
+    const int fd = open_one(argument);
+    if (peer < 0 || fd < 0 || SendDescriptor(peer, fd) != 0) return NotTried("%s", ErrorName());
+    close(fd);
+    close(peer);
+  }
+}
 int ReceiveDescriptor(int socket) {
   union Control control = {0};
   char byte = 0;
   struct iovec data = {&byte, 1};
-  struct msghdr message = {.msg_iov = &data,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) return -1;
   const struct cmsghdr* header = CMSG_FIRSTHDR(&message);
   if (header == NULL || header->cmsg_type != SCM_RIGHTS) return -1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the attack programs share. Each runs one attack by its name and ends with a status that says how it
-// went, the same without cellrun and in a cell; nothing else in the world ends with one of these by accident.
+// What the attack programs share. Each runs one attack by its name and ends with a status that says
+// how it went, the same without cellrun and in a cell; nothing else in the world ends with one of
+// these by accident.
 #pragma once
 
 #include <stddef.h>
@@ -20,7 +21,8 @@ __attribute__((format(printf, 1, 2))) int Held(const char* format, ...);
 __attribute__((format(printf, 1, 2))) int NotTried(const char* format, ...);
 const char* ErrorName(void);  // of errno
 
-// A list of ways to do one thing: won if any of them succeeds. A way returns what the system call would.
+// A list of ways to do one thing: won if any of them succeeds. A way returns what the system call
+// would.
 struct Way {
   const char* name;
   long (*run)(char** arguments);
@@ -38,5 +40,7 @@ int StatusOf(pid_t pid);
 // A connected or listening pathname socket; -1 on failure.
 int ConnectTo(const char* path);
 int ListenOn(const char* path);
-int SendDescriptor(int socket, int fd);
+// Listens at a path and gives everybody who connects a descriptor that `open_one` makes of the
+// argument; ends only when that fails.
+int HandOut(const char* path, int (*open_one)(const char* argument), const char* argument);
 int ReceiveDescriptor(int socket);

@@ -248,11 +248,47 @@ static long OwnListener(char** arguments) {  // its owner would answer CONTINUE
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
 }
+// What waits in place of a denied program runs under the attacker's filters as well: every call but
+// exec "succeeds" and does nothing.
+static long LieToAll(char** arguments) {
+  const struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const struct sock_fprog program = {COUNT(code), (struct sock_filter*)(uintptr_t)code};
+  char name[] = "mark", first[] = "as=evil-lie";
+  char* argv[] = {name, first, NULL};
+  char* environment[] = {NULL};
+  const pid_t pid = fork();
+  if (pid == 0) {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) _exit(1);
+    execve(arguments[0], argv, environment);
+    __builtin_trap();
+  }
+  for (int i = 0; i < 2000; ++i) {
+    int status = 0;
+    if (waitpid(pid, &status, WNOHANG) == pid) {
+      errno = ECHILD;
+      return -1;  // it is over; whether the program ran is seen outside
+    }
+    usleep(1000);
+  }
+  kill(pid, SIGKILL);
+  StatusOf(pid);
+  errno = ETIME;
+  return -1;
+}
+
 static int Filters(char** arguments) {  // PROGRAM
   static const struct Way ways[] = {
-      {"ALLOW", FilterAllow},        {"LOG", FilterLog},           {"TRACE", FilterTrace},
-      {"ERRNO(0)", FilterLie},       {"USER_NOTIF", FilterNotify}, {"TRAP", FilterTrap},
-      {"NEW_LISTENER", OwnListener},
+      {"ALLOW", FilterAllow},        {"LOG", FilterLog},
+      {"TRACE", FilterTrace},        {"ERRNO(0)", FilterLie},
+      {"USER_NOTIF", FilterNotify},  {"TRAP", FilterTrap},
+      {"NEW_LISTENER", OwnListener}, {"ERRNO(0) for all but exec", LieToAll},
   };
   return TryWays(ways, COUNT(ways), arguments);
 }

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -305,18 +304,11 @@ static int Nameless(char** arguments) {  // PROGRAM
   return Verdict(ran);
 }
 
-static int SendFile(char** arguments) {  // SOCKET FILE: hands an open file to whoever connects
-  const int listener = ListenOn(arguments[0]);
-  if (listener < 0 || chmod(arguments[0], 0777) != 0) return NotTried("%s", ErrorName());
-  printf("listening\n");
-  fflush(stdout);
-  for (;;) {
-    const int peer = accept(listener, NULL, NULL);
-    const int fd = open(arguments[1], O_RDONLY | O_CLOEXEC);
-    if (peer < 0 || fd < 0 || SendDescriptor(peer, fd) != 0) return NotTried("%s", ErrorName());
-    close(fd);
-    close(peer);
-  }
+static int OpenFile(const char* path) {
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+static int SendFile(char** arguments) {  // SOCKET FILE
+  return HandOut(arguments[0], OpenFile, arguments[1]);
 }
 static int ReceivedFile(char** arguments) {  // SOCKET
   const int peer = ConnectTo(arguments[0]);

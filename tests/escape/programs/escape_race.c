@@ -210,12 +210,12 @@ static int FlipFile(char** arguments) {  // until the file ARGUMENT exists
 // A supervisor that takes "cannot be read" for "cannot be judged, go on" has lost.
 static void FlipMapping(void) {
   munmap(page, kPage);
-  Pause(30000);
+  Pause(15000);
   if (mmap(page, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
       MAP_FAILED)
     _exit(kNotTried);
   memcpy(page + 2, "./evil", 7);
-  Pause(30000);
+  Pause(45000);
 }
 static int PageIsAway(void) {
   char copy[8];

@@ -552,8 +552,17 @@ static long KillByDescriptor(char** a) {
   const int fd = (int)syscall(SYS_pidfd_open, atoi(a[0]), 0);
   return fd < 0 ? -1 : syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 }
+static long KillByOwner(char** a) {  // the kernel sends it when there is something to read
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return -1;
+  if (fcntl(pair[0], F_SETOWN, atoi(a[0])) != 0 || fcntl(pair[0], F_SETSIG, SIGKILL) != 0 ||
+      fcntl(pair[0], F_SETFL, O_ASYNC) != 0)
+    return -1;
+  return write(pair[1], "x", 1) == 1 ? 0 : -1;
+}
 static int Signals(char** arguments) {
-  static const struct Way ways[] = {{"kill", Kill},
+  static const struct Way ways[] = {{"owner of a socket", KillByOwner},
+                                    {"kill", Kill},
                                     {"tkill", KillThread},
                                     {"tgkill", KillThreadOfGroup},
                                     {"rt_sigqueueinfo", QueueSignal},
@@ -575,18 +584,11 @@ static int SignalEverybody(char** unused) {  // never where others are
   }
   return Held("whoever is outside lives, or does not");
 }
-static int SendProcess(char** arguments) {  // SOCKET PID: hands out descriptors of a process
-  const int listener = ListenOn(arguments[0]);
-  if (listener < 0) return NotTried("%s", ErrorName());
-  printf("listening\n");
-  fflush(stdout);
-  for (;;) {
-    const int peer = accept(listener, NULL, NULL);
-    const int fd = (int)syscall(SYS_pidfd_open, atoi(arguments[1]), 0);
-    if (peer < 0 || fd < 0 || SendDescriptor(peer, fd) != 0) return NotTried("%s", ErrorName());
-    close(fd);
-    close(peer);
-  }
+static int OpenProcess(const char* pid) {
+  return (int)syscall(SYS_pidfd_open, atoi(pid), 0);
+}
+static int SendProcess(char** arguments) {  // SOCKET PID
+  return HandOut(arguments[0], OpenProcess, arguments[1]);
 }
 static int ReceivedProcess(char** arguments) {  // SOCKET
   const int peer = ConnectTo(arguments[0]);
@@ -597,21 +599,6 @@ static int ReceivedProcess(char** arguments) {  // SOCKET
   won |= setns(fd, CLONE_NEWUTS) == 0;
   return won ? Won("it was reached") : Held("%s", ErrorName());
 }
-static int OwnerSignal(char** arguments) {  // SOCKET: the kernel sends the signal for us
-  // A socket of which a process outside holds the other end.
-  const int peer = ConnectTo(arguments[0]);
-  if (peer < 0) return Held("connect: %s", ErrorName());
-  const int pid = atoi(arguments[1]);
-  if (fcntl(peer, F_SETOWN, pid) != 0 || fcntl(peer, F_SETSIG, SIGKILL) != 0 ||
-      fcntl(peer, F_SETFL, O_ASYNC) != 0)
-    return Held("fcntl: %s", ErrorName());
-  shutdown(peer, SHUT_RD);
-  char byte;
-  (void)!read(peer, &byte, 1);
-  usleep(200000);
-  return kill(pid, 0) != 0 && errno == ESRCH ? Won("sent") : Held("it lives");
-}
-
 // ---- D14: the operator's terminal on descriptor 0
 
 static int TypeForOperator(char** unused) {
@@ -835,6 +822,49 @@ static int TableAfterDenials(char** arguments) {  // PROGRAM, denied
   return Held("%d before and after", before);
 }
 
+// ---- X4: the shim in a role that nobody gave it. ARGUMENT: a denied program
+
+static const char* ordered;
+static void AsShim(char* const argv[], int with_socket) {
+  int pair[2] = {-1, -1};
+  if (with_socket && socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) != 0) _exit(kNotTried);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (with_socket) dup2(pair[1], 3);
+    char* environment[] = {NULL};
+    execve("/run/cellrun/shim", argv, environment);
+    _exit(127);
+  }
+  if (with_socket) {
+    close(pair[1]);
+    for (unsigned char type = 0; type < 32; ++type) {  // orders, as far as one can guess them
+      char message[512] = {0};
+      message[0] = (char)type;
+      snprintf(message + 64, sizeof message - 64, "%s", ordered);
+      (void)!send(pair[0], message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    usleep(50000);
+    close(pair[0]);
+  } else {
+    usleep(50000);
+  }
+  kill(pid, SIGKILL);
+  printf("%s: status %d\n", argv[0], StatusOf(pid));
+}
+static int ShimRoles(char** arguments) {
+  ordered = arguments[0];
+  char* const init[] = {(char*)"init", NULL};
+  char* const shim[] = {(char*)"/run/cellrun/shim", arguments[0], (char*)"as=evil", NULL};
+  char* const program[] = {arguments[0], (char*)"as=evil", NULL};
+  char* const none[] = {NULL};
+  char* const* const forms[] = {init, shim, program, none};
+  for (size_t i = 0; i < COUNT(forms); ++i) {
+    AsShim(forms[i], 0);
+    AsShim(forms[i], 1);
+  }
+  return Held("whether it ran is seen outside");
+}
+
 static const struct Attack kAttacks[] = {
     {"user-namespaces", 0, UserNamespaces},
     {"namespaces", 0, Namespaces},
@@ -854,7 +884,6 @@ static const struct Attack kAttacks[] = {
     {"signal-everybody", 0, SignalEverybody},
     {"send-process", 2, SendProcess},
     {"received-process", 1, ReceivedProcess},
-    {"owner-signal", 2, OwnerSignal},
     {"type-for-operator", 0, TypeForOperator},
     {"identities", 0, Identities},
     {"daemon", 1, Daemon},
@@ -863,6 +892,7 @@ static const struct Attack kAttacks[] = {
     {"climb", 1, Climb},
     {"injected-descriptor", 2, InjectedDescriptor},
     {"table-after-denials", 1, TableAfterDenials},
+    {"shim-roles", 1, ShimRoles},
 };
 
 int main(int argc, char** argv) {
