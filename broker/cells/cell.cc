@@ -340,7 +340,8 @@ void Cell::OnGuard(const Guards::Event& event) {
   record.verdict = policy::Action::kDeny;
   record.reason = event.reason;
   record.result = event.result;
-  (void)services_.journal.Append(std::move(record));  // it has been done whether or not this is kept
+  // It has been done whether or not this is kept.
+  (void)services_.journal.Append(std::move(record));
 }
 
 // Init is dead and reaped by the kernel's rules: every task of the cell is gone before its pidfd
@@ -362,10 +363,8 @@ void Cell::Finish() {
     supervisor_.reset();
   }
   // The last descriptor of the mount namespace takes all its mounts down.
-  services_.janitor.Do(
-      [namespaces = std::make_shared<CellNamespaces>(guards_->Finish())]() mutable {
-        namespaces.reset();
-      });
+  services_.janitor.Do([namespaces = std::make_shared<CellNamespaces>(
+                            guards_->Finish())]() mutable { namespaces.reset(); });
   guards_.reset();
   report_.layers = Layers();
   for (const std::string& warning : setup_.plan.warnings) {

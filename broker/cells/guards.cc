@@ -10,8 +10,7 @@ namespace cellrun::cells {
 Result<std::unique_ptr<Guards>> Guards::Start(loop::Loop& loop, InotifyHub& hub,
                                               std::string workspace, const wire::CellPlan& plan,
                                               Callbacks callbacks) {
-  std::unique_ptr<Guards> guards(
-      new Guards(loop, hub, std::move(workspace), std::move(callbacks)));
+  std::unique_ptr<Guards> guards(new Guards(loop, hub, std::move(workspace), std::move(callbacks)));
   TRY(guards->masks_.Watch(plan).With("watching masked names"));
   return guards;
 }
@@ -103,13 +102,12 @@ void Guards::OnMounted(const std::vector<Remount>& remounts, int code) {
     if (remount.kind == Remount::Kind::kPin) continue;
     const auto open = std::chrono::duration_cast<std::chrono::microseconds>(
         std::chrono::steady_clock::now() - remount.seen);
-    callbacks_.on_event(
-        {.path = remount.path,
-         .to = remount.path,
-         .result = "masked again",
-         .reason = "replaced on the host; open to the cell for " + std::to_string(open.count()) +
-                   " us after that was seen" +
-                   (masks_.Touched(remount) ? ", and changed in that time" : "")});
+    callbacks_.on_event({.path = remount.path,
+                         .to = remount.path,
+                         .result = "masked again",
+                         .reason = "replaced on the host; open to the cell for " +
+                                   std::to_string(open.count()) + " us after that was seen" +
+                                   (masks_.Touched(remount) ? ", and changed in that time" : "")});
   }
   MountAgain();
 }

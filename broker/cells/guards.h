@@ -17,9 +17,9 @@
 
 namespace cellrun::cells {
 
-// Keeps hidden what a profile hides and protected what it protects while a cell runs: what was there
-// by mounts, made again when the host takes one away; what was not there by setting it aside. Only
-// on the loop's thread.
+// Keeps hidden what a profile hides and protected what it protects while a cell runs: what was
+// there by mounts, made again when the host takes one away; what was not there by setting it aside.
+// Only on the loop's thread.
 class Guards {
  public:
   // One thing that happened to a file; as in the journal.

@@ -40,7 +40,10 @@ void CheckElf(std::string_view bytes) {
   CHECK(ftruncate(file.get(), 0) == 0);
   CHECK(pwrite(file.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
   const exec::ElfKind kind = exec::InspectElf(bytes.substr(0, exec::kHeaderBytes), file);
-  if (kind != exec::ElfKind::kNone) CHECK(bytes.starts_with("\x7f" "ELF"));
+  if (kind != exec::ElfKind::kNone)
+    CHECK(
+        bytes.starts_with("\x7f"
+                          "ELF"));
 }
 
 void CheckLoader(std::string_view bytes) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pattern compiles or says why not; what it matches is what a plain recursive matcher says, for the
-// part of the syntax that such a matcher can have. Input: kind, pattern, subjects, with NULs between.
+// A pattern compiles or says why not; what it matches is what a plain recursive matcher says, for
+// the part of the syntax that such a matcher can have. Input: kind, pattern, subjects, with NULs
+// between.
 #include "lib/policy/pattern.h"
 
 #include <cstddef>
@@ -19,7 +20,8 @@ constexpr std::size_t kMaxPlain = 40;  // the recursion is exponential
 
 // `*` and `?` only, on ASCII.
 bool IsPlain(std::string_view text, std::string_view special) {
-  if (text.size() > kMaxPlain || text.find_first_of(special) != std::string_view::npos) return false;
+  if (text.size() > kMaxPlain || text.find_first_of(special) != std::string_view::npos)
+    return false;
   for (const char c : text) {
     if (static_cast<unsigned char>(c) >= 0x80) return false;
   }
@@ -52,8 +54,8 @@ void CheckGlob(const std::string& pattern, const std::vector<std::string>& subje
     return;
   }
   if (glob.value().literal()) CHECK(glob.value().Matches(glob.value().literal_prefix()));
-  const bool plain = kind == policy::GlobKind::kArgument && IsPlain(pattern, "[]{}\\!,") &&
-                     Stars(pattern) <= 4;
+  const bool plain =
+      kind == policy::GlobKind::kArgument && IsPlain(pattern, "[]{}\\!,") && Stars(pattern) <= 4;
   for (const std::string& subject : subjects) {
     const bool matches = glob.value().Matches(subject);
     if (matches) CHECK(subject.starts_with(glob.value().literal_prefix()));

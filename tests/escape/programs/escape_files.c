@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups H, I and N where a shell is not enough: what a cell may read, change or lead a tool outside to.
+// Groups H, I and N where a shell is not enough: what a cell may read, change or lead a tool
+// outside to.
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -33,8 +34,8 @@ static int LookInto(const char* path, const struct stat* status, int type, struc
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return FTW_CONTINUE;
   size_t size = 0;
-  for (ssize_t count = 0; size < sizeof content &&
-                          (count = read(fd, content + size, sizeof content - size)) > 0;)
+  for (ssize_t count = 0;
+       size < sizeof content && (count = read(fd, content + size, sizeof content - size)) > 0;)
     size += (size_t)count;
   close(fd);
   const int own = strstr(path, "/cmdline") != NULL;  // the word is an argument of ours
@@ -51,8 +52,12 @@ static int Search(char** arguments) {
 }
 static int SearchByAliases(char** arguments) {  // WORD, absolute file names
   word = arguments[0];
-  static const char* const roots[] = {"", "/proc/self/root", "/proc/1/root", "/proc/thread-self/root",
-                                      "/proc/self/cwd/../../../../../../..", "/dev/fd/../root"};
+  static const char* const roots[] = {"",
+                                      "/proc/self/root",
+                                      "/proc/1/root",
+                                      "/proc/thread-self/root",
+                                      "/proc/self/cwd/../../../../../../..",
+                                      "/dev/fd/../root"};
   const struct stat none = {0};
   for (char** file = arguments + 1; *file != NULL; ++file) {
     for (size_t i = 0; i < COUNT(roots); ++i) {
@@ -107,9 +112,9 @@ static long ByRemoval(char** a) {  // what lay under the mask would show
   return Contains(open(a[0], O_RDONLY | O_CLOEXEC), a[1]);
 }
 static int Hidden(char** arguments) {
-  static const struct Way ways[] = {{"open", Plainly},       {"handle", ByHandle},
+  static const struct Way ways[] = {{"open", Plainly},         {"handle", ByHandle},
                                     {"hard link", ByHardLink}, {"rename", ByRename},
-                                    {"exchange", ByExchange}, {"removal", ByRemoval}};
+                                    {"exchange", ByExchange},  {"removal", ByRemoval}};
   return TryWays(ways, COUNT(ways), arguments);
 }
 
@@ -151,8 +156,7 @@ static long Linked(char** a) {
 }
 static long Mapped(char** a) {
   const int fd = open(a[0], O_RDWR | O_CLOEXEC);
-  char* page = fd < 0 ? MAP_FAILED
-                      : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  char* page = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (page == MAP_FAILED) return -1;
   page[0] = 'X';
   return 0;
@@ -177,7 +181,8 @@ static int Metadata(char** arguments) {
   return TryWays(ways, COUNT(ways), arguments);
 }
 
-// ---- H2, D3: a directory that is now one, now a link to another place. ARGUMENTS: STOP-FILE NAME TARGET WITHIN
+// ---- H2, D3: a directory that is now one, now a link to another place. ARGUMENTS: STOP-FILE NAME
+// TARGET WITHIN
 
 static void Nap(void) {
   const struct timespec time = {0, 200000};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// mark [as=NAME]: leaves one byte in ./ran.NAME, so that whoever looks from outside can count how often it
-// ran. Without the argument NAME is the variable MARK, and without that the last four bytes of the program's
-// own file: two copies differ in them alone. No library: a race runs it a hundred thousand times.
+// mark [as=NAME]: leaves one byte in ./ran.NAME, so that whoever looks from outside can count how
+// often it ran. Without the argument NAME is the variable MARK, and without that the last four
+// bytes of the program's own file: two copies differ in them alone. No library: a race runs it a
+// hundred thousand times.
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/syscall.h>
