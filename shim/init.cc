@@ -195,7 +195,9 @@ void SignalOrdered(const ControlHeader& header) {
   if (header.b < 1 || header.b > 64) Fail("signal order", EPROTO);
   // On record means not reaped, so the number still belongs to it; it leads its group.
   if (children.Find(header.a) == nullptr) return;
-  kill(header.c == 1 ? -header.a : header.a, header.b);
+  // ESRCH: it does not yet, between fork and setsid.
+  if (header.c == 1 && kill(-header.a, header.b) == 0) return;
+  kill(header.a, header.b);
 }
 
 void CarryOut(Packet& packet) {

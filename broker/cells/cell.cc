@@ -227,6 +227,7 @@ void Cell::OnMessage(sys::Message message) {
     }
     case wire::kSpawned:
       if (header.id == kMainOrder) main_pid_ = header.a;
+      for (const int signal : std::exchange(early_signals_, {})) Signal(signal);
       answer_deadline_.reset();
       report_.started = true;
       return;
@@ -307,7 +308,8 @@ Result<void> Cell::AdoptListener(const std::string& token, UniqueFd listener) {
 }
 
 void Cell::Signal(int signal) {
-  if (main_pid_ == 0 || ended_) return;
+  if (ended_) return;
+  if (main_pid_ == 0) return early_signals_.push_back(signal);  // for when there is a command
   (void)sys::SendMessage(control_, Packet(wire::kSignal, 0, "", main_pid_, signal, 1),
                          {});  // a deaf init: End still works
 }

@@ -106,6 +106,7 @@ class Cell {
   bool adopted_ = false;
   pid_t init_pid_ = 0;
   std::int32_t main_pid_ = 0;  // in the cell
+  std::vector<int> early_signals_;
   std::vector<std::string> lost_layers_;
   bool ended_ = false;     // main has been reported, or End was called
   bool finished_ = false;  // nothing is left

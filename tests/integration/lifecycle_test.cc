@@ -92,6 +92,19 @@ TEST_F(LifecycleTest, AnEarlySignalReachesTheCommand) {
   }
 }
 
+// Whenever a SIGTERM comes, between the launcher's first instruction and the command's last, it
+// ends the run: none is lost on the way.
+TEST_F(LifecycleTest, NoSignalIsLostDuringTheStart) {
+  ASSERT_EQ(Run({"true"}, Open()).status, 0) << "the broker is there";
+  for (int n = 0; n < 60; ++n) {
+    Process process = Start({"sleep", "1000"}, Open());
+    usleep(static_cast<useconds_t>(n) * 300);
+    process.Signal(SIGTERM);
+    const Outcome outcome = process.Wait();
+    EXPECT_EQ(outcome.status, 128 + SIGTERM) << n << ": " << outcome;
+  }
+}
+
 TEST_F(LifecycleTest, KillingTheBrokerEndsItsCellsAndSaysSo) {
   MayLeaveSockets();
   Process process = Sleeper(Open());
