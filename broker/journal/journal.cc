@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -27,6 +29,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kEarlyCommitBytes = 4 << 20;  // queued text that is not left to collect
 constexpr std::size_t kMaxQueuedDocuments = 1024;
+// What a group and its index pages take at the most, several times over.
+constexpr std::uint64_t kMinFreeBytes = 256 * 1024;
+constexpr milliseconds kSpaceCheckPeriod{20};
 constexpr milliseconds kFirstRetry{100}, kLastRetry{2000};
 constexpr milliseconds kCloseTimeout{3000};
 
@@ -85,6 +90,7 @@ class Writer final : public Journal {
 
  private:
   using Lock = std::unique_lock<std::mutex>;
+  bool HasSpace(Clock::time_point now) const;
   std::uint64_t WaitForCommit(Lock& lock, std::uint64_t seq);
   void Withdraw(std::uint64_t seq);
   void PushFollowUp(std::uint64_t seq, std::string result);
@@ -109,8 +115,10 @@ class Writer final : public Journal {
   Queue queue_;
   Head head_;
   std::optional<Error> broken_;  // why the last commit failed
-  std::uint64_t failures_ = 0;   // failed commits
-  std::uint64_t refused_ = 0;    // records since then
+  mutable bool has_space_ = true;
+  mutable Clock::time_point space_checked_{};
+  std::uint64_t failures_ = 0;  // failed commits
+  std::uint64_t refused_ = 0;   // records since then
   std::uint64_t lost_results_ = 0;
   milliseconds retry_ = kFirstRetry;
   std::optional<Clock::time_point> close_by_;
@@ -139,7 +147,7 @@ std::uint64_t Writer::Append(Record record) {
   const std::size_t bytes = FootprintBytes(record);
   entry.record = std::move(record);
   Lock lock(mutex_);
-  if (broken_ || close_by_ || !queue_.HasRoom(bytes)) {
+  if (broken_ || close_by_ || !queue_.HasRoom(bytes) || !HasSpace(Clock::now())) {
     ++refused_;
     return 0;
   }
@@ -149,6 +157,18 @@ std::uint64_t Writer::Append(Record record) {
   // The writer is woken once when there is work and once when a group is full, not for each record.
   if (urgent_ || waiting == 1 || waiting == options_.group) work_.notify_one();
   return sync ? WaitForCommit(lock, seq) : seq;
+}
+
+// Before a record is taken: a group is written later than what it records happens, and a disk that
+// is full by then could not keep it.
+bool Writer::HasSpace(Clock::time_point now) const {
+  if (now - space_checked_ < kSpaceCheckPeriod) return has_space_;
+  space_checked_ = now;
+  const Result<struct statvfs> facts = sys::Fstatvfs(lock_);
+  // Some file systems do not say; a quota does not show here. Then the failed commit tells.
+  if (!facts.ok() || facts->f_blocks == 0) return has_space_ = true;
+  const std::uint64_t blocks = geteuid() == 0 ? facts->f_bfree : facts->f_bavail;
+  return has_space_ = blocks * facts->f_frsize >= kMinFreeBytes;
 }
 
 std::uint64_t Writer::WaitForCommit(Lock& lock, std::uint64_t seq) {
@@ -197,7 +217,8 @@ void Writer::PushFollowUp(std::uint64_t seq, std::string result) {
 
 bool Writer::Healthy() const {
   const std::lock_guard lock(mutex_);
-  return !broken_ && !close_by_ && queue_.HasRoom(sizeof(Record));
+  space_checked_ = {};
+  return !broken_ && !close_by_ && queue_.HasRoom(sizeof(Record)) && HasSpace(Clock::now());
 }
 
 Result<std::string> Writer::KeepDocument(const policy::Source& source) {

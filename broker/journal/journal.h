@@ -30,7 +30,8 @@ struct Head {
 
 // The journal of one state directory: journal.db, journal.db-wal, journal.lock. Append and
 // SetResult only queue; one thread encodes, hashes and commits. A group that cannot be committed
-// stays queued and is tried again; until it is written, Append refuses. Thread-safe.
+// stays queued and is tried again; until it is written, and while the file system has less than
+// 256 KiB free, Append refuses. Thread-safe.
 class Journal : public Sink {
  public:
   // Makes the directory (0700) if it is missing. Fails with EPERM if directory or file belong to

@@ -202,6 +202,10 @@ std::string DescribeNote(const wire::CellPlan& plan, const Report& report) {
     case Note::kQuotasNotSet:
       return "the kernel's per-user quotas are shared with the host: /proc/sys/user: " +
              ErrnoText(report.code);
+    case Note::kOomScoreNotSet:
+      return "when memory runs out, the host's programs may end before the cell's: "
+             "/proc/self/oom_score_adj: " +
+             ErrnoText(report.code);
     case Note::kLandlockOff:
       return "not enforced: Landlock is not in this kernel or switched off";
   }

@@ -60,7 +60,8 @@ Result<void> UseHostProc(ChildState& child) {
   child.quotas = TRY(sys::OpenAt(AT_FDCWD, "/proc/sys/user", O_PATH | O_DIRECTORY));
   // The host's programs should outlive the cell's when memory runs out. Refused only where a
   // container forbids it.
-  (void)sys::WriteExistingFile("/proc/self/oom_score_adj", "500");
+  const Result<void> raised = sys::WriteExistingFile("/proc/self/oom_score_adj", "500");
+  if (!raised.ok()) SendNote(child, Note::kOomScoreNotSet, raised.error().code());
   return {};
 }
 

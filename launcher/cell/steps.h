@@ -47,11 +47,12 @@ struct TreesOrder {
 // What a child reports. A failure is its last.
 enum class ReportKind : std::int32_t { kFailure, kNote };
 enum class Note : std::int32_t {
-  kProcBound,      // no proc of its own could be mounted: the outer one is shown
-  kProcNotHiding,  // hidepid is not known here
-  kFileSkipped,    // `detail`: nothing could be made in a read-only directory
-  kQuotasNotSet,   // /proc/sys/user could not be written
-  kLandlockOff,    // this kernel has none
+  kProcBound,       // no proc of its own could be mounted: the outer one is shown
+  kProcNotHiding,   // hidepid is not known here
+  kFileSkipped,     // `detail`: nothing could be made in a read-only directory
+  kQuotasNotSet,    // /proc/sys/user could not be written
+  kOomScoreNotSet,  // /proc/self/oom_score_adj could not be written
+  kLandlockOff,     // this kernel has none
 };
 struct Report {
   ReportKind kind = ReportKind::kFailure;

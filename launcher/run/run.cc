@@ -109,7 +109,8 @@ int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunRepo
 
 int Run(const RunOptions& options) {
   const Result<std::array<bool, 3>> were_closed = terminal::FillStandardStreams();
-  if (!were_closed.ok()) return kCellrunFailed;  // and nowhere to say so
+  if (!were_closed.ok())
+    return Fail({"the standard streams cannot be used", were_closed.error().ToString(), ""});
   for (const ErrorForm& obstacle : FindObstacles()) return Fail(obstacle);
 
   Outcome<wire::RunRequest> made = MakeRequest(options);

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each system call that a start makes, made to fail once. Then either nothing runs and the cause is
+// said, or the cell is exactly what it is without the fault.
+#include <gmock/gmock.h>
+
+#include <map>
+#include <sstream>
+#include <vector>
+
+#include "tests/support/sandbox.h"
+
+namespace cellrun::test {
+namespace {
+
+using testing::HasSubstr;
+
+// What a cell is, from inside, but for numbers that differ from cell to cell.
+constexpr char kInventory[] = R"(
+exec 2>&1
+grep -E '^(NoNewPrivs|Seccomp|Cap|Groups|Uid|Gid)' /proc/self/status
+while read -r id parent device root point options rest; do echo "$point $options"; done \
+  < /proc/self/mountinfo | sort
+cat /proc/self/limits /proc/self/oom_score_adj /proc/sys/user/max_*
+hostname; id; ls -A / /dev /run /run/cellrun /tmp; cat /etc/passwd /etc/group /etc/hosts
+ls /proc/self/fd | wc -l
+cat /proc/kallsyms | wc -c; cat .env; echo x >> kept; (: > /proc/$$/mem) && echo writable
+cat /proc/net/route | wc -l
+)";
+
+// A fault in these is one of the C library before main, or one that the kernel does not have: a
+// close that fails has closed, and exit cannot fail.
+constexpr char kNeverFailing[] =
+    "!brk,mmap,munmap,mprotect,futex,close,exit,exit_group,arch_prctl,set_tid_address,set_robust_list,rseq";
+
+class FaultSlowTest : public Sandbox {
+ protected:
+  struct Fault {
+    std::string call;
+    int when = 0;  // which of its calls, from 1
+  };
+
+  Options Guarded() {
+    return {.profile = WriteProfile("cellrun: 1\nname: guarded\nextends: [base]\n"
+                                    "commands: {default: allow}\n"
+                                    "filesystem:\n  hide: [.env]\n  protect: [kept]\n"
+                                    "limits: {files: 500}\n"),
+            .flags = ProbeFlags()};
+  }
+  // cellrun under strace, followed into the cell's first process until that becomes init.
+  Outcome Traced(const Words& strace, const Options& options) {
+    Command command = CellrunCommand(RunArguments({"bash", "-c", kInventory}, options), options);
+    Words argv = {"strace", "-f", "-b", "execve", "-qq", "-o", Path("trace")};
+    argv.insert(argv.end(), strace.begin(), strace.end());
+    argv.insert(argv.end(), command.argv.begin(), command.argv.end());
+    command.argv = argv;
+    return Process(std::move(command)).Wait();
+  }
+  // Each call once for every time that launcher or child makes it.
+  std::vector<Fault> AllFaults(const std::string& trace) {
+    std::map<std::pair<std::string, std::string>, int> made;  // (process, call)
+    std::istringstream lines(trace);
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      std::string process, call;
+      words >> process >> call;
+      const std::size_t end = call.find('(');
+      if (end != std::string::npos && call[0] != '<') ++made[{process, call.substr(0, end)}];
+    }
+    std::map<std::string, int> most;
+    for (const auto& [key, count] : made) most[key.second] = std::max(most[key.second], count);
+    std::vector<Fault> faults;
+    for (const auto& [call, count] : most) {
+      if (std::string(kNeverFailing).find(call + ",") != std::string::npos ||
+          std::string(kNeverFailing).ends_with("," + call) || call == "execve")
+        continue;
+      for (int when = 1; when <= count; ++when) faults.push_back({call, when});
+    }
+    return faults;
+  }
+};
+
+TEST_F(FaultSlowTest, AStartWithAFaultIsRefusedOrWhole) {
+  Write(Work(".env"), "SECRET\n");
+  Write(Work("kept"), "kept\n");
+  const Options options = Guarded();
+  StartBroker();
+  const Outcome whole = Run({"bash", "-c", kInventory}, options);
+  ASSERT_EQ(whole.status, 0) << whole;
+  ASSERT_THAT(whole.out, HasSubstr("Seccomp:\t2"));
+  ASSERT_THAT(whole.out, testing::Not(HasSubstr("SECRET")));
+  const Outcome traced = Traced({}, options);
+  ASSERT_EQ(traced.out, whole.out) << "tracing changes nothing: " << traced;
+  const std::vector<Fault> faults = AllFaults(Read(Path("trace")));
+  ASSERT_GT(faults.size(), 200U);
+  int refused = 0;
+  // Each lane takes half of them.
+  for (std::size_t i = IsRootLane() ? 0 : 1; i < faults.size(); i += 2) {
+    const Fault& fault = faults[i];
+    const std::string what = fault.call + " " + std::to_string(fault.when);
+    const Outcome outcome = Traced(
+        {"-e", "inject=" + fault.call + ":error=EIO:when=" + std::to_string(fault.when)}, options);
+    if (outcome.status == 0) {
+      // A cell that is less than whole says so.
+      EXPECT_TRUE(outcome.out == whole.out || outcome.err.find("cellrun: ") != std::string::npos)
+          << what << ": " << outcome;
+    } else {
+      ++refused;
+      EXPECT_EQ(outcome.status, 125) << what << ": " << outcome;
+      EXPECT_THAT(outcome.err, HasSubstr("error: ")) << what << ": " << outcome;
+      EXPECT_EQ(outcome.out, "") << what;
+    }
+  }
+  EXPECT_EQ(Read(Work("kept")), "kept\n");
+  EXPECT_GT(refused, 50) << "faults that are noticed";
+  EXPECT_EQ(Run({"bash", "-c", kInventory}, options).out, whole.out) << "the broker serves on";
+}
+
+}  // namespace
+}  // namespace cellrun::test
