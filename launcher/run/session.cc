@@ -186,8 +186,8 @@ class Session {
       // The broker closed without having read something of ours; what it said before is still
       // there.
       if (!message.ok() && message.error().code() == ECONNRESET) continue;
-      if (!message.ok() || message->bytes.empty())
-        return Lose("the broker ended; its cells end with it");
+      if (!message.ok()) return Lose("the broker cannot be heard: " + message.error().ToString());
+      if (message->bytes.empty()) return Lose("the broker ended; its cells end with it");
       const Result<void> handled = OnMessage(std::move(*message));
       if (!handled.ok())
         return Lose("the broker sent a message that is not understood: " +
