@@ -54,10 +54,11 @@ int CommandStatus(const wire::ExitReport& exit, const RunOptions& options,
                                        : WEXITSTATUS(exit.wait_status);
 }
 
-// Why the child gave up is sometimes what the broker already said: a layer that the profile
-// requires is missing.
+// Where a layer is missing that the profile requires, the child gives up and the broker ends the
+// cell, in any order; the broker knows which line requires it.
 ErrorForm BrokersReason(const LaunchConnection& connection, ErrorForm otherwise) {
-  const Result<sys::Message> message = connection.ReceiveNow();
+  constexpr std::chrono::milliseconds kAnswer{2000};
+  const Result<sys::Message> message = connection.ReceiveWithin(kAnswer);
   if (!message.ok()) return otherwise;
   const Result<nlohmann::json> json = wire::ParseStrictJson(message->bytes);
   if (!json.ok()) return otherwise;
@@ -83,7 +84,7 @@ int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunRepo
   const Outcome<std::vector<std::string>> finished =
       FinishCell(planned.plan, cell, [&] { signals.Await(cell.report); });
   if (const ErrorForm* failed = std::get_if<ErrorForm>(&finished))
-    return Fail(BrokersReason(planned.connection, *failed));
+    return Fail(message.lost_layers.empty() ? *failed : BrokersReason(planned.connection, *failed));
   for (const std::string& note : std::get<0>(finished)) PrintNote(note);
 
   const bool filter_output = options.tty != TtyMode::kRaw;
