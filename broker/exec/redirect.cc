@@ -48,6 +48,8 @@ class Redirector::Run {
   Outcome Execute(std::uint64_t path_end, Ticket ticket) {
     const Result<int> number = sys::SeccompAddFd(redirector_.listener_.fd(), notification_.id,
                                                  redirector_.facts_.shim, /*send=*/false);
+    // ENOENT: a signal took the call back before the descriptor came (no WAIT_KILLABLE_RECV).
+    if (!number.ok() && number.error().code() == ENOENT) return LetItComeAgain();
     // Interrupted before it is answered, or the error would be seen by the program.
     tracee_.Interrupt();
     redirector_.listener_.Refuse(notification_.id, EACCES);
@@ -68,12 +70,6 @@ class Redirector::Run {
       Release(stop.signal);
       return Outcome::kGone;
     }
-    // ENOENT: a signal took the call back before the descriptor came (no WAIT_KILLABLE_RECV).
-    // Nothing was answered, so the kernel makes the call again, and it is judged again.
-    if (!number.ok() && number.error().code() == ENOENT && WillRestart(before_)) {
-      Release(stop.signal);
-      return Outcome::kGone;
-    }
     // EMFILE: no room for the descriptor. A plain denial.
     if (!number.ok()) return GiveUp(stop.signal);
     if (!Aim(number.value(), path_end)) return Kill();
@@ -89,6 +85,21 @@ class Redirector::Run {
     return static_cast<int>(before_.orig_rax) == notification_.data.nr &&
            before_.rdi == arguments[0] && before_.rsi == arguments[1] &&
            before_.rdx == arguments[2] && before_.r10 == arguments[3] && before_.r8 == arguments[4];
+  }
+  // Nothing was answered, so the kernel makes the call again, or has already and it is held: it is
+  // judged again.
+  Outcome LetItComeAgain() {
+    tracee_.Interrupt();
+    for (const std::uint64_t id :
+         redirector_.attachments_.Advance(tgid_, Attachments::Stage::kInterrupted)) {
+      redirector_.listener_.Refuse(id, Attachments::kRestartCall);
+    }
+    const Tracee::Stop stop = tracee_.Wait(sys::MonotonicNow() + kStopLimit);
+    if (stop.kind == Tracee::Stop::Kind::kGone) return Outcome::kGone;
+    if (stop.kind != Tracee::Stop::Kind::kTrap && stop.kind != Tracee::Stop::Kind::kSignal)
+      return Kill();
+    Release(stop.signal);
+    return Outcome::kGone;
   }
   // From now on its calls are like any other's.
   void Release(int signal) {
