@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "broker/cells/below.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::cells {
@@ -15,11 +16,6 @@ using wire::MountStep;
 
 constexpr open_how kHeld = {
     .flags = O_PATH | O_NOFOLLOW, .mode = 0, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-
-bool IsBelow(const std::string& path, const std::string& directory) {
-  return path.size() > directory.size() + 1 && path.starts_with(directory) &&
-         path[directory.size()] == '/';
-}
 
 // What can fall: masks, and directories or files bound onto themselves. A pin that only takes
 // execution away is mounted over a directory of the profile's choice, and is not restored.

@@ -8,16 +8,12 @@
 #include <memory>
 #include <set>
 
+#include "broker/cells/below.h"
 #include "lib/policy/glob.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::cells {
 namespace {
-
-bool IsBelow(const std::string& path, const std::string& directory) {
-  return path.size() > directory.size() + 1 && path.starts_with(directory) &&
-         path[directory.size()] == '/';
-}
 
 // The loader writes a pattern (which always has a `**`) with the workspace in front escaped, so
 // that a directory named "[x]" does not become a class; a literal name has the workspace as it is.
