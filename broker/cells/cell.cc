@@ -77,7 +77,7 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
 }
 
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
-  TRY(guards_->WatchForNew(setup_.protection));
+  TRY(guards_->WatchForNew(std::exchange(setup_.protection, Protection())));
   TRY(SendSetup());
   TRY(SendSpawn(std::move(streams)));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
@@ -148,6 +148,10 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
   init_ = std::move(pidfd);
   init_pid_ = PidOf(init_);
   lost_layers_ = lost_layers;
+  // The tree is built, and what guards it has its own copy: a hundred steps need not be kept for as
+  // long as the cell lives.
+  std::exchange(setup_.plan.mounts, std::vector<wire::MountStep>()).clear();
+  std::exchange(setup_.plan.landlock, std::vector<wire::LandlockRule>()).clear();
   init_watch_ = services_.loop.WatchReadable(init_, [this] { Finish(); });
   if (init_pid_ == 0) return End("init could not be looked at");
   const std::vector<std::string> layers = Layers();

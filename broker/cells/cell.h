@@ -75,6 +75,7 @@ class Cell {
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
+  // Without mounts and Landlock rules once the launcher has carried them out.
   [[nodiscard]] const wire::CellPlan& plan() const { return setup_.plan; }
   [[nodiscard]] const Setup& setup() const { return setup_; }
   [[nodiscard]] std::chrono::system_clock::time_point created() const { return created_; }

@@ -2,6 +2,7 @@
 #include "broker/daemon/daemon.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ namespace cellrun::daemon {
 namespace {
 
 constexpr std::size_t kMaxSessions = 1024;
+constexpr std::chrono::seconds kTrimAfter{2};
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
   const time_t seconds = std::chrono::system_clock::to_time_t(time);
@@ -170,6 +172,8 @@ void Daemon::OnLauncher() {
                                    .draining = [this] { return stopping_; },
                                    .leave = [this] { Stop(); }},
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
+  // What starting took is free again; given back once nobody starts anything more.
+  trim_timer_ = loop_.After(kTrimAfter, [this] { janitor_.Do([] { malloc_trim(0); }); });
 }
 
 void Daemon::OnSessionClosed(std::uint64_t id) {

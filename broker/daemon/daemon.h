@@ -62,7 +62,7 @@ class Daemon {
   std::uint64_t next_session_ = 1;
   std::map<std::uint64_t, std::unique_ptr<cells::LaunchSession>> sessions_;
   std::unique_ptr<loop::Loop::Watch> launchers_, signal_watch_;
-  std::unique_ptr<loop::Loop::Timer> idle_timer_, stop_timer_, accept_again_;
+  std::unique_ptr<loop::Loop::Timer> idle_timer_, stop_timer_, accept_again_, trim_timer_;
 };
 
 }  // namespace cellrun::daemon
