@@ -210,7 +210,9 @@ Result<void> LaunchSession::MakePlan() {
   std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
   for (const auto& [id, cell] : broker_.registry.cells()) {
     if (cell->setup().request.workspace != request_.workspace) continue;
-    protecting.push_back(&cell->setup().policy->profile());
+    const policy::Profile* profile = &cell->setup().policy->profile();
+    if (std::find(protecting.begin(), protecting.end(), profile) == protecting.end())
+      protecting.push_back(profile);
   }
   setup.protection = TRY(FindProtection(protecting, request_.workspace));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
@@ -237,7 +239,9 @@ Result<void> LaunchSession::MakePlan() {
   }
   broker_.registry.Add(*cell_);
   state_ = State::kPlanned;
-  if (!Send(plan)) {
+  const Result<void> sent = wire::SendPlan(socket_, plan);
+  if (!sent.ok()) {
+    log::Warn("launcher cannot be given its plan", {{"error", sent.error().ToString()}});
     Close();
     return {};
   }

@@ -166,7 +166,9 @@ class CellTest : public testing::TestWithParam<Lane> {
     control->second.Reset();
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&cell))
       return say("error=" + failed->what + "\ncause=" + failed->cause);
-    CHECK(SendPlan(std::get<StartedCell>(cell), wire::EncodePlan(plan_)).ok());
+    sys::Message plan;
+    plan.bytes = wire::EncodePlan(plan_);
+    CHECK(ForwardPlan(std::get<StartedCell>(cell), plan).ok());
     const std::optional<ErrorForm> refused = GivePlan(std::get<StartedCell>(cell), plan_);
     if (refused) return say("error=" + refused->what + "\ncause=" + refused->cause);
     const Outcome<std::vector<std::string>> finished =

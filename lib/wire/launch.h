@@ -30,12 +30,15 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
 #include "lib/policy/source.h"
+#include "lib/sys/socket.h"
 
 namespace cellrun::wire {
 
 inline constexpr std::size_t kMaxLaunchBytes =
     128 * 1024;  // inline; strings and documents travel in sealed memory files
+inline constexpr std::size_t kMaxPlanBytes = 16 << 20;    // a mount for each hidden name
 inline constexpr std::size_t kMaxStringsBytes = 8 << 20;  // argv and environment of one command
 inline constexpr std::size_t kMaxDocumentsBytes = 4 << 20;
 
@@ -178,6 +181,10 @@ Result<ExitReport> DecodeExitReport(const nlohmann::json& message);
 std::string EncodePlan(const CellPlan& plan);
 bool IsPlan(std::string_view message);
 Result<CellPlan> DecodePlan(std::string_view message);
+// One that is too long for a packet lies in a sealed memory file, and its packet is empty but for
+// the type. E2BIG over kMaxPlanBytes.
+Result<void> SendPlan(const UniqueFd& socket, std::string_view plan);
+Result<CellPlan> TakePlan(const sys::Message& message);
 
 std::string Encode(const Hello& hello);
 Result<Hello> DecodeHello(const nlohmann::json& message);
