@@ -35,6 +35,8 @@ enum ControlType : uint32_t {
                 // in order.
   kSignal = 12,  // a: pid (init's numbering), b: signal, c: 1 for its process group. Only pids that
                  // init spawned.
+  kKeep = 13,  // fds: a keeper's end of its socket (lib/wire/run.h). Nothing answers: a socket that
+               // is closed says that there is no keeper.
 
   // init -> broker.
   kListener = 20,  // fds: the seccomp listener. payload: the handover text of kSetup, unchanged.
@@ -111,6 +113,7 @@ enum ShimOrder : uint32_t {
   kShimExplain = 1,  // payload: text for stderr; exit with `status`
   kShimExec = 2,  // fds: sealed memfd: program, arguments, environment as in SpawnOrder (no working
                   // directory)
+  kShimRun = 4,   // it runs elsewhere: from here on the channel speaks lib/wire/run.h
 };
 
 struct ShimMessage {
