@@ -372,6 +372,7 @@ void Cell::Finish() {
   for (const std::string& warning : setup_.plan.warnings) {
     if (warning.starts_with("limits.")) report_.cut_limits.push_back(warning);
   }
+  services_.approvals.ForgetCell(setup_.plan.id);
   if (!ended_ && report_.lost.empty()) report_.lost = "init ended before the command did";
   (void)Record("ended");  // the cell is over either way
   callbacks_.on_end(report_);

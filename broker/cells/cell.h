@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/approvals/queue.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
@@ -27,6 +28,7 @@ struct Services {
   journal::Sink& journal;
   InotifyHub& inotify;
   loop::Janitor& janitor;
+  approvals::Queue& approvals;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 
+#include "broker/approvals/approvals.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/launch_session.h"
 #include "broker/cells/listener_server.h"
@@ -51,6 +52,7 @@ class Daemon {
   loop::Loop loop_;
   loop::Janitor janitor_;
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;
