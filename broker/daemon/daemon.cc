@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "broker/approvals/routes.h"
 #include "broker/peer/peer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
@@ -57,12 +58,24 @@ Daemon::Daemon(Instance instance, Options options)
 
 Result<void> Daemon::Start() {
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  approvals_ = std::make_unique<approvals::Approvals>(loop_, *journal_);
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
+  elsewhere_ = std::make_unique<run::Elsewhere>(
+      run::Elsewhere::Broker{.loop = loop_,
+                             .journal = *journal_,
+                             .inotify = *inotify_,
+                             .janitor = janitor_,
+                             .registry = registry_,
+                             .policies = policies_},
+      [this] {
+        if (stopping_) StopWhenEmpty();
+      });
   TRY(WatchSignals());
   TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);
   http::Router router;
   records_->Register(router);
+  approvals::RegisterRoutes(router, *approvals_);
   RegisterRoutes(router);
   api_ = TRY(http::Server::Start(loop_, TRY(sys::Duplicate(instance_.api)), std::move(router)));
   listeners_ = std::make_unique<cells::ListenerServer>(loop_, registry_,
@@ -163,7 +176,9 @@ void Daemon::OnLauncher() {
       cells::LaunchSession::Broker{.services = {.loop = loop_,
                                                 .journal = *journal_,
                                                 .inotify = *inotify_,
-                                                .janitor = janitor_},
+                                                .janitor = janitor_,
+                                                .runner = *elsewhere_,
+                                                .approvals = *approvals_},
                                    .journal = *journal_,
                                    .registry = registry_,
                                    .policies = policies_,

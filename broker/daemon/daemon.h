@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 
+#include "broker/approvals/approvals.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/launch_session.h"
 #include "broker/cells/listener_server.h"
@@ -17,6 +18,7 @@
 #include "broker/journal/journal.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/run/elsewhere.h"
 
 namespace cellrun::daemon {
 
@@ -51,9 +53,11 @@ class Daemon {
   loop::Loop loop_;
   loop::Janitor janitor_;
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;
+  std::unique_ptr<run::Elsewhere> elsewhere_;
   std::unique_ptr<http::Records> records_;
   std::unique_ptr<http::Server> api_;
   std::unique_ptr<cells::ListenerServer> listeners_;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/exec/ticket.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/exec/task.h"
 
 namespace cellrun::exec {
 namespace {
-
-constexpr std::size_t kMaxTickets = 1024;
 
 bool IsCurrent(pid_t pid, const Ticket& ticket) {
   const Result<std::uint64_t> start = StartTime(pid);
@@ -19,10 +18,11 @@ bool IsCurrent(pid_t pid, const Ticket& ticket) {
 
 void Tickets::Add(pid_t tgid, Ticket ticket) {
   const std::lock_guard lock(mutex_);
-  if (tickets_.size() >= kMaxTickets) {
-    // Processes that died before they used it; a live one asks within milliseconds.
+  if (tickets_.size() >= sweep_at_) {
+    // Processes that died before they used it.
     std::erase_if(tickets_,
                   [](const auto& entry) { return !IsCurrent(entry.first, entry.second); });
+    sweep_at_ = std::max(kFirstSweep, tickets_.size() * 2);
   }
   tickets_.insert_or_assign(tgid, std::move(ticket));
   count_ = tickets_.size();
@@ -34,8 +34,12 @@ std::optional<Ticket> Tickets::TakeChannel(pid_t pid) {
   if (found == tickets_.end() || found->second.has_channel || !IsCurrent(pid, found->second)) {
     return std::nullopt;
   }
+  Ticket ticket = found->second;
   found->second.has_channel = true;
-  return found->second;
+  // What the process waits for is the business of whoever took this.
+  found->second.asked.reset();
+  found->second.environment.clear();
+  return ticket;
 }
 
 std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
@@ -48,6 +52,23 @@ std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
   count_ = tickets_.size();
   if (!IsCurrent(pid, ticket)) return std::nullopt;  // left behind by a process that died
   return ticket;
+}
+
+void Tickets::Grant(pid_t tgid, std::uint64_t start_time, std::shared_ptr<const Sealed> sealed) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tickets_.find(tgid);
+  const bool held = found != tickets_.end() && found->second.start_time == start_time;
+  if (sealed == nullptr) {
+    if (held) tickets_.erase(found);
+  } else {
+    Ticket ticket;
+    ticket.purpose = Ticket::Purpose::kExecute;
+    ticket.start_time = start_time;
+    ticket.sealed = std::move(sealed);
+    ticket.has_channel = true;
+    tickets_.insert_or_assign(tgid, std::move(ticket));
+  }
+  count_ = tickets_.size();
 }
 
 }  // namespace cellrun::exec

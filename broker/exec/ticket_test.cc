@@ -12,7 +12,7 @@ namespace {
 Ticket Current() {
   Ticket ticket;
   ticket.start_time = StartTime(getpid()).value();
-  ticket.program = "/bin/x";
+  ticket.explanation = "no";
   return ticket;
 }
 
@@ -26,7 +26,7 @@ TEST(TicketsTest, AnExecUsesTheTicketUp) {
   Tickets tickets;
   tickets.Add(getpid(), Current());
   ASSERT_TRUE(tickets.TakeChannel(getpid()).has_value());
-  EXPECT_EQ(tickets.TakeExec(getpid())->program, "/bin/x");
+  EXPECT_EQ(tickets.TakeExec(getpid())->explanation, "no");
   EXPECT_FALSE(tickets.TakeExec(getpid()).has_value());
   EXPECT_FALSE(tickets.TakeChannel(getpid()).has_value());
 }

@@ -52,9 +52,7 @@ class Finder {
 
   void Commands() {
     for (const CommandRule& rule : profile_.command_rules) {
-      if (rule.run != Strategy::kInPlace) {
-        Note(rule.at, std::string("run: ") + StrategyName(rule.run));
-      }
+      if (rule.run == Strategy::kGhost) Note(rule.at, "run: ghost");
       if (!rule.check.empty()) Note(rule.at, "check");
     }
   }

@@ -6,7 +6,7 @@
 
 #include "lib/policy/profile.h"
 
-namespace cellrun::run {
+namespace cellrun::exec {
 
 // The environment of a command that was approved, out of its caller's: without what
 // `environment.drop` names, and without what makes a loader, a shell or an interpreter run code of
@@ -14,4 +14,4 @@ namespace cellrun::run {
 std::vector<std::string> CommandEnvironment(const policy::Profile& profile,
                                             const std::vector<std::string>& environment);
 
-}  // namespace cellrun::run
+}  // namespace cellrun::exec

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/run/environment.h"
+#include "broker/exec/command_environment.h"
 
 #include <gmock/gmock.h>
 
-namespace cellrun::run {
+namespace cellrun::exec {
 namespace {
 
 using testing::ElementsAre;
@@ -29,4 +29,4 @@ TEST(CommandEnvironmentTest, TheProfileDropsMore) {
 }
 
 }  // namespace
-}  // namespace cellrun::run
+}  // namespace cellrun::exec

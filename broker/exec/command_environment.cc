@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/run/environment.h"
+#include "broker/exec/command_environment.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 
 #include "lib/policy/glob.h"
 
-namespace cellrun::run {
+namespace cellrun::exec {
 namespace {
 
 constexpr std::array<std::string_view, 15> kDroppedPrefixes = {
@@ -53,4 +53,4 @@ std::vector<std::string> CommandEnvironment(const policy::Profile& profile,
   return kept;
 }
 
-}  // namespace cellrun::run
+}  // namespace cellrun::exec
