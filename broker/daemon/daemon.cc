@@ -63,10 +63,10 @@ Result<void> Daemon::Start() {
   elsewhere_ = std::make_unique<run::Elsewhere>(
       run::Elsewhere::Broker{.loop = loop_,
                              .journal = *journal_,
-                             .inotify = *inotify_,
                              .janitor = janitor_,
                              .registry = registry_,
-                             .policies = policies_},
+                             .policies = policies_,
+                             .services = [this] { return SharedServices(); }},
       [this] {
         if (stopping_) StopWhenEmpty();
       });
@@ -150,6 +150,15 @@ http::Response Daemon::OnStop(const http::Request& request) {
   return {.status = 202, .body = R"({"stopping":true})"};
 }
 
+cells::Services Daemon::SharedServices() {
+  return {.loop = loop_,
+          .journal = *journal_,
+          .inotify = *inotify_,
+          .janitor = janitor_,
+          .runner = *elsewhere_,
+          .approvals = *approvals_};
+}
+
 void Daemon::OnLauncher() {
   Result<UniqueFd> socket = sys::Accept(instance_.launch, SOCK_NONBLOCK);
   if (!socket.ok()) {
@@ -173,12 +182,7 @@ void Daemon::OnLauncher() {
   idle_timer_.reset();
   const std::uint64_t id = next_session_++;
   sessions_[id] = std::make_unique<cells::LaunchSession>(
-      cells::LaunchSession::Broker{.services = {.loop = loop_,
-                                                .journal = *journal_,
-                                                .inotify = *inotify_,
-                                                .janitor = janitor_,
-                                                .runner = *elsewhere_,
-                                                .approvals = *approvals_},
+      cells::LaunchSession::Broker{.services = SharedServices(),
                                    .journal = *journal_,
                                    .registry = registry_,
                                    .policies = policies_,

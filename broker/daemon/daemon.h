@@ -46,6 +46,7 @@ class Daemon {
   void Stop();
   void StopWhenEmpty();
   void ArmIdleTimer();
+  cells::Services SharedServices();
 
   Instance instance_;
   const Options options_;

@@ -242,7 +242,7 @@ class Judge::Case {
     out_.record.verdict = policy::Action::kAllow;
     out_.record.rule = sealed.rule;
     if (!sealed.ask.empty()) out_.record.detail = "{\"ask\":\"" + sealed.ask + "\"}";
-    if (out_.request.images[chain_.final_image].writable) {
+    if (!sealed.by_path && out_.request.images[chain_.final_image].writable) {
       out_.image_hash = sealed.images[chain_.final_image].hash;
     }
     out_.answer = Judgement::Answer::kRun;
@@ -261,9 +261,17 @@ class Judge::Case {
         return "the working directory is another one now";
       }
     }
+    if (sealed.by_path) return WritableImage();
     if (chain_.files.size() != sealed.images.size()) return "it has another interpreter now";
     for (std::size_t i = 0; i < chain_.files.size(); ++i) {
       if (!IsSealedImage(i, sealed.images[i])) return out_.request.images[i].path + " has changed";
+    }
+    return "";
+  }
+
+  [[nodiscard]] std::string WritableImage() const {
+    for (const policy::ExecImage& image : out_.request.images) {
+      if (image.writable || image.anonymous) return image.path + " could have been changed";
     }
     return "";
   }

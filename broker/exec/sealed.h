@@ -42,6 +42,8 @@ struct Sealed {
 
   std::string program;           // as the shim names it
   std::vector<Image> images;     // the named file first, then its interpreters
+  // It runs in another tree, which nobody in a cell can write: the path alone says what it is.
+  bool by_path = false;
   std::vector<std::string> argv;
   std::string env_digest;        // HashStrings
   std::string cwd;               // "": not compared

@@ -74,11 +74,10 @@ bool MayCross(const UniqueFd& fd, unsigned number) {
 
 }  // namespace
 
-Run::Run(loop::Loop& loop, loop::Janitor& janitor, Command command, UniqueFd shim,
+Run::Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim,
          std::function<void(const End& end)> ended)
     : loop_(loop),
       janitor_(janitor),
-      command_(std::move(command)),
       ended_(std::move(ended)),
       shim_(std::move(shim)) {
   wire::ShimMessage message{};
@@ -102,8 +101,9 @@ void Run::CloseElsewhere(std::vector<UniqueFd> fds) {
   janitor_.Do([held = std::make_shared<std::vector<UniqueFd>>(std::move(fds))]() { held->clear(); });
 }
 
-void Run::Start(Place place) {
+void Run::Start(Command command, Place place) {
   if (over_) return;
+  command_ = std::move(command);
   place_ = std::move(place);
   OrderIfReady();
 }

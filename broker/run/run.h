@@ -49,14 +49,14 @@ class Run {
     std::string why;                 // then
   };
   // `ended` is called once, last, from the loop: the Run may be destroyed in it.
-  Run(loop::Loop& loop, loop::Janitor& janitor, Command command, UniqueFd shim,
+  Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim,
       std::function<void(const End& end)> ended);
   ~Run();
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
   // Once: there is a cell for it.
-  void Start(Place place);
+  void Start(Command command, Place place);
   // It cannot run, or must not any more: the caller is told `text` and ends with `status`.
   void Refuse(int status, const std::string& text);
 
