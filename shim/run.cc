@@ -99,11 +99,15 @@ bool IsForeground() {
 unsigned CollectDescriptors(int* fds) {
   wire::RunSurroundings& with = caller.surroundings;
   static pollfd polled[wire::kMaxRunNumber];
-  for (unsigned i = 0; i < wire::kMaxRunNumber; i++) polled[i].fd = static_cast<int>(i);
-  if (poll(polled, wire::kMaxRunNumber, 0) < 0)
+  rlimit limit{};
+  unsigned last = wire::kMaxRunNumber;  // poll(2) takes no more than may be open
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < last)
+    last = static_cast<unsigned>(limit.rlim_cur);
+  for (unsigned i = 0; i < last; i++) polled[i].fd = static_cast<int>(i);
+  if (poll(polled, last, 0) < 0)
     Refuse("cellrun: the streams of the command cannot be looked at\n");
   unsigned count = 0;
-  for (unsigned number = 0; number < wire::kMaxRunNumber; number++) {
+  for (unsigned number = 0; number < last; number++) {
     const int fd = static_cast<int>(number);
     if ((polled[number].revents & POLLNVAL) != 0 || (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0)
       continue;
@@ -164,7 +168,8 @@ void Offer(const rlimit& files) {
   const unsigned count = CollectDescriptors(fds + 1);
   CollectSignals();
   CollectRest(files);
-  fds[0] = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  // Not ".": that may be a directory that cannot be searched.
+  fds[0] = open("/proc/self/cwd", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (fds[0] < 0) Refuse("cellrun: the working directory cannot be handed over\n");
   ControlHeader header{};
   header.type = wire::kRunOffer;

@@ -147,7 +147,10 @@ void Elsewhere::CellEnded(const std::string& cell_id) {
     if (entry.second.caller != cell_id) return false;
     const auto ghost = ghosts_.find(entry.first);
     if (ghost != ghosts_.end()) ghost->second->End();
-    if (entry.second.asked->seq != 0) broker_.journal.SetResult(entry.second.asked->seq, "failed");
+    if (entry.second.asked->seq != 0) {
+      const run::Run::End end{.wait_status = entry.second.run->wait_status(), .why = ""};
+      broker_.journal.SetResult(entry.second.asked->seq, ResultOf(end));
+    }
     return true;
   });
 }

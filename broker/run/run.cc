@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -70,6 +71,15 @@ bool MayCross(const UniqueFd& fd, unsigned number) {
   if (!facts.ok()) return false;
   if (number > STDERR_FILENO) return S_ISFIFO(facts->st_mode);
   return !S_ISDIR(facts->st_mode) && !S_ISBLK(facts->st_mode);
+}
+
+// A pipe that is opened again by name (/dev/stdin, /dev/fd/63) is a question of who made it, which
+// for the root's cells is another user. Nobody can name it but its holders.
+void OpenToHolders(const UniqueFd& fd) {
+  constexpr long kPipeFs = 0x50495045;
+  constexpr mode_t kAll = 0666;
+  struct statfs facts {};
+  if (fstatfs(fd.get(), &facts) == 0 && facts.f_type == kPipeFs) (void)sys::Fchmod(fd, kAll);
 }
 
 }  // namespace
@@ -177,6 +187,7 @@ Result<void> Run::SendOrder() {
       if (number <= STDERR_FILENO) return Error(EACCES, "", "one of its streams cannot be passed");
       continue;
     }
+    if (place_->other_cell) OpenToHolders(given_[1 + i]);
     order.surroundings.numbers[kept++] = number;
     fds.push_back(given_[1 + i].get());
   }

@@ -57,6 +57,8 @@ class Run {
 
   // Once: there is a cell for it.
   void Start(Command command, Place place);
+  // How the command has ended, as soon as that is known.
+  [[nodiscard]] std::optional<int> wait_status() const { return status_; }
   // It cannot run, or must not any more: the caller is told `text` and ends with `status`.
   void Refuse(int status, const std::string& text);
 
