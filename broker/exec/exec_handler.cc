@@ -235,9 +235,8 @@ void ExecHandler::Redirect(const seccomp_notif& notification, pid_t tgid, Judgem
   const Result<ExecCall> call = ExecCall::Of(notification.data);
   CHECK(call.ok());  // it was judged
   const std::uint64_t path_end = call->path + judgement.request.raw_path.size();
-  const Redirector::Outcome outcome =
-      redirector_.Redirect(notification, tgid, path_end,
-                           TicketFor(std::move(judgement), recorded.seq), lane);
+  const Redirector::Outcome outcome = redirector_.Redirect(
+      notification, tgid, path_end, TicketFor(std::move(judgement), recorded.seq), lane);
   if (outcome == Redirector::Outcome::kKilled) ++tally_.mismatches;
   if (outcome == Redirector::Outcome::kWaiting || answer == Judgement::Answer::kExplain) return;
   SetResult(recorded, "failed");
@@ -280,6 +279,7 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
     TRY(sys::SetNonBlocking(channel, true));
     facts_.admit({.pid = pid,
                   .start_time = ticket.start_time,
+                  .ticket = ticket.number,
                   .channel = std::move(channel),
                   .asked = std::move(ticket.asked),
                   .desk = this});
@@ -291,9 +291,8 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
   }
 }
 
-void ExecHandler::Grant(pid_t tgid, std::uint64_t start_time,
-                        std::shared_ptr<const Sealed> sealed) {
-  tickets_.Grant(tgid, start_time, std::move(sealed));
+void ExecHandler::Grant(pid_t tgid, std::uint64_t ticket, std::shared_ptr<const Sealed> sealed) {
+  tickets_.Grant(tgid, ticket, std::move(sealed));
 }
 
 void ExecHandler::Deny(const journal::Record& record, std::uint64_t seq) {

@@ -24,7 +24,7 @@ void Room::Wait(const std::string& text, std::chrono::milliseconds left) {
 
 void Room::Execute(const exec::ShimCommand& command, std::shared_ptr<const exec::Sealed> sealed) {
   if (closed_) return;
-  waiter_.desk->Grant(waiter_.pid, waiter_.start_time, std::move(sealed));
+  waiter_.desk->Grant(waiter_.pid, waiter_.ticket, std::move(sealed));
   const Result<void> sent = exec::SendCommand(waiter_.channel, command);
   if (sent.ok() || sent.error().code() == EPIPE) return;
   log::Warn("an approved command could not be handed over", {{"error", sent.error().ToString()}});
@@ -34,7 +34,7 @@ void Room::Execute(const exec::ShimCommand& command, std::shared_ptr<const exec:
 
 void Room::Leave(const std::string& text, int status) {
   if (closed_) return;
-  waiter_.desk->Grant(waiter_.pid, waiter_.start_time, nullptr);
+  waiter_.desk->Grant(waiter_.pid, waiter_.ticket, nullptr);
   (void)exec::SendExplanation(waiter_.channel, text, status);  // gone: it needs none
   Close();
 }
