@@ -156,6 +156,7 @@ cells::Services Daemon::SharedServices() {
           .inotify = *inotify_,
           .janitor = janitor_,
           .runner = *elsewhere_,
+          .pool = pool_,
           .approvals = *approvals_};
 }
 

@@ -39,8 +39,8 @@ void FillWhy(const AskInput& input, approvals::Ask& ask) {
   ask.on_timeout = profile.approval_on_timeout.value;
   ask.max_pending = profile.approvals_pending.value;
   if (rule != nullptr) ask.approvers = rule->approvers;
-  ask.rememberable = ask.rule.layer != policy::Layer::kFloor &&
-                     ask.rule.layer != policy::Layer::kWorkspace;
+  ask.rememberable =
+      ask.rule.layer != policy::Layer::kFloor && ask.rule.layer != policy::Layer::kWorkspace;
 }
 
 // What the kernel will be asked to run, and what it must find.

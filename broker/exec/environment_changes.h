@@ -15,7 +15,7 @@ bool IsVariableThatMatters(std::string_view name);
 
 // Those that are not as the cell started with them, in the order of their names. A name that stands
 // twice counts as it would for getenv(3): the first.
-std::vector<approvals::EnvironmentChange> ChangesThatMatter(
-    const std::vector<std::string>& before, const std::vector<std::string>& after);
+std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
+                                                            const std::vector<std::string>& after);
 
 }  // namespace cellrun::exec

@@ -235,9 +235,8 @@ void ExecHandler::Redirect(const seccomp_notif& notification, pid_t tgid, Judgem
   const Result<ExecCall> call = ExecCall::Of(notification.data);
   CHECK(call.ok());  // it was judged
   const std::uint64_t path_end = call->path + judgement.request.raw_path.size();
-  const Redirector::Outcome outcome =
-      redirector_.Redirect(notification, tgid, path_end,
-                           TicketFor(std::move(judgement), recorded.seq), lane);
+  const Redirector::Outcome outcome = redirector_.Redirect(
+      notification, tgid, path_end, TicketFor(std::move(judgement), recorded.seq), lane);
   if (outcome == Redirector::Outcome::kKilled) ++tally_.mismatches;
   if (outcome == Redirector::Outcome::kWaiting || answer == Judgement::Answer::kExplain) return;
   SetResult(recorded, "failed");
@@ -281,6 +280,7 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
     const Admit& takes_over = ticket.asked->allowed ? facts_.run_elsewhere : facts_.admit;
     takes_over({.pid = pid,
                 .start_time = ticket.start_time,
+                .ticket = ticket.number,
                 .channel = std::move(channel),
                 .asked = std::move(ticket.asked),
                 .desk = this});
@@ -292,9 +292,18 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
   }
 }
 
-void ExecHandler::Grant(pid_t tgid, std::uint64_t start_time,
+void ExecHandler::Grant(pid_t tgid, std::uint64_t ticket, std::shared_ptr<const Sealed> sealed) {
+  tickets_.Grant(tgid, ticket, std::move(sealed));
+}
+
+void ExecHandler::Allow(pid_t tgid, std::uint64_t start_time,
                         std::shared_ptr<const Sealed> sealed) {
-  tickets_.Grant(tgid, start_time, std::move(sealed));
+  Ticket ticket;
+  ticket.purpose = Ticket::Purpose::kExecute;
+  ticket.start_time = start_time;
+  ticket.sealed = std::move(sealed);
+  ticket.has_channel = true;  // it is no shim
+  tickets_.Add(tgid, std::move(ticket));
 }
 
 void ExecHandler::Deny(const journal::Record& record, std::uint64_t seq) {

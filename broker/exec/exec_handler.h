@@ -35,7 +35,8 @@ class ExecHandler final : public Desk {
   // What a process with this ticket is told, now that it has its channel.
   void Serve(pid_t pid, UniqueFd channel, Ticket ticket);
 
-  void Grant(pid_t tgid, std::uint64_t start_time, std::shared_ptr<const Sealed> sealed) override;
+  void Grant(pid_t tgid, std::uint64_t ticket, std::shared_ptr<const Sealed> sealed) override;
+  void Allow(pid_t tgid, std::uint64_t start_time, std::shared_ptr<const Sealed> sealed) override;
   void Deny(const journal::Record& record, std::uint64_t seq) override;
 
  private:

@@ -375,16 +375,16 @@ class Judge::Case {
 
   // False: it is denied.
   bool Prepare() {
-    Result<std::shared_ptr<AskedExec>> asked =
-        PrepareAsk(judge_.facts_, {.call_names_file = call_.directory == AT_FDCWD ||
-                                                      out_.request.raw_path.starts_with('/'),
-                                   .pid = tid_,
-                                   .original_argv = out_.record.argv,
-                                   .env_digest = out_.record.env_digest,
-                                   .policy = *view_->policy,
-                                   .verdict = out_.verdict,
-                                   .request = out_.request,
-                                   .chain = chain_});
+    Result<std::shared_ptr<AskedExec>> asked = PrepareAsk(
+        judge_.facts_,
+        {.call_names_file = call_.directory == AT_FDCWD || out_.request.raw_path.starts_with('/'),
+         .pid = tid_,
+         .original_argv = out_.record.argv,
+         .env_digest = out_.record.env_digest,
+         .policy = *view_->policy,
+         .verdict = out_.verdict,
+         .request = out_.request,
+         .chain = chain_});
     if (!asked.ok()) {
       out_.verdict.message = asked.error().context();
       if (out_.record.verdict == policy::Action::kAllow) out_.record.verdict = policy::Action::kDeny;

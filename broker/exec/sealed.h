@@ -40,16 +40,16 @@ struct Sealed {
     bool operator==(const Image&) const = default;
   };
 
-  std::string program;           // as the shim names it
-  std::vector<Image> images;     // the named file first, then its interpreters
+  std::string program;        // as the shim names it
+  std::vector<Image> images;  // the named file first, then its interpreters
   // It runs in another tree, which nobody in a cell can write: the path alone says what it is.
   bool by_path = false;
   std::vector<std::string> argv;
-  std::string env_digest;        // HashStrings
-  std::string cwd;               // "": not compared
+  std::string env_digest;  // HashStrings
+  std::string cwd;         // "": not compared
   policy::FileId cwd_id;
-  policy::RuleReference rule;    // that allowed it
-  std::string ask;               // its id; "" where nobody was asked
+  policy::RuleReference rule;  // that allowed it
+  std::string ask;             // its id; "" where nobody was asked
   // Where a difference is told; null: nobody wants to know.
   std::shared_ptr<Refusal> refusal;
 };

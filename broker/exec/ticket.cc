@@ -24,6 +24,7 @@ void Tickets::Add(pid_t tgid, Ticket ticket) {
                   [](const auto& entry) { return !IsCurrent(entry.first, entry.second); });
     sweep_at_ = std::max(kFirstSweep, tickets_.size() * 2);
   }
+  if (ticket.number == 0) ticket.number = next_number_++;  // not one that is given back
   tickets_.insert_or_assign(tgid, std::move(ticket));
   count_ = tickets_.size();
 }
@@ -54,20 +55,16 @@ std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
   return ticket;
 }
 
-void Tickets::Grant(pid_t tgid, std::uint64_t start_time, std::shared_ptr<const Sealed> sealed) {
+void Tickets::Grant(pid_t tgid, std::uint64_t number, std::shared_ptr<const Sealed> sealed) {
   const std::lock_guard lock(mutex_);
   const auto found = tickets_.find(tgid);
-  const bool held = found != tickets_.end() && found->second.start_time == start_time;
-  if (sealed == nullptr) {
-    if (held) tickets_.erase(found);
-  } else {
-    Ticket ticket;
-    ticket.purpose = Ticket::Purpose::kExecute;
-    ticket.start_time = start_time;
-    ticket.sealed = std::move(sealed);
-    ticket.has_channel = true;
-    tickets_.insert_or_assign(tgid, std::move(ticket));
+  if (found == tickets_.end() || found->second.number != number) return;
+  if (sealed != nullptr) {
+    found->second.purpose = Ticket::Purpose::kExecute;
+    found->second.sealed = std::move(sealed);
+    return;
   }
+  tickets_.erase(found);
   count_ = tickets_.size();
 }
 

@@ -29,6 +29,8 @@ struct Ticket {
   };
   Purpose purpose = Purpose::kExplain;
   std::uint64_t start_time = 0;
+  std::uint64_t number =
+      0;  // of the ticket, given by Tickets: a process may hold one after another
   std::string explanation;
   std::shared_ptr<const Sealed> sealed;  // of kExecute
   std::vector<std::string> environment;  // likewise
@@ -45,9 +47,9 @@ class Tickets {
   // The ticket of a process that makes an exec: gone afterwards, whatever the exec is. Nothing if
   // the process holds none.
   std::optional<Ticket> TakeExec(pid_t pid);
-  // For the process that waits in a room, whatever its ticket is for by now: the one exec that it
-  // may do. Null: none; its next exec is judged like anybody's.
-  void Grant(pid_t tgid, std::uint64_t start_time, std::shared_ptr<const Sealed> sealed);
+  // For a process that waits with this ticket, and with this one only: the one exec that it may do.
+  // Null: it holds none any more, and its next exec is judged like anybody's.
+  void Grant(pid_t tgid, std::uint64_t number, std::shared_ptr<const Sealed> sealed);
   [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
  private:
@@ -55,6 +57,7 @@ class Tickets {
 
   std::mutex mutex_;
   std::unordered_map<pid_t, Ticket> tickets_;  // guarded by mutex_
+  std::uint64_t next_number_ = 1;              // likewise
   std::size_t sweep_at_ = kFirstSweep;         // likewise
   std::atomic<std::size_t> count_{0};          // to look without the mutex
 };

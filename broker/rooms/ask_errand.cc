@@ -29,14 +29,13 @@ void AskErrand::Begin(Room& room) {
 void AskErrand::Submit(Room& room) {
   approvals::Ask& ask = asked_->ask;
   if (ask.timeout.count() <= 0) {
-    const bool allow = ask.on_timeout == policy::Action::kAllow;
-    return Decide(room, {.state = allow ? approvals::State::kApproved : approvals::State::kExpired,
-                         .argv = ask.argv,
-                         .by = "no approver"});
+    approvals::Decision nobody;
+    nobody.by = "no approver";
+    return Decide(room, nobody);
   }
   approvals::Queue& queue = room.rooms().services().approvals;
-  approvals::Queue::Submission submission = queue.Submit(
-      ask, [&room, weak = std::weak_ptr(self_)](const approvals::Decision& decision) {
+  approvals::Queue::Submission submission =
+      queue.Submit(ask, [&room, weak = std::weak_ptr(self_)](const approvals::Decision& decision) {
         const auto self = weak.lock();
         if (!self) return;
         (*self)->queue_ = nullptr;
@@ -61,6 +60,11 @@ void AskErrand::Decide(Room& room, const approvals::Decision& decision) {
 
 void AskErrand::Approve(Room& room, const approvals::Decision& decision) {
   SetResult(room, "approved");
+  if (asked_->ask.strategy != policy::Strategy::kInPlace) {
+    asked_->sealed.ask = id_;
+    asked_->sealed.argv = decision.argv;
+    return room.HandOver(asked_);
+  }
   auto sealed = std::make_shared<exec::Sealed>(asked_->sealed);
   refusal_ = sealed->refusal;
   sealed->ask = id_;
@@ -101,7 +105,7 @@ void AskErrand::AskAnew(Room& room, const std::string& why) {
 
 void AskErrand::OnLeft(Room& room) {
   Withdraw();
-  room.waiter().desk->Grant(room.waiter().pid, room.waiter().start_time, nullptr);
+  room.waiter().desk->Grant(room.waiter().pid, room.waiter().ticket, nullptr);
   if (!decided_) SetResult(room, "withdrawn");
 }
 

@@ -33,7 +33,7 @@ class AskErrand final : public Room::Errand {
   void Withdraw();
 
   std::shared_ptr<exec::AskedExec> asked_;
-  approvals::Queue* queue_ = nullptr;   // as long as it waits there
+  approvals::Queue* queue_ = nullptr;  // as long as it waits there
   std::uint64_t waiter_ = 0;
   std::string id_;
   bool decided_ = false;

@@ -24,7 +24,7 @@ void Room::Wait(const std::string& text, std::chrono::milliseconds left) {
 
 void Room::Execute(const exec::ShimCommand& command, std::shared_ptr<const exec::Sealed> sealed) {
   if (closed_) return;
-  waiter_.desk->Grant(waiter_.pid, waiter_.start_time, std::move(sealed));
+  waiter_.desk->Grant(waiter_.pid, waiter_.ticket, std::move(sealed));
   const Result<void> sent = exec::SendCommand(waiter_.channel, command);
   if (sent.ok() || sent.error().code() == EPIPE) return;
   log::Warn("an approved command could not be handed over", {{"error", sent.error().ToString()}});
@@ -34,9 +34,21 @@ void Room::Execute(const exec::ShimCommand& command, std::shared_ptr<const exec:
 
 void Room::Leave(const std::string& text, int status) {
   if (closed_) return;
-  waiter_.desk->Grant(waiter_.pid, waiter_.start_time, nullptr);
+  waiter_.desk->Grant(waiter_.pid, waiter_.ticket, nullptr);
   (void)exec::SendExplanation(waiter_.channel, text, status);  // gone: it needs none
   Close();
+}
+
+void Room::HandOver(std::shared_ptr<exec::AskedExec> approved) {
+  if (closed_) return;
+  const exec::Admit& elsewhere = rooms_.services().elsewhere;
+  if (elsewhere == nullptr) return Leave("cellrun: it cannot run elsewhere\n");
+  waiter_.desk->Grant(waiter_.pid, waiter_.ticket, nullptr);
+  watch_.reset();
+  waiter_.asked = std::move(approved);
+  elsewhere(std::move(waiter_));
+  closed_ = true;
+  rooms_.Remove(number_);
 }
 
 void Room::Become(std::unique_ptr<Errand> errand) {

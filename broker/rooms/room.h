@@ -51,6 +51,8 @@ class Room {
   void Execute(const exec::ShimCommand& command, std::shared_ptr<const exec::Sealed> sealed);
   // The end: text on its stderr, and its exit status.
   void Leave(const std::string& text, int status = exec::kDeniedStatus);
+  // The end here: its process becomes the shim of a command that runs elsewhere.
+  void HandOver(std::shared_ptr<exec::AskedExec> approved);
   // Another errand begins; the one that calls is destroyed after it has returned.
   void Become(std::unique_ptr<Errand> errand);
 

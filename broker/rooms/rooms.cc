@@ -8,9 +8,7 @@
 namespace cellrun::rooms {
 
 Rooms::Rooms(Services services, std::string cell_id)
-    : services_(services),
-      cell_id_(std::move(cell_id)),
-      self_(std::make_shared<Rooms*>(this)) {}
+    : services_(services), cell_id_(std::move(cell_id)), self_(std::make_shared<Rooms*>(this)) {}
 
 Rooms::~Rooms() {
   self_.reset();
@@ -30,11 +28,10 @@ exec::Admit Rooms::Door() {
 void Rooms::Open(exec::Waiter waiter) {
   const std::uint64_t number = next_number_++;
   auto errand = std::make_unique<AskErrand>(waiter.asked);
-  Room& room =
-      *rooms_
-           .emplace(number, std::make_unique<Room>(*this, number, std::move(waiter),
-                                                   std::move(errand)))
-           .first->second;
+  Room& room = *rooms_
+                    .emplace(number, std::make_unique<Room>(*this, number, std::move(waiter),
+                                                            std::move(errand)))
+                    .first->second;
   room.Begin();
 }
 
@@ -56,8 +53,7 @@ void Rooms::ExamineNext() {
   examining_ = true;
   Examination next = std::move(examinations_.front());
   examinations_.pop_front();
-  services_.pool.Do([loop = &services_.loop, weak = std::weak_ptr(self_),
-                     next = std::move(next)] {
+  services_.pool.Do([loop = &services_.loop, weak = std::weak_ptr(self_), next = std::move(next)] {
     next.work();
     loop->Post([weak, done = next.done] {
       const auto self = weak.lock();

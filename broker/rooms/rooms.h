@@ -27,6 +27,7 @@ class Rooms {
     loop::Pool& pool;
     journal::Sink& journal;
     approvals::Queue& approvals;
+    exec::Admit elsewhere = {};  // takes over what was approved, and runs elsewhere
   };
   Rooms(Services services, std::string cell_id);
   ~Rooms();

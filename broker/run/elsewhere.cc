@@ -24,7 +24,7 @@ std::string ResultOf(const Run::End& end) {
 Result<void> Grant(exec::Desk* desk, pid_t pid, const exec::Sealed& sealed) {
   if (desk == nullptr) return Error(ESRCH, "", "its cell has ended");
   const std::uint64_t start_time = TRY(exec::StartTime(pid));
-  desk->Grant(pid, start_time, std::make_shared<const exec::Sealed>(sealed));
+  desk->Allow(pid, start_time, std::make_shared<const exec::Sealed>(sealed));
   return {};
 }
 
