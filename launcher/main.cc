@@ -11,8 +11,10 @@
 #include "launcher/options/help.h"
 #include "launcher/output/rows.h"
 #include "launcher/profile/profile_verbs.h"
+#include "launcher/run/build.h"
 #include "launcher/run_verb.h"
 #include "launcher/text_verbs.h"
+#include "lib/wire/launch.h"
 
 namespace cellrun::launcher {
 namespace {
@@ -82,6 +84,7 @@ int Dispatch(const Arguments& arguments) {
 }
 
 int Main(const std::vector<std::string>& words) {
+  if (words.size() == 1 && words[0] == &wire::kBuildWord[0]) return BuildForBroker();
   auto outcome = options::Parse(words);
   if (const auto* error = std::get_if<options::UsageError>(&outcome)) {
     PrintError(*error);

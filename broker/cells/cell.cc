@@ -79,7 +79,7 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
   TRY(guards_->WatchForNew(std::exchange(setup_.protection, Protection())));
   TRY(SendSetup());
-  TRY(SendSpawn(std::move(streams)));
+  if (setup_.ghost_of.empty()) TRY(SendSpawn(std::move(streams)));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
   return {};
 }
@@ -175,7 +175,8 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
 void Cell::AwaitInit() {
   constexpr std::chrono::seconds kAnswer{10};
   answer_deadline_ = services_.loop.After(kAnswer, [this] {
-    if (main_pid_ == 0) End("init did not start the command within 10 s");
+    const bool answered = setup_.ghost_of.empty() ? main_pid_ != 0 : supervisor_ != nullptr;
+    if (!answered) End("init did not start the command within 10 s");
   });
 }
 
@@ -280,7 +281,10 @@ void Cell::StartSupervisor() {
     return;
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
+  facts.cell_name = setup_.plan.name;
   facts.profile_name = setup_.plan.profile;
+  facts.workspace = setup_.request.workspace;
+  facts.environment = setup_.environment;
   facts.policy = setup_.policy;
   facts.journal = &services_.journal;
   facts.shim = std::move(shim_);
@@ -291,6 +295,19 @@ void Cell::StartSupervisor() {
   facts.inside_uid = setup_.plan.inside_uid;
   facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
   facts.observe = setup_.request.observe;
+  facts.run_elsewhere = [&loop = services_.loop, &runner = services_.runner,
+                         id = setup_.plan.id](exec::Waiter waiter) {
+    loop.Post([&runner, id, held = std::make_shared<exec::Waiter>(std::move(waiter))] {
+      runner.Run(id, std::move(*held));
+    });
+  };
+  rooms_ = std::make_unique<rooms::Rooms>(rooms::Rooms::Services{.loop = services_.loop,
+                                                                 .pool = services_.pool,
+                                                                 .journal = services_.journal,
+                                                                 .approvals = services_.approvals,
+                                                                 .elsewhere = facts.run_elsewhere},
+                                          setup_.plan.id);
+  facts.admit = rooms_->Door();
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -301,6 +318,17 @@ void Cell::StartSupervisor() {
     return;
   }
   supervisor_ = std::move(*started);
+  if (callbacks_.on_ready) callbacks_.on_ready();
+}
+
+Result<void> Cell::Keep(UniqueFd keeper) {
+  const int number = keeper.get();
+  return sys::SendMessage(control_, Packet(wire::kKeep, 0, ""), std::span(&number, 1))
+      .With("ordering a keeper");
+}
+
+exec::Desk* Cell::desk() const {
+  return supervisor_ != nullptr ? &supervisor_->desk() : nullptr;
 }
 
 Result<void> Cell::AdoptListener(const std::string& token, UniqueFd listener) {
@@ -360,12 +388,14 @@ void Cell::Finish() {
   time_limit_.reset();
   answer_deadline_.reset();
   OnControl();  // what init said last may still lie in the socket
+  services_.runner.CellEnded(setup_.plan.id);  // while its supervisor is there
   if (supervisor_ != nullptr) {
     const notify::Counters counters = supervisor_->counters();
     report_.allowed = counters.allowed;
     report_.asked = counters.asked;
     report_.denied = counters.denied;
     if (setup_.request.report) report_.denials = supervisor_->denials();
+    rooms_.reset();
     supervisor_.reset();
   }
   // The last descriptor of the mount namespace takes all its mounts down.
@@ -376,6 +406,7 @@ void Cell::Finish() {
   for (const std::string& warning : setup_.plan.warnings) {
     if (warning.starts_with("limits.")) report_.cut_limits.push_back(warning);
   }
+  services_.approvals.ForgetCell(setup_.plan.id);
   if (!ended_ && report_.lost.empty()) report_.lost = "init ended before the command did";
   (void)Record("ended");  // the cell is over either way
   callbacks_.on_end(report_);
@@ -397,6 +428,7 @@ bool Cell::Record(const char* result) {
   nlohmann::json facts = {{"profile", setup_.request.profile},
                           {"workspace", text::Escape(setup_.request.workspace)},
                           {"observe", setup_.request.observe}};
+  if (!setup_.ghost_of.empty()) facts["ghost_of"] = setup_.ghost_of;
   if (!setup_.documents.empty())
     facts["documents"] = nlohmann::json::parse(setup_.documents, nullptr, false);
   if (record.result == "ended") {

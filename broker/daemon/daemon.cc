@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "broker/approvals/routes.h"
 #include "broker/peer/peer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
@@ -59,12 +60,24 @@ Daemon::Daemon(Instance instance, Options options)
 
 Result<void> Daemon::Start() {
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  approvals_ = std::make_unique<approvals::Approvals>(loop_, *journal_);
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
+  elsewhere_ = std::make_unique<run::Elsewhere>(
+      run::Elsewhere::Broker{.loop = loop_,
+                             .journal = *journal_,
+                             .janitor = janitor_,
+                             .registry = registry_,
+                             .policies = policies_,
+                             .services = [this] { return SharedServices(); }},
+      [this] {
+        if (stopping_) StopWhenEmpty();
+      });
   TRY(WatchSignals());
   TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);
   http::Router router;
   records_->Register(router);
+  approvals::RegisterRoutes(router, *approvals_);
   RegisterRoutes(router);
   api_ = TRY(http::Server::Start(loop_, TRY(sys::Duplicate(instance_.api)), std::move(router)));
   listeners_ = std::make_unique<cells::ListenerServer>(loop_, registry_,
@@ -139,6 +152,16 @@ http::Response Daemon::OnStop(const http::Request& request) {
   return {.status = 202, .body = R"({"stopping":true})"};
 }
 
+cells::Services Daemon::SharedServices() {
+  return {.loop = loop_,
+          .journal = *journal_,
+          .inotify = *inotify_,
+          .janitor = janitor_,
+          .runner = *elsewhere_,
+          .pool = pool_,
+          .approvals = *approvals_};
+}
+
 void Daemon::OnLauncher() {
   Result<UniqueFd> socket = sys::Accept(instance_.launch, SOCK_NONBLOCK);
   if (!socket.ok()) {
@@ -162,10 +185,7 @@ void Daemon::OnLauncher() {
   idle_timer_.reset();
   const std::uint64_t id = next_session_++;
   sessions_[id] = std::make_unique<cells::LaunchSession>(
-      cells::LaunchSession::Broker{.services = {.loop = loop_,
-                                                .journal = *journal_,
-                                                .inotify = *inotify_,
-                                                .janitor = janitor_},
+      cells::LaunchSession::Broker{.services = SharedServices(),
                                    .journal = *journal_,
                                    .registry = registry_,
                                    .policies = policies_,

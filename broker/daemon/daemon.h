@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 
+#include "broker/approvals/approvals.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/launch_session.h"
 #include "broker/cells/listener_server.h"
@@ -17,6 +18,8 @@
 #include "broker/journal/journal.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
+#include "broker/run/elsewhere.h"
 
 namespace cellrun::daemon {
 
@@ -27,6 +30,8 @@ class Daemon {
   struct Options {
     std::chrono::seconds idle{60};
   };
+  // Threads that look into files for those who decide about them.
+  static constexpr std::size_t kExaminers = 2;
   static Result<std::unique_ptr<Daemon>> Make(Instance instance, Options options);
 
   void Run();  // returns when stopped: cells ended, journal on disk
@@ -44,16 +49,20 @@ class Daemon {
   void Stop();
   void StopWhenEmpty();
   void ArmIdleTimer();
+  cells::Services SharedServices();
 
   Instance instance_;
   const Options options_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
   loop::Janitor janitor_;
+  loop::Pool pool_{kExaminers};
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;
+  std::unique_ptr<run::Elsewhere> elsewhere_;
   std::unique_ptr<http::Records> records_;
   std::unique_ptr<http::Server> api_;
   std::unique_ptr<cells::ListenerServer> listeners_;

@@ -52,11 +52,16 @@ class Finder {
 
   void Commands() {
     for (const CommandRule& rule : profile_.command_rules) {
-      if (rule.run != Strategy::kInPlace) {
-        Note(rule.at, std::string("run: ") + StrategyName(rule.run));
-      }
+      if (rule.ghost) GhostRights(rule.at, *rule.ghost);
       if (!rule.check.empty()) Note(rule.at, "check");
     }
+  }
+
+  void GhostRights(const Position& at, const Ghost& rights) {
+    if (!rights.network.empty()) Note(at, "ghost: network");
+    if (!rights.secrets.empty()) Note(at, "ghost: secrets");
+    if (!rights.image.empty() && !rights.image.starts_with("/"))
+      Note(at, "ghost: image " + rights.image + " (only a directory)");
   }
 
   void Network() {

@@ -163,8 +163,8 @@ TEST_F(BadProfileTest, SaysWhatIsNotSupportedYetInsteadOfIgnoringIt) {
       "network: {rules: [{to: example.com, then: allow}]}\n",
       "network: {default: allow}\n",
       "network: {publish: [3000]}\n",
-      "commands: {rules: [{when: {exe: git}, then: allow, run: mirror}]}\n",
-      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost}]}\n",
+      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {network: [a:1]}}]}\n",
+      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {image: a}}]}\n",
   };
   for (const char* feature : features) ExpectRefused(Head() + feature, {"not supported yet"}, true);
 }

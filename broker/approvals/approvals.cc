@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/approvals/approvals.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "lib/sys/random.h"
+
+namespace cellrun::approvals {
+namespace {
+
+constexpr std::size_t kIdBytes = 4;
+
+journal::Record RecordOf(const Entry& entry) {
+  const Ask& ask = *entry.ask;
+  journal::Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = ask.cell_id;
+  record.kind = journal::Kind::kAsk;
+  record.pid = ask.pid;
+  record.exe = ask.program;
+  record.chain = ask.chain;
+  record.argv = ask.argv;
+  record.cwd = ask.cwd;
+  record.env_digest = ask.environment_digest;
+  record.image_hash = ask.image_hash;
+  if (!ask.parents.empty()) record.parent = ask.parents.front();
+  record.verdict = policy::Action::kAsk;
+  record.strategy = ask.strategy;
+  record.rule = ask.rule;
+  record.reason = ask.reason;
+  return record;
+}
+
+nlohmann::json DetailOf(const Entry& entry) {
+  return {{"id", entry.id}, {"digest", "sha256:" + entry.digest}};
+}
+
+nlohmann::json DetailOf(const Entry& entry, const Answer& answer, const Approver& approver) {
+  const auto after = std::chrono::steady_clock::now() - entry.asked;
+  nlohmann::json detail = DetailOf(entry);
+  detail["by"] = approver.ToString();
+  detail["uid"] = approver.uid;
+  detail["pid"] = approver.pid;
+  detail["terminal"] = approver.terminal;
+  detail["scope"] = ScopeName(answer.scope);
+  detail["after_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(after).count();
+  return detail;
+}
+
+std::string Dump(const nlohmann::json& detail) {
+  return detail.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+class Approvals::Follower final : public Subscription {
+ public:
+  Follower(Approvals& approvals, std::uint64_t id) : approvals_(approvals), id_(id) {}
+  ~Follower() override { approvals_.followers_.erase(id_); }
+  Follower(const Follower&) = delete;
+  Follower& operator=(const Follower&) = delete;
+
+ private:
+  Approvals& approvals_;
+  const std::uint64_t id_;
+};
+
+Approvals::Approvals(loop::Loop& loop, journal::Sink& journal)
+    : loop_(loop), journal_(journal), book_({}, [] { return sys::RandomHex(kIdBytes); }) {}
+
+Approvals::~Approvals() = default;
+
+Now Approvals::Time() {
+  return {.steady = std::chrono::steady_clock::now(), .wall = std::chrono::system_clock::now()};
+}
+
+Queue::Submission Approvals::Submit(Ask ask, Decided decided) {
+  Book::Submitted submitted = book_.Submit(std::move(ask), Time());
+  if (submitted.refusal) {
+    return {.refusal = std::move(submitted.refusal), .id = {}, .waiter = 0, .left = {}};
+  }
+  const Entry* entry = book_.Find(submitted.id);
+  if (!submitted.joined && !RecordAsked(*entry)) {
+    (void)book_.Withdraw(submitted.waiter, Time());
+    return {.refusal = Decision{.state = State::kDenied,
+                                .reason = "the journal cannot keep the ask",
+                                .argv = {},
+                                .by = "journal"},
+            .id = {},
+            .waiter = 0,
+            .left = {}};
+  }
+  decided_[submitted.waiter] = std::move(decided);
+  Tell(*entry);
+  ArmTimer();
+  return {.refusal = std::nullopt,
+          .id = submitted.id,
+          .waiter = submitted.waiter,
+          .left = submitted.left};
+}
+
+void Approvals::Withdraw(std::uint64_t waiter) {
+  decided_.erase(waiter);
+  Apply(book_.Withdraw(waiter, Time()));
+}
+
+void Approvals::ForgetCell(const std::string& cell_id) {
+  Apply(book_.ForgetCell(cell_id, Time()));
+}
+
+Approvals::Outcome Approvals::Take(const std::string& id, const Answer& answer,
+                                   const Approver& approver) {
+  Outcome outcome;
+  // An answer that comes when the time is over is too late, also before the timer has fired.
+  Apply(book_.Expire(Time()));
+  outcome.refusal = book_.Check(id, answer, approver);
+  if (const Entry* found = book_.Find(id)) outcome.entry = *found;
+  if (const Book::Past* past = book_.FindPast(id)) outcome.past = *past;
+  if (outcome.refusal == Book::Refusal::kChanged) {
+    RecordMismatch(*outcome.entry, answer, approver);
+  }
+  if (outcome.refusal != Book::Refusal::kNone) return outcome;
+  if (!RecordAnswer(*outcome.entry, answer, approver)) {
+    outcome.problem = "the journal cannot keep the answer";
+    return outcome;
+  }
+  Book::Changes changes = book_.Take(id, answer, approver, Time());
+  if (changes.ended.empty()) {
+    outcome.entry = *book_.Find(id);
+  } else {
+    outcome.entry = changes.ended.front();
+    outcome.past = *book_.FindPast(id);
+  }
+  Apply(std::move(changes));
+  return outcome;
+}
+
+void Approvals::Apply(Book::Changes changes) {
+  std::vector<std::pair<Decided, Decision>> calls;
+  for (auto& [waiter, decision] : changes.decided) {
+    const auto found = decided_.find(waiter);
+    if (found == decided_.end()) continue;
+    calls.emplace_back(std::move(found->second), std::move(decision));
+    decided_.erase(found);
+  }
+  for (const Entry& entry : changes.ended) {
+    const bool by_itself = entry.state == State::kExpired || entry.state == State::kWithdrawn;
+    if (by_itself) RecordEnd(entry);
+    Tell(entry);
+  }
+  for (const std::string& id : changes.changed) {
+    if (const Entry* entry = book_.Find(id)) Tell(*entry);
+  }
+  ArmTimer();
+  for (const auto& [decided, decision] : calls) decided(decision);
+}
+
+void Approvals::Tell(const Entry& entry) {
+  // A follower may leave while it is told.
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, changed] : followers_) ids.push_back(id);
+  for (const std::uint64_t id : ids) {
+    const auto found = followers_.find(id);
+    if (found != followers_.end()) found->second(entry);
+  }
+}
+
+std::unique_ptr<Approvals::Subscription> Approvals::Subscribe(Changed changed) {
+  const std::uint64_t id = next_follower_++;
+  followers_[id] = std::move(changed);
+  return std::make_unique<Follower>(*this, id);
+}
+
+void Approvals::ArmTimer() {
+  const auto next = book_.NextDeadline();
+  if (next == timer_at_) return;
+  timer_at_ = next;
+  timer_.reset();
+  if (!next) return;
+  const auto delay =
+      std::max(std::chrono::steady_clock::duration(0), *next - std::chrono::steady_clock::now());
+  timer_ = loop_.After(delay, [this] {
+    timer_at_.reset();
+    Apply(book_.Expire(Time()));
+  });
+}
+
+bool Approvals::RecordAsked(const Entry& entry) {
+  journal::Record record = RecordOf(entry);
+  record.result = "pending";
+  record.detail = Dump(DetailOf(entry));
+  return journal_.Append(std::move(record)) != 0;
+}
+
+bool Approvals::RecordAnswer(const Entry& entry, const Answer& answer, const Approver& approver) {
+  journal::Record record = RecordOf(entry);
+  const bool whole = !answer.approve || book_.Completes(entry);
+  nlohmann::json detail = DetailOf(entry, answer, approver);
+  if (answer.approve) {
+    if (whole) record.verdict = policy::Action::kAllow;
+    record.result = whole ? "approved" : "approved in part";
+    if (answer.argv && *answer.argv != entry.ask->argv) {
+      detail["edited"] = true;
+      record.argv = *answer.argv;
+    }
+  } else {
+    record.verdict = policy::Action::kDeny;
+    record.result = "denied";
+  }
+  record.reason = answer.reason;
+  record.detail = Dump(detail);
+  return journal_.Append(std::move(record)) != 0;
+}
+
+// Somebody answered an ask that he was not shown: a stale screen, or a try to have one thing
+// approved and another run.
+void Approvals::RecordMismatch(const Entry& entry, const Answer& answer, const Approver& approver) {
+  journal::Record record = RecordOf(entry);
+  nlohmann::json detail = DetailOf(entry, answer, approver);
+  detail["answered_digest"] = "sha256:" + answer.digest;
+  record.verdict = policy::Action::kDeny;
+  record.reason = "the answer is not for what is asked: its digest differs";
+  record.result = "mismatch";
+  record.detail = Dump(detail);
+  (void)journal_.Append(std::move(record));  // nothing runs either way
+}
+
+void Approvals::RecordEnd(const Entry& entry) {
+  journal::Record record = RecordOf(entry);
+  nlohmann::json detail = DetailOf(entry);
+  detail["by"] = entry.answer->by;
+  detail["after_ms"] = entry.answer->after.count();
+  record.verdict = policy::Action::kDeny;
+  if (entry.state == State::kExpired && entry.ask->on_timeout == policy::Action::kAllow) {
+    record.verdict = policy::Action::kAllow;
+  }
+  record.result = StateName(entry.state);
+  record.reason = entry.answer->reason;
+  record.detail = Dump(detail);
+  (void)journal_.Append(std::move(record));  // it is over either way
+}
+
+}  // namespace cellrun::approvals

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/approvals/approvals.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <future>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "broker/approvals/routes.h"
+#include "broker/journal/temporary_journal.h"
+#include "launcher/client/http.h"
+#include "lib/sys/socket.h"
+#include "tests/support/result_matchers.h"
+
+namespace cellrun::approvals {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using test::IsOk;
+using ::testing::HasSubstr;
+
+Ask Push(int number = 0, const std::string& cell = "0123456789ab") {
+  Ask ask;
+  ask.cell_id = cell;
+  ask.cell_name = "quiet-otter";
+  ask.profile = "strict";
+  ask.workspace = "/home/u/p";
+  ask.pid = 4711;
+  ask.cwd = "/home/u/p";
+  ask.program = "/usr/bin/git";
+  ask.image_hash = std::string(64, 'a');
+  ask.argv = {"git", "push", std::to_string(number)};
+  ask.environment_digest = std::string(64, 'e');
+  ask.rule = {.name = "push", .layer = policy::Layer::kProfile, .at = {"strict.yaml", 26, 5}};
+  ask.timeout = 100s;
+  return ask;
+}
+
+// A queue behind its routes, asked as the launcher asks it.
+class ApprovalsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    journal_ = journal::OpenJournal(state_);
+    approvals_ = std::make_unique<Approvals>(loop_, *journal_);
+    http::Router router;
+    RegisterRoutes(router, *approvals_);
+    socket_ = state_.directory() + "/api.sock";
+    UniqueFd listener = sys::UnixSocket(SOCK_STREAM).value();
+    ASSERT_THAT(sys::BindUnix(listener, socket_), IsOk());
+    ASSERT_THAT(sys::Listen(listener, 128), IsOk());
+    server_ =
+        http::Server::Start(loop_, std::move(listener), std::move(router), {.max_connections = 256})
+            .value();
+    thread_ = std::thread([this] { loop_.Run(); });
+  }
+  void TearDown() override {
+    OnLoop([this] {
+      server_.reset();
+      approvals_.reset();
+      loop_.Stop();
+    });
+    thread_.join();
+    EXPECT_THAT(journal_->Close(), IsOk());
+  }
+  template <typename Work>
+  void OnLoop(Work work) {
+    std::promise<void> done;
+    loop_.Post([&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  Queue::Submission Submit(
+      Ask ask, Queue::Decided decided = [](const Decision&) {}) {
+    Queue::Submission submission;
+    OnLoop([&] { submission = approvals_->Submit(std::move(ask), std::move(decided)); });
+    return submission;
+  }
+  client::HttpResponse Call(const std::string& method, const std::string& target,
+                            const std::string& body = "") {
+    return client::Call(socket_, {.method = method, .target = target, .body = body}).value();
+  }
+  json Show(const std::string& id) { return json::parse(Call("GET", "/v1/approvals/" + id).body); }
+  client::HttpResponse Reply(const std::string& id, json answer) {
+    if (!answer.contains("digest")) answer["digest"] = Show(id)["digest"];
+    return Call("POST", "/v1/approvals/" + id, answer.dump());
+  }
+  std::vector<json> List(const std::string& query = "") {
+    std::vector<json> asks;
+    (void)client::CallForLines(socket_, {.target = "/v1/approvals" + query},
+                               [&](std::string_view line) {
+                                 asks.push_back(json::parse(line));
+                                 return true;
+                               });
+    return asks;
+  }
+  std::vector<json> AskRecords() {
+    EXPECT_THAT(journal_->Flush(5s), IsOk());
+    std::vector<json> records;
+    for (const std::string& text : state_.Records({.kinds = {"ask"}})) {
+      records.push_back(json::parse(text));
+    }
+    return records;
+  }
+
+  journal::TemporaryState state_;
+  std::string socket_;
+  loop::Loop loop_;
+  std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<Approvals> approvals_;
+  std::unique_ptr<http::Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(ApprovalsTest, ShowsTheWholeAsk) {
+  Ask ask = Push();
+  ask.environment = {{.name = "LD_PRELOAD", .is_set = true, .before = "", .after = "/x.so"}};
+  ask.argv.push_back(std::string(100'000, 'x'));
+  ask.argv.push_back("a\xff\x1b[2J");
+  const auto submitted = Submit(ask);
+  const json whole = Show(submitted.id);
+  EXPECT_EQ(whole["state"], "pending");
+  EXPECT_EQ(whole["argv"][3].get<std::string>().size(), 100'000U);
+  EXPECT_EQ(whole["env"][0]["before"], nullptr);
+  EXPECT_EQ(whole["env"][0]["after"], "/x.so");
+  EXPECT_EQ(whole["rule"]["line"], 26);
+  EXPECT_FALSE(whole.contains("answer"));
+  const auto listed = List();
+  ASSERT_EQ(listed.size(), 1U);
+  EXPECT_EQ(listed[0]["argv_cut"], true);
+  EXPECT_EQ(listed[0]["digest"], whole["digest"]);
+  EXPECT_EQ(Show(submitted.id.substr(0, 4))["id"], submitted.id);
+  EXPECT_EQ(Call("GET", "/v1/approvals/zzzz").status, 404);
+}
+
+TEST_F(ApprovalsTest, ApprovingReachesTheWaiterAndTheJournal) {
+  std::promise<Decision> decided;
+  const auto asked = Submit(Push(), [&](const Decision& decision) { decided.set_value(decision); });
+  const auto response = Reply(asked.id, {{"verdict", "approve"}});
+  EXPECT_EQ(response.status, 200) << response.body;
+  const Decision decision = decided.get_future().get();
+  EXPECT_EQ(decision.state, State::kApproved);
+  EXPECT_THAT(decision.by, HasSubstr("uid " + std::to_string(getuid())));
+  const auto records = AskRecords();
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0]["result"], "pending");
+  EXPECT_EQ(records[1]["result"], "approved");
+  EXPECT_EQ(records[1]["verdict"], "allow");
+  EXPECT_EQ(records[1]["detail"]["id"], asked.id);
+  EXPECT_EQ(records[1]["detail"]["digest"], records[0]["detail"]["digest"]);
+  EXPECT_EQ(records[1]["detail"]["uid"], getuid());
+  EXPECT_EQ(records[1]["detail"]["pid"], getpid());
+  EXPECT_GE(records[1]["detail"]["after_ms"], 0);
+}
+
+TEST_F(ApprovalsTest, TheReasonOfADenialReachesTheWaiter) {
+  std::promise<Decision> decided;
+  const auto asked = Submit(Push(), [&](const Decision& decision) { decided.set_value(decision); });
+  EXPECT_EQ(Reply(asked.id, {{"verdict", "deny"}, {"reason", "not today"}}).status, 200);
+  EXPECT_EQ(decided.get_future().get().reason, "not today");
+  EXPECT_TRUE(List().empty());
+}
+
+TEST_F(ApprovalsTest, AnotherDigestIsAConflictAndAnAlarm) {
+  bool called = false;
+  const auto asked = Submit(Push(), [&](const Decision&) { called = true; });
+  const auto response =
+      Reply(asked.id, {{"verdict", "approve"}, {"digest", "sha256:" + std::string(64, '0')}});
+  EXPECT_EQ(response.status, 409);
+  EXPECT_THAT(response.body, HasSubstr("the ask has changed"));
+  EXPECT_FALSE(called);
+  EXPECT_EQ(Show(asked.id)["state"], "pending");
+  const auto records = AskRecords();
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[1]["result"], "mismatch");
+  EXPECT_EQ(records[1]["verdict"], "deny");
+  EXPECT_EQ(records[1]["detail"]["answered_digest"], "sha256:" + std::string(64, '0'));
+}
+
+TEST_F(ApprovalsTest, OfAHundredAnswersOneCounts) {
+  std::atomic<int> calls = 0;
+  const auto asked = Submit(Push(), [&](const Decision&) { ++calls; });
+  const json answer = {{"verdict", "approve"}, {"digest", Show(asked.id)["digest"]}};
+  std::atomic<int> won = 0, lost = 0;
+  std::vector<std::thread> people;
+  for (int i = 0; i < 100; ++i) {
+    people.emplace_back([&] {
+      const int status = Reply(asked.id, answer).status;
+      if (status == 200) ++won;
+      if (status == 409) ++lost;
+    });
+  }
+  for (std::thread& person : people) person.join();
+  EXPECT_EQ(won, 1);
+  EXPECT_EQ(lost, 99);
+  EXPECT_EQ(calls, 1);
+  const auto late = Reply(asked.id, answer);
+  EXPECT_EQ(late.status, 409);
+  EXPECT_THAT(late.body, HasSubstr("uid"));
+}
+
+TEST_F(ApprovalsTest, RefusesWhatIsNoAnswer) {
+  const auto asked = Submit(Push());
+  const std::string digest = Show(asked.id)["digest"];
+  const char* bad[] = {R"({})",
+                       R"({"verdict":"approve"})",
+                       R"({"verdict":"yes","digest":"DIGEST"})",
+                       R"({"verdict":"approve","digest":"sha256:00"})",
+                       R"({"verdict":"approve","digest":"DIGEST","scope":"world"})",
+                       R"({"verdict":"approve","digest":"DIGEST","for_ms":1000})",
+                       R"({"verdict":"deny","digest":"DIGEST","argv":["a"]})",
+                       R"({"verdict":"approve","digest":"DIGEST","extra":1})",
+                       R"([])",
+                       ""};
+  for (std::string body : bad) {
+    if (const auto at = body.find("DIGEST"); at != std::string::npos) body.replace(at, 6, digest);
+    EXPECT_EQ(Call("POST", "/v1/approvals/" + asked.id, body).status, 400) << body;
+  }
+  EXPECT_EQ(Show(asked.id)["state"], "pending");
+}
+
+TEST_F(ApprovalsTest, TimeEndsAnAskByItself) {
+  Ask ask = Push();
+  ask.timeout = 50ms;
+  std::promise<Decision> decided;
+  (void)Submit(ask, [&](const Decision& decision) { decided.set_value(decision); });
+  EXPECT_EQ(decided.get_future().get().state, State::kExpired);
+  EXPECT_EQ(AskRecords().back()["result"], "expired");
+}
+
+TEST_F(ApprovalsTest, FollowersSeeWhatComesAndWhatEnds) {
+  std::vector<std::string> seen;
+  const auto first = Submit(Push(1));
+  std::thread later;
+  (void)client::CallForLines(
+      socket_, {.target = "/v1/approvals?follow=1"}, [&](std::string_view line) {
+        const json ask = json::parse(line);
+        seen.push_back(ask["argv"][2].get<std::string>() + " " + ask["state"].get<std::string>());
+        if (seen.size() == 1) {
+          later = std::thread([&] {
+            (void)Submit(Push(2));
+            (void)Reply(first.id, {{"verdict", "deny"}});
+          });
+        }
+        return seen.size() < 3;
+      });
+  later.join();
+  EXPECT_THAT(seen, ::testing::ElementsAre("1 pending", "2 pending", "1 denied"));
+}
+
+TEST_F(ApprovalsTest, ListsByCellAndTheNewestOnly) {
+  for (int i = 0; i < 5; ++i) (void)Submit(Push(i));
+  (void)Submit(Push(9, "ffffffffffff"));
+  EXPECT_EQ(List().size(), 6U);
+  EXPECT_EQ(List("?cell=ffff").size(), 1U);
+  const auto newest = List("?cell=quiet-otter&limit=2");
+  ASSERT_EQ(newest.size(), 2U);
+  EXPECT_EQ(newest[1]["argv"][2], "9");
+  EXPECT_EQ(Call("GET", "/v1/approvals?state=lost").status, 400);
+  EXPECT_EQ(Call("GET", "/v1/approvals?nonsense=1").status, 400);
+}
+
+}  // namespace
+}  // namespace cellrun::approvals
