@@ -46,7 +46,7 @@ class ApprovalsTest : public ::testing::Test {
  protected:
   void SetUp() override {
     journal_ = journal::OpenJournal(state_);
-    approvals_ = std::make_unique<Approvals>(loop_, *journal_);
+    approvals_ = Approvals::Open(loop_, *journal_, state_.directory()).value();
     http::Router router;
     RegisterRoutes(router, *approvals_);
     socket_ = state_.directory() + "/api.sock";

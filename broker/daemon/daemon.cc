@@ -58,7 +58,7 @@ Daemon::Daemon(Instance instance, Options options)
 
 Result<void> Daemon::Start() {
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
-  approvals_ = std::make_unique<approvals::Approvals>(loop_, *journal_);
+  approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
   TRY(WatchSignals());
   TRY(instance_.Listen());
