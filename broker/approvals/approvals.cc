@@ -148,21 +148,20 @@ Approvals::Outcome Approvals::Take(const std::string& id, const Answer& answer,
     RecordMismatch(*outcome.entry, answer, approver);
   }
   if (outcome.refusal != Book::Refusal::kNone) return outcome;
-  std::optional<Proposal> proposal;
-  const std::string rule_id = sys::RandomHex(kIdBytes);
+  std::optional<Rule> rule;
   if (answer.scope != Scope::kOnce) {
-    Result<Proposal> made = Propose(*outcome.entry, answer, approver, rule_id);
+    Result<Rule> made = MakeRule(*outcome.entry, answer, approver);
     if (!made.ok()) {
       outcome.problem = "it cannot be remembered: " + made.error().context();
       return outcome;
     }
-    proposal = std::move(*made);
+    rule = std::move(*made);
   }
   if (!RecordAnswer(*outcome.entry, answer, approver)) {
     outcome.problem = "the journal cannot keep the answer";
     return outcome;
   }
-  if (proposal) Remember(*outcome.entry, answer, approver, rule_id, std::move(*proposal));
+  if (rule) Remember(*rule);
   Book::Changes changes = book_.Take(id, answer, approver, Time());
   if (changes.ended.empty()) {
     outcome.entry = *book_.Find(id);
@@ -247,9 +246,11 @@ Result<Approvals::Proposal> Approvals::Propose(const Entry& entry, const Answer&
   return proposal;
 }
 
-void Approvals::Remember(const Entry& entry, const Answer& answer, const Approver& approver,
-                         const std::string& id, Proposal proposal) {
+Result<Rule> Approvals::MakeRule(const Entry& entry, const Answer& answer,
+                                 const Approver& approver) const {
   const Ask& ask = *entry.ask;
+  const std::string id = sys::RandomHex(kIdBytes);
+  Proposal proposal = TRY(Propose(entry, answer, approver, id));
   Rule rule{.id = id,
             .scope = answer.scope,
             .cell_id = ask.cell_id,
@@ -262,6 +263,13 @@ void Approvals::Remember(const Entry& entry, const Answer& answer, const Approve
             .expires = proposal.expires,
             .by = approver.ToString(),
             .ask = entry.id};
+  if (!rules_.HasRoom(rule)) {
+    return Error(ENOSPC, "", "too much is remembered already (cellrun approvals rules)");
+  }
+  return rule;
+}
+
+void Approvals::Remember(const Rule& rule) {
   (void)RecordRule(rule, "remembered", rule.by);  // the answer itself is recorded
   rules_.Add(rule);
   if (rule.scope != Scope::kCell) store_->PutRule(rule);

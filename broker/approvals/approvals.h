@@ -80,8 +80,9 @@ class Approvals final : public Queue {
   void RecordEnd(const Entry& entry);
   void RecordOrphan(const Store::Orphan& orphan);
   bool RecordRule(const Rule& rule, const char* result, const std::string& by);
-  void Remember(const Entry& entry, const Answer& answer, const Approver& approver,
-                const std::string& id, Proposal proposal);
+  [[nodiscard]] Result<Rule> MakeRule(const Entry& entry, const Answer& answer,
+                                      const Approver& approver) const;
+  void Remember(const Rule& rule);
   void RulesChanged(const Rule& rule);
   void ExpireRules();
   void ArmRuleTimer();

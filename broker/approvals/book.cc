@@ -51,6 +51,9 @@ Book::Book(Limits limits, NewId new_id, std::uint64_t last_order)
     : limits_(limits), new_id_(std::move(new_id)), next_order_(last_order + 1) {}
 
 Book::Submitted Book::Submit(Ask ask, const Now& now) {
+  const policy::Layer layer = ask.rule.layer;
+  const bool each_time = layer == policy::Layer::kFloor || layer == policy::Layer::kWorkspace;
+  if (each_time) ask.rememberable = false;
   const std::string digest = DigestOf(ask);
   const std::size_t bytes = SizeOf(ask);
   Submitted submitted;

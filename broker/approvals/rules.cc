@@ -7,6 +7,7 @@
 #include "broker/approvals/rule_text.h"
 #include "broker/journal/digest.h"
 #include "lib/base/text.h"
+#include "lib/policy/load.h"
 
 namespace cellrun::approvals {
 namespace {
@@ -96,6 +97,10 @@ std::string Rules::OriginOf(Scope scope, const std::string& key) const {
   return directory_ + "/project-" + digest.substr(0, kNameDigits) + ".yaml";
 }
 
+std::string Rules::FileOf(Scope scope, const std::string& workspace) const {
+  return scope == Scope::kCell || scope == Scope::kOnce ? "" : OriginOf(scope, workspace);
+}
+
 policy::Source Rules::DocumentOf(Scope scope, const std::string& key) const {
   std::vector<const Rule*> mine;
   for (const auto& [id, rule] : rules_) {
@@ -125,6 +130,11 @@ std::vector<policy::Source> Rules::DocumentsFor(const std::string& cell_id,
     if (!document.text.empty()) documents.push_back(std::move(document));
   }
   return documents;
+}
+
+bool Rules::HasRoom(const Rule& rule) const {
+  const std::size_t text = DocumentOf(rule.scope, KeyOf(rule)).text.size();
+  return text + 2 * rule.text.size() < policy::kMaxProfileBytes / 2;
 }
 
 std::map<std::string, std::string> Rules::Files() const {

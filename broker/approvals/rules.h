@@ -47,10 +47,14 @@ class Rules {
   // Of layer kRemembered, the narrowest first; none where nothing is remembered.
   [[nodiscard]] std::vector<policy::Source> DocumentsFor(const std::string& cell_id,
                                                          const std::string& workspace) const;
+  // Where rules of this scope can be read; "" for those of a cell, which are in memory.
+  [[nodiscard]] std::string FileOf(Scope scope, const std::string& workspace) const;
   // The documents that are kept as files: path → text.
   [[nodiscard]] std::map<std::string, std::string> Files() const;
   [[nodiscard]] const std::map<std::string, Rule>& all() const { return rules_; }  // by id
 
+  // Whether one more of this size keeps the document loadable.
+  [[nodiscard]] bool HasRoom(const Rule& rule) const;
   // Whether the rule counts in this cell.
   static bool Concerns(const Rule& rule, const std::string& cell_id, const std::string& workspace);
 
