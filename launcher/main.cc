@@ -45,6 +45,8 @@ int Dispatch(const Arguments& arguments) {
       return HistoryVerb(arguments);
     case VerbId::kWhy:
       return WhyVerb(arguments);
+    case VerbId::kApprovalsWatch:
+      return ApprovalsWatchVerb(arguments);
     case VerbId::kAuditVerify:
       return AuditVerifyVerb(arguments);
     case VerbId::kAuditExport:

@@ -32,6 +32,9 @@ constexpr std::array kWhyExamples = {
     Example{"cellrun why 4711", "which rule decided record 4711"},
     Example{"cellrun why -- git push origin main", "what would happen, without running anything"},
 };
+constexpr std::array kApprovalsWatchExamples = {
+    Example{"cellrun approvals watch", "answer what cells ask, on the whole screen"},
+};
 constexpr std::array kAuditVerifyExamples = {
     Example{"cellrun audit verify", "check every link of the journal's hash chain"},
 };
@@ -104,6 +107,19 @@ constexpr std::array kVerbs = {
          "and the smallest change that would alter it. With a command: the same for that command, "
          "without running it. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
+    Verb{VerbId::kApprovalsWatch, "approvals watch", "", WordKind::kNone, 0, 0,
+         "show what waits for an answer, on the whole screen",
+         "Lists the commands that wait for a person, with everything that the answer is about: who "
+         "asks, what exactly would run, the image and whether the cell could have written it, the "
+         "rule that asks, the time left. What does not fit has to be paged through before it can "
+         "be approved.\n\n"
+         "Keys: y approves once, s for this cell, p for the project; n denies once, r with a "
+         "reason that the caller gets, N from now on; e changes the arguments first. s, p and N "
+         "show the rule that would be stored, and what else it would match, and store it after a "
+         "further y. v shows one ask on the whole screen, q leaves; Enter does nothing. Arrows or "
+         "j and k select, Space and b page. For half a second after the list moved, keys are "
+         "dropped.",
+         kApprovalsWatchExamples},
     Verb{VerbId::kAuditVerify, "audit verify", "", WordKind::kNone, 0, 0,
          "check the journal's hash chain",
          "Reads the whole journal and checks that every record names the hash of the one before "
@@ -175,7 +191,7 @@ constexpr std::array kVerbs = {
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
-constexpr std::array<std::string_view, 35> kLaterVerbs = {
+constexpr std::array<std::string_view, 34> kLaterVerbs = {
     "inspect",
     "logs",
     "top",
@@ -208,7 +224,6 @@ constexpr std::array<std::string_view, 35> kLaterVerbs = {
     "tool rm",
     "tool ls",
     "approvals list",
-    "approvals watch",
     "approvals show",
     "approvals rules",
 };
