@@ -447,5 +447,48 @@ TEST_F(ApprovalsTest, AnUnrememberableAnswerLeavesTheAskPending) {
   EXPECT_TRUE(RuleList().empty());
 }
 
+std::size_t ResidentKilobytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  std::size_t kilobytes = 0;
+  while (status >> word) {
+    if (word == "VmRSS:") status >> kilobytes;
+  }
+  return kilobytes;
+}
+
+TEST_F(ApprovalsTest, TenThousandAsksOfTwoHundredCellsAreSmallAndListedAtOnce) {
+  constexpr int kCells = 200, kEach = 50;
+  OnLoop([&] {
+    for (int i = 0; i < kCells * kEach; ++i) {
+      Ask ask = Push(i, "cell" + std::to_string(1000 + i % kCells));
+      ask.parents = {"/usr/bin/make", "/usr/bin/bash", "/usr/bin/node"};
+      ask.argv.emplace_back("--message=a commit message of some length, as they are");
+      ask.environment = {{.name = "GIT_DIR", .is_set = true, .before = "", .after = "/tmp/x"}};
+      ask.risks = {"first time in this project"};
+      ASSERT_FALSE(approvals_->Submit(std::move(ask), [](const Decision&) {}).refusal);
+    }
+  });
+  ASSERT_THAT(journal_->Flush(20s), IsOk());
+  std::chrono::milliseconds best = 1h;
+  std::size_t asks = 0;
+  for (int i = 0; i < 5; ++i) {
+    asks = 0;
+    const auto begin = std::chrono::steady_clock::now();
+    (void)client::CallForLines(socket_, {.target = "/v1/approvals"}, [&](std::string_view) {
+      ++asks;
+      return true;
+    });
+    best = std::min(best, std::chrono::duration_cast<std::chrono::milliseconds>(
+                              std::chrono::steady_clock::now() - begin));
+  }
+  const std::size_t kilobytes = ResidentKilobytes();
+  printf("10,000 asks: listed in %d ms, %zu KiB resident\n", static_cast<int>(best.count()),
+         kilobytes);
+  EXPECT_EQ(asks, 10'000U);
+  EXPECT_LT(best, 200ms);
+  EXPECT_LT(kilobytes, 64U * 1024);
+}
+
 }  // namespace
 }  // namespace cellrun::approvals
