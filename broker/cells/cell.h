@@ -14,7 +14,9 @@
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 #include "broker/notify/supervisor.h"
+#include "broker/rooms/rooms.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
 #include "lib/sys/socket.h"
@@ -28,6 +30,7 @@ struct Services {
   journal::Sink& journal;
   InotifyHub& inotify;
   loop::Janitor& janitor;
+  loop::Pool& pool;
   approvals::Queue& approvals;
 };
 
@@ -119,6 +122,7 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;
   std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;
   std::unique_ptr<loop::Loop::Timer> time_limit_, answer_deadline_;

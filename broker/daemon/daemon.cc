@@ -183,6 +183,7 @@ void Daemon::OnLauncher() {
                                                 .journal = *journal_,
                                                 .inotify = *inotify_,
                                                 .janitor = janitor_,
+                                                .pool = pool_,
                                                 .approvals = *approvals_},
                                    .journal = *journal_,
                                    .registry = registry_,

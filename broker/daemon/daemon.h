@@ -20,6 +20,7 @@
 #include "broker/journal/journal.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 
 namespace cellrun::daemon {
 
@@ -30,6 +31,8 @@ class Daemon {
   struct Options {
     std::chrono::seconds idle{60};
   };
+  // Threads that look into files for those who decide about them.
+  static constexpr std::size_t kExaminers = 2;
   static Result<std::unique_ptr<Daemon>> Make(Instance instance, Options options);
 
   void Run();  // returns when stopped: cells ended, journal on disk
@@ -54,6 +57,7 @@ class Daemon {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
   loop::Janitor janitor_;
+  loop::Pool pool_{kExaminers};
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;

@@ -219,6 +219,7 @@ Verdict CompiledPolicy::FromRule(const CompiledRule& rule) const {
   verdict.action = source.then;
   verdict.strategy = source.run;
   verdict.rule = ReferenceTo(source);
+  verdict.from = &source;
   verdict.reason = source.reason;
   verdict.message = source.message;
   verdict.suggest = source.suggest;
