@@ -38,7 +38,7 @@ Result<void> CheckWritable(const std::string& text, const char* what) {
   return {};
 }
 
-Result<void> CheckAsk(const Ask& ask) {
+Result<void> CheckAsk(const Ask& ask, bool widen) {
   if (!ask.rememberable) {
     return Error(EINVAL, "", "the floor or the workspace asks, and asks each time");
   }
@@ -46,7 +46,7 @@ Result<void> CheckAsk(const Ask& ask) {
     return Error(EINVAL, "",
                  "the cell can write the script, so each version of it has to be looked at");
   }
-  if (ask.image_hash.empty()) return Error(EINVAL, "", "the image has no hash");
+  if (ask.image_hash.empty() && !widen) return Error(EINVAL, "", "the image has no hash");
   TRY(CheckWritable(ask.program, "the program's path"));
   TRY(CheckWritable(ask.cwd, "the working directory"));
   const auto& argv = ask.original_argv.empty() ? ask.argv : ask.original_argv;
@@ -167,7 +167,7 @@ std::string ExpiryText(std::chrono::system_clock::time_point time) {
 }
 
 Result<std::string> RuleText(const RuleRequest& request) {
-  TRY(CheckAsk(request.ask));
+  TRY(CheckAsk(request.ask, request.widen));
   TRY(CheckWritable(request.reason, "the reason"));
   std::string rule = "- name: remembered " + request.id + "\n  when:\n" + WhenText(request);
   rule += std::string("  then: ") + (request.allow ? "allow" : "deny") + "\n";
