@@ -145,11 +145,13 @@ Key FromCode(int code) {
 
 Key FromCharacter(wint_t c) {
   using Kind = Key::Kind;
-  constexpr wint_t kEscape = 27, kDelete = 127, kControlH = 8, kControlL = 12, kLatinEnd = 0xa0;
+  constexpr wint_t kEscape = 27, kDelete = 127, kControlH = 8, kControlL = 12, kControlU = 21,
+                   kLatinEnd = 0xa0;
   if (c == '\r' || c == '\n') return {Kind::kEnter};
   if (c == kEscape) return {Kind::kEscape};
   if (c == kDelete || c == kControlH) return {Kind::kBackspace};
   if (c == kControlL) return {Kind::kRedraw};
+  if (c == kControlU) return {Kind::kClear};
   if (c < 0x20 || (c > kDelete && c < kLatinEnd)) return {Kind::kOther};
   return {Kind::kCharacter, static_cast<char32_t>(c)};
 }
@@ -186,6 +188,8 @@ std::optional<CursesScreen> CursesScreen::Open(Charset /*charset*/, bool color,
     problem = "the terminal cannot be used";
     return std::nullopt;
   }
+  // Some emulators repeat wrongly at the end of a row; it saves a person nothing.
+  repeat_char = nullptr;
   PrepareLeaving();
   must_restore = true;
   CatchFatalSignals();
@@ -222,8 +226,10 @@ void CursesScreen::Suspend() {
 
 void CursesScreen::Resume() {
   must_restore = true;
-  Put(kMarkPastes);
+  // The second screen first: what is set of the cursor before it belongs to the shell's.
   (void)clearok(stdscr, TRUE);
+  (void)refresh();
+  Put(kMarkPastes);
   ForgetTyped();
 }
 

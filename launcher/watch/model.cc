@@ -47,6 +47,7 @@ Model::Model(Charset charset, std::size_t rows, std::size_t columns, Moment now)
 
 void Model::Connected(Moment now) {
   connected_ = true;
+  listed_from_ = now + kFirstList;
   trouble_.clear();
   Say("");
   Guard(now);
@@ -201,6 +202,10 @@ bool Model::WantsToMove() const {
                                        [](const Entry& entry) { return !entry.fate.empty(); });
 }
 
+Moment Model::NextMove() const {
+  return entries_.empty() ? listed_from_ : std::max(next_move_, listed_from_);
+}
+
 void Model::MoveList(Moment now) {
   // The ask that was selected, or the next one that stays.
   std::string selected;
@@ -230,13 +235,13 @@ void Model::Tick(Moment now) {
   }
   std::erase_if(news_, [now](const Entry& entry) { return entry.expires <= now; });
   if (mode_ != Mode::kList || !WantsToMove()) return;
-  if (now >= next_move_ || entries_.empty()) MoveList(now);
+  if (now >= NextMove()) MoveList(now);
 }
 
 Moment Model::NextTick(Moment now) const {
   Moment next = now + std::chrono::hours(1);
   if (!entries_.empty() || !connected_) next = now + kSecond;
-  if (mode_ == Mode::kList && WantsToMove()) next = std::min(next, std::max(now, next_move_));
+  if (mode_ == Mode::kList && WantsToMove()) next = std::min(next, std::max(now, NextMove()));
   if (guard_until_ > now) next = std::min(next, guard_until_);
   return next;
 }
