@@ -77,6 +77,11 @@ void PrepareLeaving() {
   std::copy_n(text.begin(), leave_size, leave_text.begin());
 }
 
+void UseEntry(const TerminalEntry& entry) {
+  (void)setenv("TERM", entry.name, 1);
+  (void)setenv("TERMINFO", entry.description, 1);
+}
+
 bool KnowsTerminal(std::string& problem) {
   const char* name = getenv("TERM");
   const std::string terminal = name == nullptr ? "" : name;
@@ -84,13 +89,13 @@ bool KnowsTerminal(std::string& problem) {
     problem = "the terminal cannot place its cursor (TERM=" + terminal + ")";
     return false;
   }
+  // What the person's own database says goes first, the machine's last.
   int found = 0;
+  const bool own_database = getenv("TERMINFO") != nullptr || getenv("TERMINFO_DIRS") != nullptr;
+  const auto entry = BuiltInTerminal(terminal);
+  if (!own_database && entry && terminal == entry->name) UseEntry(*entry);
   if (setupterm(nullptr, STDOUT_FILENO, &found) != OK) {
-    const auto entry = BuiltInTerminal(terminal);
-    if (entry) {
-      (void)setenv("TERM", entry->name, 1);
-      (void)setenv("TERMINFO", entry->description, 1);
-    }
+    if (entry) UseEntry(*entry);
     if (!entry || setupterm(nullptr, STDOUT_FILENO, &found) != OK) {
       problem = "this machine has no description of the terminal '" + text::Escape(terminal) + "'";
       return false;
@@ -188,8 +193,6 @@ std::optional<CursesScreen> CursesScreen::Open(Charset /*charset*/, bool color,
     problem = "the terminal cannot be used";
     return std::nullopt;
   }
-  // Some emulators repeat wrongly at the end of a row; it saves a person nothing.
-  repeat_char = nullptr;
   PrepareLeaving();
   must_restore = true;
   CatchFatalSignals();

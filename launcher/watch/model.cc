@@ -279,14 +279,22 @@ void Model::ShowSelected(bool keep_place) {
   Layout();
   if (entry == nullptr) {
     pager_.Show({});
+    shown_.clear();
     return;
   }
-  std::vector<Line> lines = DetailLines(entry->ask, columns_, charset_);
-  if (keep_place) {
-    pager_.Replace(std::move(lines));
+  // Megabytes are wrapped once.
+  const Ask& ask = entry->ask;
+  std::string shown = ReadKey(ask) + " " + std::to_string(columns_) + " " +
+                      std::to_string(ask.waiting) + " " + std::to_string(ask.approved_by.size()) +
+                      (entry->loaded ? " whole" : " short");
+  if (shown == shown_) {
+    if (!keep_place) pager_.ToStart();
+  } else if (keep_place) {
+    pager_.Replace(DetailLines(ask, columns_, charset_));
   } else {
-    pager_.Show(std::move(lines));
+    pager_.Show(DetailLines(ask, columns_, charset_));
   }
+  shown_ = std::move(shown);
   if (!entry->loaded && !entry->loading && entry->fate.empty()) {
     entry->loading = true;
     Give(Order::Kind::kLoad, Answer{.id = entry->ask.id});

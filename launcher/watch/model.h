@@ -163,6 +163,7 @@ class Model {
 
   Mode mode_ = Mode::kList;
   Pager pager_;                 // pane or details of the selected ask
+  std::string shown_;           // what its lines are of
   std::set<std::string> read_;  // ReadKey of what was read to its end
   std::string message_;
   Style message_style_ = Style::kPlain;

@@ -179,7 +179,7 @@ TEST_F(WatchTest, IsAsciiInTheCLocale) {
   Open(24, 80, {{"LC_ALL", "C"}});
   ASSERT_TRUE(Shows("publishes code"));
   EXPECT_TRUE(screen_->Shows("npm \"\\u{e9}\\u{6f22}\\u{202e}\"")) << screen_->Text();
-  EXPECT_TRUE(Shows("-- 8c: "));
+  EXPECT_TRUE(Shows("\n-- 8c: "));
   for (const char c : terminal_->screen()) ASSERT_LT(static_cast<unsigned char>(c), 0x80);
 }
 
