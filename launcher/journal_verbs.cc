@@ -75,6 +75,7 @@ int HistoryVerb(const Arguments& arguments) {
   history.places = *places;
   history.cell = FirstWord(arguments);
   history.kinds = arguments.All(OptionId::kKind);
+  if (arguments.Has(OptionId::kAsks)) history.kinds = {"ask"};
   history.verdicts = arguments.All(OptionId::kVerdict);
   history.since = arguments.Get(OptionId::kSince);
   history.until = arguments.Get(OptionId::kUntil);

@@ -3,7 +3,8 @@
 
 #include "launcher/options/arguments.h"
 
-// The verbs of launcher/history and launcher/watch with their options from the command line. The exit status.
+// The verbs of launcher/history and launcher/watch with their options from the command line. The
+// exit status.
 namespace cellrun::launcher {
 
 int HistoryVerb(const options::Arguments& arguments);

@@ -276,7 +276,10 @@ void Cell::StartSupervisor() {
     return;
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
+  facts.cell_name = setup_.plan.name;
   facts.profile_name = setup_.plan.profile;
+  facts.workspace = setup_.request.workspace;
+  facts.environment = setup_.environment;
   facts.policy = setup_.policy;
   facts.journal = &services_.journal;
   facts.shim = std::move(shim_);
@@ -287,6 +290,12 @@ void Cell::StartSupervisor() {
   facts.inside_uid = setup_.plan.inside_uid;
   facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
   facts.observe = setup_.request.observe;
+  rooms_ = std::make_unique<rooms::Rooms>(rooms::Rooms::Services{.loop = services_.loop,
+                                                                 .pool = services_.pool,
+                                                                 .journal = services_.journal,
+                                                                 .approvals = services_.approvals},
+                                          setup_.plan.id);
+  facts.admit = rooms_->Door();
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -331,6 +340,13 @@ void Cell::ShareGuards(const wire::CellPlan& other) {
   if (!finished_) guards_->Share(other);
 }
 
+void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents) {
+  setup_.policy = std::move(policy);
+  setup_.documents = std::move(documents);
+  if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);
+  (void)Record("policy");  // what is decided under it is recorded by itself
+}
+
 void Cell::OnGuard(const Guards::Event& event) {
   if (event.set_aside) report_.quarantined.push_back(event.to);
   journal::Record record;
@@ -362,6 +378,7 @@ void Cell::Finish() {
     report_.asked = counters.asked;
     report_.denied = counters.denied;
     if (setup_.request.report) report_.denials = supervisor_->denials();
+    rooms_.reset();
     supervisor_.reset();
   }
   // The last descriptor of the mount namespace takes all its mounts down.

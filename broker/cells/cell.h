@@ -14,7 +14,9 @@
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 #include "broker/notify/supervisor.h"
+#include "broker/rooms/rooms.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
 #include "lib/sys/socket.h"
@@ -28,6 +30,7 @@ struct Services {
   journal::Sink& journal;
   InotifyHub& inotify;
   loop::Janitor& janitor;
+  loop::Pool& pool;
   approvals::Queue& approvals;
 };
 
@@ -40,6 +43,8 @@ class Cell {
     wire::RunRequest request;  // without documents
     wire::CellPlan plan;
     std::shared_ptr<const policy::Policy> policy;
+    // What that is made of, without what is remembered: it is made again when that changes.
+    std::shared_ptr<const std::vector<policy::Source>> sources;
     Caller caller;
     Protection protection;
     std::vector<std::string> environment;
@@ -74,6 +79,8 @@ class Cell {
   // A cell with the same workspace has started: what hides and protects names there also holds
   // here.
   void ShareGuards(const wire::CellPlan& other);
+  // For commands from now on. `documents` as in Setup; recorded.
+  void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
@@ -115,6 +122,7 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;
   std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;
   std::unique_ptr<loop::Loop::Timer> time_limit_, answer_deadline_;

@@ -7,9 +7,11 @@
 #include <memory>
 
 #include "broker/approvals/approvals.h"
+#include "broker/approvals/routes.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/launch_session.h"
 #include "broker/cells/listener_server.h"
+#include "broker/cells/policy_refresh.h"
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/daemon/instance.h"
@@ -18,6 +20,7 @@
 #include "broker/journal/journal.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 
 namespace cellrun::daemon {
 
@@ -28,6 +31,8 @@ class Daemon {
   struct Options {
     std::chrono::seconds idle{60};
   };
+  // Threads that look into files for those who decide about them.
+  static constexpr std::size_t kExaminers = 2;
   static Result<std::unique_ptr<Daemon>> Make(Instance instance, Options options);
 
   void Run();  // returns when stopped: cells ended, journal on disk
@@ -40,6 +45,7 @@ class Daemon {
   [[nodiscard]] http::Response Cells() const;
   [[nodiscard]] http::Response Status() const;
   http::Response OnStop(const http::Request& request);
+  void FollowRules();
   void OnLauncher();
   void OnSessionClosed(std::uint64_t id);
   void Stop();
@@ -51,12 +57,15 @@ class Daemon {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
   loop::Janitor janitor_;
+  loop::Pool pool_{kExaminers};
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;
+  std::unique_ptr<cells::PolicyRefresh> refresh_;
   std::unique_ptr<http::Records> records_;
+  std::unique_ptr<approvals::Routes> approval_routes_;
   std::unique_ptr<http::Server> api_;
   std::unique_ptr<cells::ListenerServer> listeners_;
   UniqueFd signals_;

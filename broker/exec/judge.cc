@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/exec/asked.h"
 #include "broker/exec/denial_text.h"
 #include "broker/exec/hash.h"
 #include "broker/exec/rewrite.h"
@@ -203,7 +204,6 @@ class Judge::Case {
     request.check_only = call_.check_only();
     out_.final_argv = std::move(chain_.final_argv);
     out_.image = FileVersion::Of(chain_.files[chain_.final_image].facts);
-    out_.program = request.images[0].path;
     FillRecord();
   }
 
@@ -228,19 +228,54 @@ class Judge::Case {
     if (digest.ok()) record.env_digest = std::move(digest).value();
   }
 
-  // The shim executes what a rule made of its command: exactly that, or nothing.
+  // The shim executes what was decided for it: exactly that, or nothing.
   void MatchTicket() {
-    const Ticket* ticket = &*out_.ticket;
-    const bool matches = ticket->explanation.empty() && out_.request.raw_path == ticket->program &&
-                         FileVersion::Of(chain_.files[0].facts) == ticket->image &&
-                         out_.record.argv == ticket->argv && out_.request.env == ticket->env;
-    if (!matches) {
-      (void)Refuse(EACCES, "not what the waiting room was told to run");
+    const Ticket& ticket = *out_.ticket;
+    const bool may = ticket.purpose == Ticket::Purpose::kExecute && ticket.sealed != nullptr;
+    const std::string difference = may ? Difference(*ticket.sealed) : "it may run nothing yet";
+    if (!difference.empty()) {
+      if (may && ticket.sealed->refusal != nullptr) ticket.sealed->refusal->Set(difference);
+      (void)Refuse(EACCES, "not what the waiting room was told to run: " + difference);
       return;
     }
+    const Sealed& sealed = *ticket.sealed;
     out_.record.verdict = policy::Action::kAllow;
-    out_.record.rule = ticket->rule;
+    out_.record.rule = sealed.rule;
+    if (!sealed.ask.empty()) out_.record.detail = "{\"ask\":\"" + sealed.ask + "\"}";
+    if (out_.request.images[chain_.final_image].writable) {
+      out_.image_hash = sealed.images[chain_.final_image].hash;
+    }
     out_.answer = Judgement::Answer::kRun;
+  }
+
+  // What is not as it was sealed; "" where everything is.
+  std::string Difference(const Sealed& sealed) {
+    if (out_.request.raw_path != sealed.program) return "another program";
+    if (out_.record.argv != sealed.argv) return "other arguments";
+    if (out_.record.env_digest.empty() || out_.record.env_digest != sealed.env_digest) {
+      return "another environment";
+    }
+    if (!sealed.cwd.empty()) {
+      const Result<policy::FileId> directory = ReadWorkingDirectoryId(tid_);
+      if (out_.request.cwd != sealed.cwd || !directory.ok() || *directory != sealed.cwd_id) {
+        return "the working directory is another one now";
+      }
+    }
+    if (chain_.files.size() != sealed.images.size()) return "it has another interpreter now";
+    for (std::size_t i = 0; i < chain_.files.size(); ++i) {
+      if (!IsSealedImage(i, sealed.images[i])) return out_.request.images[i].path + " has changed";
+    }
+    return "";
+  }
+
+  // A version that is the same says nothing about what the cell can write, but such an image is
+  // hashed again in its exec stop.
+  bool IsSealedImage(std::size_t i, const Sealed::Image& image) {
+    if (FileVersion::Of(chain_.files[i].facts) == image.version) return true;
+    if (image.hash.empty()) return false;
+    (void)lane_.EnsureReceiver();
+    const Result<std::string> hash = judge_.inspector_.Hash(chain_.files[i], lane_.stop_flag());
+    return hash.ok() && *hash == image.hash;
   }
 
   // Whether what a hash was taken of is what runs: the image of the process is hashed again in its
@@ -293,6 +328,9 @@ class Judge::Case {
         verdict.action == policy::Action::kDeny && verdict.rule.layer == policy::Layer::kFloor;
     if (judge_.facts_.observe && !floor_denies) {
       Observe();
+    } else if (verdict.action == policy::Action::kAsk && judge_.facts_.admit != nullptr &&
+               !call_.check_only()) {
+      Ask();
     } else if (verdict.action != policy::Action::kAllow) {
       Deny();
     } else {
@@ -306,6 +344,29 @@ class Judge::Case {
     out_.verdict.action = policy::Action::kAllow;
     out_.verdict.rewrite = nullptr;
     Allow();
+  }
+
+  // Waits for a person, off this thread.
+  void Ask() {
+    Result<std::shared_ptr<AskedExec>> asked = PrepareAsk(
+        judge_.facts_,
+        {.call_names_file = call_.directory == AT_FDCWD || out_.request.raw_path.starts_with('/'),
+         .pid = tid_,
+         .original_argv = out_.record.argv,
+         .env_digest = out_.record.env_digest,
+         .policy = *view_->policy,
+         .verdict = out_.verdict,
+         .request = out_.request,
+         .chain = chain_});
+    if (!asked.ok()) {
+      out_.verdict.message = asked.error().context();
+      out_.record.reason = out_.verdict.message;
+      return Deny();
+    }
+    out_.asked = std::move(*asked);
+    out_.record.reason = out_.verdict.reason;
+    out_.record.image_hash.clear();
+    out_.answer = Judgement::Answer::kAsk;
   }
 
   void Deny() {
@@ -339,7 +400,18 @@ class Judge::Case {
       (void)Refuse(EACCES, "its arguments cannot be rewritten");
       return;
     }
-    out_.image = FileVersion::Of(chain_.files[0].facts);
+    const Result<std::string> digest = HashStrings(out_.request.env);
+    if (!digest.ok()) {
+      (void)Refuse(EACCES, "its environment cannot be hashed");
+      return;
+    }
+    out_.sealed.program = images[0].path;
+    for (const File& file : chain_.files) {
+      out_.sealed.images.push_back({.version = FileVersion::Of(file.facts), .hash = ""});
+    }
+    out_.sealed.argv = out_.request.argv;
+    out_.sealed.env_digest = *digest;
+    out_.sealed.rule = out_.verdict.rule;
     out_.record.result = "rewritten";
     out_.answer = Judgement::Answer::kRewrite;
   }

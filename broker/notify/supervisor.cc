@@ -29,7 +29,7 @@ class Supervisor::Impl {
         denials_(facts_.denials),
         repeats_(*facts_.journal, denials_),
         exec_(facts_, listener_, std::move(resolver), denials_, tally_),
-        connect_(facts_, listener_, exec_.tickets(), repeats_, tally_),
+        connect_(facts_, listener_, exec_, repeats_, tally_),
         receivers_(listener_, {.handle = [this](const seccomp_notif& notification,
                                                 Lane& lane) { Handle(notification, lane); },
                                .next = [this] { return exec_.Next(); },

@@ -134,8 +134,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .type = Type::kDuration,
      .standard = "100s",
      .meaning = "How long a question waits; shorter than the two minutes after which agents kill a "
-                "command.",
-     .min = kSecond,
+                "command. `0s`: nobody is asked, what would wait is denied at once.",
+     .min = 0,
      .max = 7 * kDay,
      .floor = kBounded,
      .workspace = kBounded},

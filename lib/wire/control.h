@@ -104,13 +104,25 @@ struct SpawnOrder {
   uint32_t padding;
 };
 
-// ---- The channel of a waiting room (SOCK_SEQPACKET; broker -> shim, one packet, then end of
-// file).
+// ---- The channel of a waiting room (SOCK_SEQPACKET). The broker sends any number of kShimWait and
+// one of the others; end of file means denied. The shim keeps its end until it has become another
+// program, so the broker learns by end of file that this, or the end of the process, has happened.
 
 enum ShimOrder : uint32_t {
+  // broker -> shim.
   kShimExplain = 1,  // payload: text for stderr; exit with `status`
   kShimExec = 2,  // fds: sealed memfd: program, arguments, environment as in SpawnOrder (no working
-                  // directory)
+                  // directory); `flags`: ShimExecFlags
+  kShimWait = 3,  // payload: text for stderr; go on waiting. `status`: seconds that are left, shown
+                  // as they pass where stderr is a terminal; 0: not shown
+
+  // shim -> broker.
+  kShimFailed = 100,  // the kShimExec failed with errno `status`; it waits again
+};
+
+enum ShimExecFlags : uint32_t {
+  kShimOwnArguments = 1,    // those that the shim was given itself; argument_count is 0
+  kShimOwnEnvironment = 2,  // likewise; environment_count is 0
 };
 
 struct ShimMessage {
@@ -120,6 +132,7 @@ struct ShimMessage {
   uint32_t environment_count;
   uint32_t block_bytes;
   uint32_t payload_bytes;
+  uint32_t flags;
 };
 
 constexpr uint32_t kMaxShimText = 4096;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "broker/approvals/queue.h"
+#include "broker/exec/waiter.h"
+#include "broker/journal/record.h"
+#include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
+#include "broker/rooms/room.h"
+
+namespace cellrun::rooms {
+
+// The waiting processes of one cell. Only on the loop's thread; destroyed before the cell's
+// supervisor.
+class Rooms {
+ public:
+  struct Services {
+    loop::Loop& loop;
+    loop::Pool& pool;
+    journal::Sink& journal;
+    approvals::Queue& approvals;
+  };
+  Rooms(Services services, std::string cell_id);
+  ~Rooms();
+  Rooms(const Rooms&) = delete;
+  Rooms& operator=(const Rooms&) = delete;
+
+  // For CellFacts: may be called on any thread, also when the Rooms are gone.
+  [[nodiscard]] exec::Admit Door();
+
+  // ---- For rooms and errands.
+
+  // Work on a thread of the pool, then `done` on the loop's. One after the other: a cell cannot
+  // keep others from theirs. Whoever has gone meanwhile must not be touched by `done`.
+  void Examine(std::function<void()> work, std::function<void()> done);
+  void Remove(std::uint64_t number);
+  [[nodiscard]] Services& services() { return services_; }
+  [[nodiscard]] std::size_t size() const { return rooms_.size(); }
+
+ private:
+  struct Examination {
+    std::function<void()> work, done;
+  };
+  void Open(exec::Waiter waiter);
+  void ExamineNext();
+
+  Services services_;
+  const std::string cell_id_;
+  std::uint64_t next_number_ = 1;
+  std::map<std::uint64_t, std::unique_ptr<Room>> rooms_;
+  std::deque<Examination> examinations_;
+  bool examining_ = false;
+  // Gone when this is gone: what was posted for it does nothing then.
+  std::shared_ptr<Rooms*> self_;
+};
+
+}  // namespace cellrun::rooms
