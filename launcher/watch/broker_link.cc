@@ -12,6 +12,7 @@ using nlohmann::json;
 constexpr std::chrono::milliseconds kFirstWait{250};
 constexpr std::chrono::milliseconds kLongestWait{4000};
 constexpr std::chrono::seconds kCallTime{30};
+constexpr std::size_t kMaxCalls = 8;
 constexpr std::size_t kMaxLineBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxBodyBytes = std::size_t{64} << 20;
 constexpr int kOk = 200;
@@ -97,6 +98,7 @@ void BrokerLink::Connect(Moment now) {
 void BrokerLink::Lose(const std::string& why, Moment now) {
   stream_.reset();
   calls_.clear();
+  waiting_.clear();
   patience_ = std::clamp(patience_ * 2, kFirstWait, kLongestWait);
   next_try_ = now + patience_;
   model_.Disconnected(why, next_try_, now);
@@ -112,6 +114,7 @@ void BrokerLink::Tick(Moment now) {
     model_.Failed(call->number, 0, "the broker did not answer in time", now);
     call = calls_.erase(call);
   }
+  StartCalls(now);
 }
 
 Moment BrokerLink::NextTick(Moment now) const {
@@ -122,9 +125,25 @@ Moment BrokerLink::NextTick(Moment now) const {
 }
 
 void BrokerLink::Carry(Order order, Moment now) {
-  Result<client::Exchange> exchange = client::Exchange::Start(socket_path_, RequestOf(order));
-  if (!exchange.ok()) return model_.Failed(order.number, 0, exchange.error().ToString(), now);
-  calls_.push_back(Call{order.number, order.kind, std::move(*exchange), "", now + kCallTime});
+  if (order.kind == Order::Kind::kLoad) {
+    waiting_.push_back(std::move(order));
+  } else {
+    waiting_.push_front(std::move(order));  // somebody looks at the screen for it
+  }
+  StartCalls(now);
+}
+
+void BrokerLink::StartCalls(Moment now) {
+  while (!waiting_.empty() && calls_.size() < kMaxCalls) {
+    const Order order = std::move(waiting_.front());
+    waiting_.pop_front();
+    Result<client::Exchange> exchange = client::Exchange::Start(socket_path_, RequestOf(order));
+    if (exchange.ok()) {
+      calls_.push_back(Call{order.number, order.kind, std::move(*exchange), "", now + kCallTime});
+    } else {
+      model_.Failed(order.number, 0, exchange.error().ToString(), now);
+    }
+  }
 }
 
 void BrokerLink::AppendTo(std::vector<pollfd>& poll_set) const {
@@ -143,6 +162,7 @@ void BrokerLink::Handle(const std::vector<pollfd>& poll_set, Moment now) {
     const bool over = call->deadline <= now || call->exchange.done();
     call = over ? calls_.erase(call) : std::next(call);
   }
+  StartCalls(now);
   if (stream_ && ready(stream_->exchange)) ReadStream(now);
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <chrono>
+#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
@@ -46,6 +47,7 @@ class BrokerLink {
     bool announced = false;
   };
 
+  void StartCalls(Moment now);
   void Connect(Moment now);
   void Lose(const std::string& why, Moment now);
   void ReadStream(Moment now);
@@ -58,6 +60,7 @@ class BrokerLink {
   std::optional<Stream> stream_;
   std::string stream_error_;
   std::list<Call> calls_;
+  std::deque<Order> waiting_;
   Moment next_try_{};
   std::chrono::milliseconds patience_{0};  // before the next try
 };

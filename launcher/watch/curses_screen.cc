@@ -77,6 +77,11 @@ void PrepareLeaving() {
   std::copy_n(text.begin(), leave_size, leave_text.begin());
 }
 
+void UseEntry(const TerminalEntry& entry) {
+  (void)setenv("TERM", entry.name, 1);
+  (void)setenv("TERMINFO", entry.description, 1);
+}
+
 bool KnowsTerminal(std::string& problem) {
   const char* name = getenv("TERM");
   const std::string terminal = name == nullptr ? "" : name;
@@ -84,13 +89,13 @@ bool KnowsTerminal(std::string& problem) {
     problem = "the terminal cannot place its cursor (TERM=" + terminal + ")";
     return false;
   }
+  // What the person's own database says goes first, the machine's last.
   int found = 0;
+  const bool own_database = getenv("TERMINFO") != nullptr || getenv("TERMINFO_DIRS") != nullptr;
+  const auto entry = BuiltInTerminal(terminal);
+  if (!own_database && entry && terminal == entry->name) UseEntry(*entry);
   if (setupterm(nullptr, STDOUT_FILENO, &found) != OK) {
-    const auto entry = BuiltInTerminal(terminal);
-    if (entry) {
-      (void)setenv("TERM", entry->name, 1);
-      (void)setenv("TERMINFO", entry->description, 1);
-    }
+    if (entry) UseEntry(*entry);
     if (!entry || setupterm(nullptr, STDOUT_FILENO, &found) != OK) {
       problem = "this machine has no description of the terminal '" + text::Escape(terminal) + "'";
       return false;
@@ -145,11 +150,13 @@ Key FromCode(int code) {
 
 Key FromCharacter(wint_t c) {
   using Kind = Key::Kind;
-  constexpr wint_t kEscape = 27, kDelete = 127, kControlH = 8, kControlL = 12, kLatinEnd = 0xa0;
+  constexpr wint_t kEscape = 27, kDelete = 127, kControlH = 8, kControlL = 12, kControlU = 21,
+                   kLatinEnd = 0xa0;
   if (c == '\r' || c == '\n') return {Kind::kEnter};
   if (c == kEscape) return {Kind::kEscape};
   if (c == kDelete || c == kControlH) return {Kind::kBackspace};
   if (c == kControlL) return {Kind::kRedraw};
+  if (c == kControlU) return {Kind::kClear};
   if (c < 0x20 || (c > kDelete && c < kLatinEnd)) return {Kind::kOther};
   return {Kind::kCharacter, static_cast<char32_t>(c)};
 }
@@ -222,8 +229,10 @@ void CursesScreen::Suspend() {
 
 void CursesScreen::Resume() {
   must_restore = true;
-  Put(kMarkPastes);
+  // The second screen first: what is set of the cursor before it belongs to the shell's.
   (void)clearok(stdscr, TRUE);
+  (void)refresh();
+  Put(kMarkPastes);
   ForgetTyped();
 }
 

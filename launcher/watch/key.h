@@ -20,13 +20,13 @@ struct Key {
     kEscape,
     kBackspace,
     kDelete,
-    kPaste,   // text that was pasted, not typed: goes into text fields only
+    kClear,   // Ctrl-U
     kRedraw,  // Ctrl-L
     kOther,
   };
   Kind kind = Kind::kOther;
   char32_t character = 0;  // of kCharacter
-  bool pasted = false;
+  bool pasted = false;     // not typed: goes into text fields only
 };
 
 }  // namespace cellrun::watch

@@ -130,6 +130,10 @@ void LineEditor::Press(const Key& key) {
     case Key::Kind::kDelete:
       if (cursor_ < text_.size()) text_.erase(cursor_, 1);
       return;
+    case Key::Kind::kClear:
+      text_.erase(0, cursor_);
+      cursor_ = 0;
+      return;
     case Key::Kind::kLeft:
       if (cursor_ > 0) --cursor_;
       return;

@@ -47,6 +47,7 @@ Model::Model(Charset charset, std::size_t rows, std::size_t columns, Moment now)
 
 void Model::Connected(Moment now) {
   connected_ = true;
+  listed_from_ = now + kFirstList;
   trouble_.clear();
   Say("");
   Guard(now);
@@ -201,6 +202,10 @@ bool Model::WantsToMove() const {
                                        [](const Entry& entry) { return !entry.fate.empty(); });
 }
 
+Moment Model::NextMove() const {
+  return entries_.empty() ? listed_from_ : std::max(next_move_, listed_from_);
+}
+
 void Model::MoveList(Moment now) {
   // The ask that was selected, or the next one that stays.
   std::string selected;
@@ -230,13 +235,13 @@ void Model::Tick(Moment now) {
   }
   std::erase_if(news_, [now](const Entry& entry) { return entry.expires <= now; });
   if (mode_ != Mode::kList || !WantsToMove()) return;
-  if (now >= next_move_ || entries_.empty()) MoveList(now);
+  if (now >= NextMove()) MoveList(now);
 }
 
 Moment Model::NextTick(Moment now) const {
   Moment next = now + std::chrono::hours(1);
   if (!entries_.empty() || !connected_) next = now + kSecond;
-  if (mode_ == Mode::kList && WantsToMove()) next = std::min(next, std::max(now, next_move_));
+  if (mode_ == Mode::kList && WantsToMove()) next = std::min(next, std::max(now, NextMove()));
   if (guard_until_ > now) next = std::min(next, guard_until_);
   return next;
 }
@@ -274,14 +279,22 @@ void Model::ShowSelected(bool keep_place) {
   Layout();
   if (entry == nullptr) {
     pager_.Show({});
+    shown_.clear();
     return;
   }
-  std::vector<Line> lines = DetailLines(entry->ask, columns_, charset_);
-  if (keep_place) {
-    pager_.Replace(std::move(lines));
+  // Megabytes are wrapped once.
+  const Ask& ask = entry->ask;
+  std::string shown = ReadKey(ask) + " " + std::to_string(columns_) + " " +
+                      std::to_string(ask.waiting) + " " + std::to_string(ask.approved_by.size()) +
+                      (entry->loaded ? " whole" : " short");
+  if (shown == shown_) {
+    if (!keep_place) pager_.ToStart();
+  } else if (keep_place) {
+    pager_.Replace(DetailLines(ask, columns_, charset_));
   } else {
-    pager_.Show(std::move(lines));
+    pager_.Show(DetailLines(ask, columns_, charset_));
   }
+  shown_ = std::move(shown);
   if (!entry->loaded && !entry->loading && entry->fate.empty()) {
     entry->loading = true;
     Give(Order::Kind::kLoad, Answer{.id = entry->ask.id});

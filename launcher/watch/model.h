@@ -60,6 +60,8 @@ class Model {
  public:
   static constexpr std::chrono::milliseconds kGuard{500};
   static constexpr std::chrono::milliseconds kMoveInterval{2000};
+  // What waits already when the broker is met is listed at once and not bit by bit.
+  static constexpr std::chrono::milliseconds kFirstList{100};
   static constexpr std::size_t kLeastRows = 14, kLeastColumns = 50;
 
   Model(Charset charset, std::size_t rows, std::size_t columns, Moment now);
@@ -110,6 +112,7 @@ class Model {
   void Layout();
   void ShowSelected(bool keep_place);
   [[nodiscard]] bool WantsToMove() const;
+  [[nodiscard]] Moment NextMove() const;
   void MoveList(Moment now);
   std::uint64_t Give(Order::Kind kind, Answer answer);
   [[nodiscard]] std::optional<Order> Finish(std::uint64_t number);
@@ -156,10 +159,11 @@ class Model {
   std::size_t selected_ = 0, first_shown_ = 0;
   Moment guard_until_{};         // no key counts before
   Moment answer_guard_until_{};  // no answer counts before: the person moved the selection
-  Moment next_move_{};
+  Moment next_move_{}, listed_from_{};
 
   Mode mode_ = Mode::kList;
   Pager pager_;                 // pane or details of the selected ask
+  std::string shown_;           // what its lines are of
   std::set<std::string> read_;  // ReadKey of what was read to its end
   std::string message_;
   Style message_style_ = Style::kPlain;

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-# Writes OUTPUT: compiled terminfo entries of this machine as C++ strings. INFOCMP is infocmp(1).
+# Writes OUTPUT: compiled terminfo entries of this machine as C++ strings, without `rep`, which some emulators do
+# not know and some get wrong at the end of a row. INFOCMP and TIC are the programs; SCRATCH is ours.
 set(rows "")
-foreach(name IN ITEMS xterm-256color xterm screen-256color tmux-256color rxvt-unicode-256color linux vt100)
-  execute_process(COMMAND ${INFOCMP} -0 -Q1 ${name} OUTPUT_VARIABLE text RESULT_VARIABLE status ERROR_QUIET)
-  string(REGEX MATCH "hex:[0-9A-F]+" entry "${text}")
-  if(status EQUAL 0 AND entry)
-    string(APPEND rows "    TerminalEntry{\"${name}\", \"${entry}\"},\n")
+file(MAKE_DIRECTORY ${SCRATCH})
+foreach(name IN ITEMS xterm-256color xterm screen-256color screen tmux-256color rxvt-unicode-256color linux vt100)
+  execute_process(COMMAND ${INFOCMP} -1 ${name} OUTPUT_VARIABLE source RESULT_VARIABLE status ERROR_QUIET)
+  if(NOT status EQUAL 0)
+    continue()
   endif()
+  string(REGEX REPLACE "\trep=[^\n]*\n" "" source "${source}")
+  file(WRITE ${SCRATCH}/${name}.ti "${source}")
+  execute_process(COMMAND ${TIC} -x -o ${SCRATCH} ${SCRATCH}/${name}.ti COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${INFOCMP} -A ${SCRATCH} -0 -Q1 ${name} OUTPUT_VARIABLE text COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCH "hex:[0-9A-F]+" entry "${text}")
+  string(APPEND rows "    TerminalEntry{\"${name}\", \"${entry}\"},\n")
 endforeach()
 if(NOT rows)
   message(FATAL_ERROR "${INFOCMP} describes no terminal: is the terminfo database there?")
