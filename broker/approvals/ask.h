@@ -35,11 +35,11 @@ struct Ask {
 
   // What would run: sealed, any difference is refused.
   policy::Strategy strategy = policy::Strategy::kInPlace;
-  std::string program;             // canonical
-  std::vector<std::string> chain;  // interpreters, outermost last
-  std::string image_hash;          // sha256 of `program`, 64 hex digits
-  bool writable = false;           // the cell could have written it, or a link of its chain
-  std::vector<std::string> argv;   // as it would run: after `rewrite`
+  std::string program;                     // canonical
+  std::vector<std::string> chain;          // interpreters, outermost last
+  std::string image_hash;                  // sha256 of `program`, 64 hex digits
+  bool writable = false;                   // the cell could have written it, or a link of its chain
+  std::vector<std::string> argv;           // as it would run: after `rewrite`
   std::vector<std::string> original_argv;  // where that differs; else empty
   std::vector<EnvironmentChange> environment;
   std::string environment_digest;  // sha256 of the whole new environment, 64 hex digits
@@ -55,8 +55,8 @@ struct Ask {
 
   std::chrono::milliseconds timeout{0};
   policy::Action on_timeout = policy::Action::kDeny;
-  int approvers = 1;          // so many different people must approve
-  bool rememberable = true;   // false: the floor asks, so it asks each time
+  int approvers = 1;         // so many different people must approve
+  bool rememberable = true;  // false: the floor asks, so it asks each time
 };
 
 // What came of an ask.

@@ -20,8 +20,8 @@ class Queue {
     // Refused at once (too many pending, asked again too soon after a denial, nobody to ask): then
     // there is no id and `decided` is not called.
     std::optional<Decision> refusal;
-    std::string id;           // of the ask; identical asks of one cell share it
-    std::uint64_t waiter = 0;  // for Withdraw
+    std::string id;                     // of the ask; identical asks of one cell share it
+    std::uint64_t waiter = 0;           // for Withdraw
     std::chrono::milliseconds left{0};  // until it expires
   };
   // One process waits. Several with the same digest and cell wait under one id: an approval `once`

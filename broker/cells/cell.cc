@@ -99,7 +99,8 @@ Result<void> Cell::SendSetup() {
   const policy::Profile& profile = setup_.policy->profile();
   const sys::FilterOptions options{.allow_ptrace = policy::AllowsOptIn(profile, "ptrace"),
                                    .allow_perf = policy::AllowsOptIn(profile, "perf"),
-                                   .allow_keyctl = policy::AllowsOptIn(profile, "keyctl")};
+                                   .allow_keyctl = policy::AllowsOptIn(profile, "keyctl"),
+                                   .allow_userns = setup_.plan.namespaces > 0};
   const std::vector<sock_filter> filter = sys::BuildFilter(options);
   const std::string handover = EncodeHandover(token_);
   std::string payload;
@@ -287,6 +288,7 @@ void Cell::StartSupervisor() {
   facts.inside_uid = setup_.plan.inside_uid;
   facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
   facts.observe = setup_.request.observe;
+  facts.nests = setup_.plan.namespaces > 0;
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {

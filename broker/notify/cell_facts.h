@@ -29,6 +29,7 @@ struct CellFacts {
   gid_t host_gid = 0;
   uid_t inside_uid = 0;
   std::string user;
+  bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
   bool observe = false;  // run what would be denied, and record what the verdict would have been
 };
 

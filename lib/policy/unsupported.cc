@@ -79,10 +79,6 @@ class Finder {
   void Syscalls() {
     for (const SyscallRule& rule : profile_.syscall_rules) {
       if (rule.then == Action::kAsk) Note(rule.at, "a syscalls rule with then: ask");
-      if (rule.then != Action::kAllow) continue;
-      for (const std::string& name : rule.names) {
-        if (name == "userns") Note(rule.at, "syscalls: allow userns");
-      }
     }
   }
 

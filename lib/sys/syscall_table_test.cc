@@ -43,10 +43,11 @@ TEST(SyscallTableTest, FindsByNumberAndByName) {
 }
 
 TEST(SyscallTableTest, OptInsAreNamedLikeTheirProfileKeys) {
-  ASSERT_EQ(OptInNames().size(), 3U);
+  ASSERT_EQ(OptInNames().size(), 4U);
   EXPECT_EQ(OptInName(OptIn::kPtrace), "ptrace");
   EXPECT_EQ(OptInName(OptIn::kPerf), "perf");
   EXPECT_EQ(OptInName(OptIn::kKeyctl), "keyctl");
+  EXPECT_EQ(OptInName(OptIn::kUserns), "userns");
   EXPECT_EQ(OptInName(OptIn::kNone), "");
 }
 
