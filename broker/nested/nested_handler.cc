@@ -62,8 +62,7 @@ struct NestedHandler::OpenCall {
   static OpenCall Of(const seccomp_data& data) {
     const auto& a = data.args;
     if (data.nr == SYS_open) return {.path = a[0], .flags = static_cast<int>(a[1])};
-    return {
-        .directory = static_cast<int>(a[0]), .path = a[1], .flags = static_cast<int>(a[2])};
+    return {.directory = static_cast<int>(a[0]), .path = a[1], .flags = static_cast<int>(a[2])};
   }
 };
 

@@ -23,9 +23,11 @@ TEST(SyscallTableTest, IsSortedAndNamesEachCallOnce) {
   for (const SyscallEntry& entry : AllSyscalls()) {
     EXPECT_GT(entry.number, last) << entry.name;
     EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
-    EXPECT_EQ(entry.rule != nullptr, entry.syscall_class == SyscallClass::kConditional)
+    EXPECT_EQ(entry.rule != nullptr && entry.opt_in == OptIn::kNone,
+              entry.syscall_class == SyscallClass::kConditional)
         << entry.name;
-    EXPECT_TRUE(entry.opt_in == OptIn::kNone || entry.syscall_class == SyscallClass::kBlocked)
+    EXPECT_TRUE(entry.opt_in == OptIn::kNone || entry.rule != nullptr ||
+                entry.syscall_class == SyscallClass::kBlocked)
         << entry.name;
     last = entry.number;
   }
