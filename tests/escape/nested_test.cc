@@ -22,22 +22,21 @@ std::string Open(Escape& escape) {
 }
 
 void Unmask(Escape& escape) {
-  escape.Try(
-      {.argv = Program_({"unmask", escape.Work("secrets/key"), "CANARY-KEY"}),
-       .profile =
-           Profile(escape, "commands: {default: allow}\nfilesystem: {hide: [secrets/key]}\n"),
-       .prepare = [&escape] { escape.Write(escape.Work("secrets/key"), "CANARY-KEY\n"); }});
+  escape.Try({.argv = Program_({"unmask", escape.Work("secrets/key"), "CANARY-KEY"}),
+              .profile = Profile(escape,
+                                 "commands: {default: allow}\nfilesystem: {hide: [secrets/key]}\n"),
+              .prepare = [&escape] { escape.Write(escape.Work("secrets/key"), "CANARY-KEY\n"); }});
 }
 void Unprotect(Escape& escape) {
-  escape.Try(
-      {.argv = Program_({"unprotect", escape.Work("guarded/file")}),
-       .profile =
-           Profile(escape, "commands: {default: allow}\nfilesystem: {protect: [guarded/file]}\n"),
-       .prepare = [&escape] { escape.Write(escape.Work("guarded/file"), "mine\n"); },
-       .damage =
-           [&escape] {
-             return Escape::Read(escape.Work("guarded/file")) == "mine\n" ? "" : "it has changed";
-           }});
+  escape.Try({.argv = Program_({"unprotect", escape.Work("guarded/file")}),
+              .profile = Profile(
+                  escape, "commands: {default: allow}\nfilesystem: {protect: [guarded/file]}\n"),
+              .prepare = [&escape] { escape.Write(escape.Work("guarded/file"), "mine\n"); },
+              .damage =
+                  [&escape] {
+                    return Escape::Read(escape.Work("guarded/file")) == "mine\n" ? ""
+                                                                                 : "it has changed";
+                  }});
 }
 // What the profile gives for reading only.
 void ReadOnly(Escape& escape) {

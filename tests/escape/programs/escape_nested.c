@@ -288,14 +288,11 @@ static long MountedMeanwhileRace(char** a) {
   return won;
 }
 static int OtherName(char** arguments) {
-  static const struct Way ways[] = {{"bound over it", BoundOverIt},
-                                    {"a tmpfs over its directory", TmpfsOverDirectory},
-                                    {"in a new root", InFreshRoot},
-                                    {"in a chroot", InChroot},
-                                    {"by descriptor", ByDescriptor},
-                                    {"through /proc/self/root", ByDirectory},
-                                    {"through a link", OutOfTheWay},
-                                    {"while mounts change", MountedMeanwhileRace}};
+  static const struct Way ways[] = {
+      {"bound over it", BoundOverIt},  {"a tmpfs over its directory", TmpfsOverDirectory},
+      {"in a new root", InFreshRoot},  {"in a chroot", InChroot},
+      {"by descriptor", ByDescriptor}, {"through /proc/self/root", ByDirectory},
+      {"through a link", OutOfTheWay}, {"while mounts change", MountedMeanwhileRace}};
   NEST_OR_GIVE_UP(CLONE_NEWNS);
   if (mount("tmpfs", "/dev/shm", "tmpfs", 0, NULL) != 0) return NotTried("tmpfs: %s", ErrorName());
   const int status = TryWays(ways, COUNT(ways), arguments);
