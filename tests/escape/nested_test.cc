@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// N: what the opt-in `userns` opens: namespaces of the cell's own, with every capability inside.
+// U: what the opt-in `userns` opens: namespaces of the cell's own, with every capability inside.
 #include <sys/stat.h>
 
 #include "tests/escape/escape.h"
@@ -77,15 +77,15 @@ void Many(Escape& escape) {
 }
 
 const Case kCases[] = {
-    {"N1", "unmask", "a hidden file, by mounts in a nested namespace", Unmask},
-    {"N2", "unprotect", "a protected file, by mounts in a nested namespace", Unprotect},
-    {"N2", "read_only", "a read-only grant made writable in a nested namespace", ReadOnly},
-    {"N3", "other_name", "a denied program mounted over an allowed one's name", OtherName},
-    {"N4", "memory", "another process' memory, through procfs in a nested pid namespace", Memory},
-    {"N5", "join", "setns from a nested namespace", Join},
-    {"N6", "surface", "what nested capabilities open in the kernel", Surface},
-    {"N7", "climb", "out of a root directory by chroot and pivot_root", Climb},
-    {"N8", "many", "300 namespaces at once", Many},
+    {"U1", "unmask", "a hidden file, by mounts in a nested namespace", Unmask},
+    {"U2", "unprotect", "a protected file, by mounts in a nested namespace", Unprotect},
+    {"U2", "read_only", "a read-only grant made writable in a nested namespace", ReadOnly},
+    {"U3", "other_name", "a denied program mounted over an allowed one's name", OtherName},
+    {"U4", "memory", "another process' memory, through procfs in a nested pid namespace", Memory},
+    {"U5", "join", "setns from a nested namespace", Join},
+    {"U6", "surface", "what nested capabilities open in the kernel", Surface},
+    {"U7", "climb", "out of a root directory by chroot and pivot_root", Climb},
+    {"U8", "many", "300 namespaces at once", Many},
 };
 ESCAPE_SUITE(NestedEscape, kCases);
 

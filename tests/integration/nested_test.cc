@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The opt-in `userns`: sandboxes inside a cell work, and what they start is judged as anywhere else.
+// The opt-in `userns`: sandboxes inside a cell work, and what they start is judged as anywhere
+// else.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -21,27 +22,28 @@ class NestedTest : public Sandbox {
   // `rules`: "    - {…}\n" each, before those that let the tools run.
   Options With(const std::string& rules = "", const std::string& lines = "",
                const std::string& opt_in = "syscalls: {rules: [{name: userns, then: allow}]}\n") {
-    return {.profile = WriteProfile(
-                "cellrun: 1\nname: nested\nextends: [base]\n" + lines +
-                "commands:\n  default: allow\n  rules:\n" + rules +
-                "    - {when: {exe: [unshare, bwrap, mount, umount, /usr/sbin/chroot, "
-                "/usr/sbin/pivot_root]}, then: allow}\n" +
-                opt_in),
+    return {.profile =
+                WriteProfile("cellrun: 1\nname: nested\nextends: [base]\n" + lines +
+                             "commands:\n  default: allow\n  rules:\n" + rules +
+                             "    - {when: {exe: [unshare, bwrap, mount, umount, /usr/sbin/chroot, "
+                             "/usr/sbin/pivot_root]}, then: allow}\n" +
+                             opt_in),
             .flags = ProbeFlags()};
   }
 };
 
 TEST_F(NestedTest, WithoutTheOptInNothingChanges) {
-  const Outcome outcome = Shell("unshare -Ur true; echo $?; cat /proc/sys/user/max_user_namespaces",
-                                With("", "", ""));
+  const Outcome outcome =
+      Shell("unshare -Ur true; echo $?; cat /proc/sys/user/max_user_namespaces", With("", "", ""));
   EXPECT_EQ(outcome.out, "1\n0\n") << outcome;
   EXPECT_THAT(outcome.err, HasSubstr("Operation not permitted")) << outcome;
 }
 
 TEST_F(NestedTest, RunsUnshareWithItsOwnProcesses) {
-  const Outcome outcome = Run({"unshare", "-Urmpf", "--mount-proc", "bash", "-c",
-                               "id -u; echo $$; ls -d /proc/[0-9]* | wc -l; cat /proc/self/uid_map"},
-                              With());
+  const Outcome outcome =
+      Run({"unshare", "-Urmpf", "--mount-proc", "bash", "-c",
+           "id -u; echo $$; ls -d /proc/[0-9]* | wc -l; cat /proc/self/uid_map"},
+          With());
   EXPECT_EQ(outcome.status, 0) << outcome;
   EXPECT_THAT(outcome.out, StartsWith("0\n1\n")) << outcome;
   EXPECT_THAT(outcome.out, HasSubstr("         0 ")) << outcome;
@@ -65,12 +67,21 @@ TEST_F(NestedTest, RunsBubblewrapWithEveryNamespace) {
 
 TEST_F(NestedTest, RunsBubblewrapOverASmallTree) {
   Write(Work("in"), "3\n1\n2\n");
-  const Outcome outcome =
-      Run({"bwrap", "--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin",
-           "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64", "--proc", "/proc",
-           "--dev", "/dev", "--bind", Work(), Work(), "--chdir", Work(), "sh", "-c",
-           "sort in > out && git init -q repo && ls repo/.git > /dev/null && echo made"},
-          With());
+  const Outcome outcome = Run(
+      {"bwrap",     "--unshare-all",
+       "--ro-bind", "/usr",
+       "/usr",      "--symlink",
+       "usr/bin",   "/bin",
+       "--symlink", "usr/lib",
+       "/lib",      "--symlink",
+       "usr/lib64", "/lib64",
+       "--proc",    "/proc",
+       "--dev",     "/dev",
+       "--bind",    Work(),
+       Work(),      "--chdir",
+       Work(),      "sh",
+       "-c",        "sort in > out && git init -q repo && ls repo/.git > /dev/null && echo made"},
+      With());
   EXPECT_EQ(outcome.status, 0) << outcome;
   EXPECT_EQ(outcome.out, "made\n") << outcome;
   EXPECT_EQ(Read(Work("out")), "1\n2\n3\n");
@@ -87,12 +98,12 @@ TEST_F(NestedTest, RunsTheSequenceOfABrowsersSandbox) {
 }
 
 TEST_F(NestedTest, AParentWritesTheMapsOfItsChild) {
-  const Outcome outcome =
-      Shell("mkfifo go; unshare -U bash -c 'read < go; id -u' & "
-            "until [ $(readlink /proc/$!/ns/user) != $(readlink /proc/self/ns/user) ]; do :; done; "
-            "echo deny > /proc/$!/setgroups && echo \"7 $(id -u) 1\" > /proc/$!/uid_map && "
-            "echo > go; wait",
-            With());
+  const Outcome outcome = Shell(
+      "mkfifo go; unshare -U bash -c 'read < go; id -u' & "
+      "until [ $(readlink /proc/$!/ns/user) != $(readlink /proc/self/ns/user) ]; do :; done; "
+      "echo deny > /proc/$!/setgroups && echo \"7 $(id -u) 1\" > /proc/$!/uid_map && "
+      "echo > go; wait",
+      With());
   EXPECT_EQ(outcome.status, 0) << outcome;
   EXPECT_EQ(outcome.out, "7\n") << outcome;
 }
@@ -101,7 +112,8 @@ TEST_F(NestedTest, AMapThatGivesMoreIsRefusedByTheKernel) {
   const Outcome outcome = Shell(
       "unshare -U bash -c 'echo \"0 0 4294967295\" > /proc/self/uid_map' ; "
       "unshare -Ur bash -c 'echo \"0 0 1\" > /proc/self/uid_map'; "
-      "echo \"0 0 1\" > /proc/self/uid_map; echo \"0 0 1\" > /proc/1/uid_map; cat /proc/self/uid_map",
+      "echo \"0 0 1\" > /proc/self/uid_map; echo \"0 0 1\" > /proc/1/uid_map; cat "
+      "/proc/self/uid_map",
       With());
   const std::string refused = "Operation not permitted";
   EXPECT_THAT(outcome.err, HasSubstr(refused)) << outcome;
@@ -119,8 +131,8 @@ TEST_F(NestedTest, ADenialIsExplainedInEveryNamespace) {
     argv.insert(argv.end(), {"/usr/bin/tac", "file"});
     const Outcome outcome = Run(argv, options);
     EXPECT_EQ(outcome.status, 126) << outcome;
-    EXPECT_THAT(outcome.err, AllOf(HasSubstr("cellrun: denied: /usr/bin/tac file"),
-                                   HasSubstr("not in here")))
+    EXPECT_THAT(outcome.err,
+                AllOf(HasSubstr("cellrun: denied: /usr/bin/tac file"), HasSubstr("not in here")))
         << outcome;
   }
   const std::vector<nlohmann::json> records = History({"--verdict", "deny"});
@@ -130,8 +142,7 @@ TEST_F(NestedTest, ADenialIsExplainedInEveryNamespace) {
 
 // Without a rule for files that have no name in the cell's tree, they do not run.
 TEST_F(NestedTest, WhatOnlyANestedTreeHasIsAnonymous) {
-  const std::string script =
-      "mount -t tmpfs x /opt && cp /usr/bin/echo /opt/tool && /opt/tool ran";
+  const std::string script = "mount -t tmpfs x /opt && cp /usr/bin/echo /opt/tool && /opt/tool ran";
   const Outcome denied = Run({"unshare", "-Urm", "bash", "-c", script}, With());
   EXPECT_EQ(denied.status, 126) << denied;
   EXPECT_THAT(denied.err, HasSubstr("cellrun: denied: /opt/tool ran")) << denied;
@@ -152,10 +163,12 @@ TEST_F(NestedTest, AProgramKeepsItsNameUnderAnotherOne) {
 }
 
 TEST_F(NestedTest, FindsSelfWhicheverProcfsIsLookedAt) {
-  for (const Words& prefix : {Words{"unshare", "-Urpf"}, Words{"unshare", "-Urmpf", "--mount-proc"}}) {
+  for (const Words& prefix :
+       {Words{"unshare", "-Urpf"}, Words{"unshare", "-Urmpf", "--mount-proc"}}) {
     Words argv = prefix;
-    argv.insert(argv.end(),
-                {"bash", "-c", "/proc/self/exe -c 'echo again'; /proc/thread-self/exe -c 'echo more'"});
+    argv.insert(
+        argv.end(),
+        {"bash", "-c", "/proc/self/exe -c 'echo again'; /proc/thread-self/exe -c 'echo more'"});
     const Outcome outcome = Run(argv, With());
     EXPECT_EQ(outcome.out, "again\nmore\n") << outcome;
   }
@@ -164,9 +177,9 @@ TEST_F(NestedTest, FindsSelfWhicheverProcfsIsLookedAt) {
 TEST_F(NestedTest, ARuleAboutTheDirectoryIsNotFooledByAName) {
   ASSERT_EQ(mkdir(Work("good").c_str(), 0755), 0);
   ASSERT_EQ(mkdir(Work("bad").c_str(), 0755), 0);
-  const Options options =
-      With("    - {when: {exe: tac, cwd: './good'}, then: allow}\n"
-           "    - {when: {exe: tac}, then: deny, message: not here}\n");
+  const Options options = With(
+      "    - {when: {exe: tac, cwd: './good'}, then: allow}\n"
+      "    - {when: {exe: tac}, then: deny, message: not here}\n");
   const std::string from = " && cd good && echo ran | tac";
   EXPECT_EQ(Run({"unshare", "-Urm", "bash", "-c", "true" + from}, options).out, "ran\n");
   const Outcome bound =
@@ -176,21 +189,19 @@ TEST_F(NestedTest, ARuleAboutTheDirectoryIsNotFooledByAName) {
 }
 
 TEST_F(NestedTest, ANestedNetworkReachesNothing) {
-  const Outcome outcome = Run(
-      {"unshare", "-Urn", "python3", "-c",
-       "import socket\n"
-       "for address in (('127.0.0.1', 9), ('192.0.2.1', 80)):\n"
-       "    s = socket.socket()\n"
-       "    try: s.connect(address); print('connected')\n"
-       "    except OSError as error: print(error.errno)\n"},
-      With());
+  const Outcome outcome = Run({"unshare", "-Urn", "python3", "-c",
+                               "import socket\n"
+                               "for address in (('127.0.0.1', 9), ('192.0.2.1', 80)):\n"
+                               "    s = socket.socket()\n"
+                               "    try: s.connect(address); print('connected')\n"
+                               "    except OSError as error: print(error.errno)\n"},
+                              With());
   EXPECT_EQ(outcome.out, "101\n13\n") << "ENETUNREACH: loopback is down; EACCES: " << outcome;
   EXPECT_EQ(History({"--kind", "connect"}).size(), 1U);
 }
 
 TEST_F(NestedTest, RecordsAFileSystemThatNoCellMounts) {
-  const Outcome outcome =
-      Run({"unshare", "-Urm", "mount", "-t", "ramfs", "none", "/opt"}, With());
+  const Outcome outcome = Run({"unshare", "-Urm", "mount", "-t", "ramfs", "none", "/opt"}, With());
   EXPECT_NE(outcome.status, 0) << outcome;
   const std::vector<nlohmann::json> records = History({"--kind", "syscall"});
   ASSERT_EQ(records.size(), 1U);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Group N: what namespaces of one's own open (the opt-in `userns`). Each attack makes them first,
+// Group U: what namespaces of one's own open (the opt-in `userns`). Each attack makes them first,
 // bare as in a cell.
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +44,7 @@ static int Nest(int flags) {
 #define NEST_OR_GIVE_UP(flags) \
   if (Nest(flags) != 0) return NotTried("no namespaces: %s", ErrorName())
 
-// ---- N1, N2: what hides and protects
+// ---- U1, U2: what hides and protects
 
 static int Contains(const char* path, const char* text) {
   char bytes[256] = "";
@@ -176,7 +176,7 @@ static int Unprotect(char** arguments) {
   return Reach(arguments);
 }
 
-// ---- N3: a program under another one's name. What ran is seen outside.
+// ---- U3: a program under another one's name. What ran is seen outside.
 
 static long RunAs(const char* path) {
   const pid_t pid = fork();
@@ -300,7 +300,7 @@ static int OtherName(char** arguments) {
   return Held("whether it ran is seen outside");
 }
 
-// ---- N4: another process' memory
+// ---- U4: another process' memory
 
 static volatile char victims_byte = 'a';
 static pid_t victim;
@@ -432,7 +432,7 @@ static int Memory(char** arguments) {
   exit(status);
 }
 
-// ---- N5: other namespaces
+// ---- U5: other namespaces
 
 static long JoinParents(char** unused) {
   UNUSED(unused);
@@ -464,7 +464,7 @@ static int Join(char** arguments) {
   return TryWays(ways, COUNT(ways), arguments);
 }
 
-// ---- N6: what its capabilities reach
+// ---- U6: what its capabilities reach
 
 static long MountType(const char* type, const char* data) {
   mkdir("/dev/shm/place", 0777);
@@ -578,7 +578,7 @@ static int Surface(char** arguments) {
   return TryWays(ways, COUNT(ways), arguments);
 }
 
-// ---- N7: out of a root directory
+// ---- U7: out of a root directory
 
 static const char* secret;
 static long OutOfChroot(char** unused) {
@@ -623,7 +623,7 @@ static int Climb(char** arguments) {
   return TryWays(ways, COUNT(ways), arguments);
 }
 
-// ---- N8: as many namespaces as there are
+// ---- U8: as many namespaces as there are
 
 static int Many(char** arguments) {
   const int wanted = atoi(arguments[0]);
