@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/cells/handover.h"
+#include "broker/cells/nested_tasks.h"
 #include "lib/base/text.h"
 #include "lib/policy/syscalls.h"
 #include "lib/sys/file.h"
@@ -346,6 +347,14 @@ void Cell::OnGuard(const Guards::Event& event) {
   record.result = event.result;
   // It has been done whether or not this is kept.
   (void)services_.journal.Append(std::move(record));
+  if (setup_.plan.namespaces > 0 && std::string_view(event.result) == Guards::kMaskedAgain)
+    EndNested();
+}
+
+// The mask is back in the cell's tree only: another mount namespace cannot be given one that holds.
+void Cell::EndNested() {
+  const Result<void> killed = KillOutsideOfTree(init_pid_);
+  if (!killed.ok()) End("nested mount namespaces lost a mask: " + killed.error().ToString());
 }
 
 // Init is dead and reaped by the kernel's rules: every task of the cell is gone before its pidfd

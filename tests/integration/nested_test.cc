@@ -3,7 +3,10 @@
 // else.
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/sandbox.h"
@@ -218,6 +221,25 @@ TEST_F(NestedTest, OrdinaryWorkGoesOn) {
       With());
   EXPECT_EQ(outcome.out, "first\nthrough\n") << outcome;
   EXPECT_EQ(outcome.status, 0) << outcome;
+}
+
+// A mask that the host's replacement takes away cannot be given back to a nested mount namespace.
+TEST_F(NestedTest, EndsWhatWouldSeeAFileThatTheHostReplaced) {
+  Write(Work(".env"), "TOKEN=1");
+  Process cell =
+      Start({"bash", "-c",
+             "unshare -Urm bash -c 'echo up; while :; do cat .env; sleep 0.05; done' > nested; "
+             "echo ended $?; cat .env"},
+            With("", "filesystem: {hide: [.env]}\n"));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (Read(Work("nested")) != "up\n" && std::chrono::steady_clock::now() < deadline)
+    usleep(2000);
+  ASSERT_EQ(Read(Work("nested")), "up\n");
+  Write(Work(".env.new"), "TOKEN=2");
+  std::filesystem::rename(Work(".env.new"), Work(".env"));
+  const Outcome outcome = cell.Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_EQ(outcome.out, "ended 137\n") << outcome;
 }
 
 // What cannot hold together is refused at the start.
