@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/cells/handover.h"
+#include "broker/cells/nested_tasks.h"
 #include "lib/base/text.h"
 #include "lib/policy/syscalls.h"
 #include "lib/sys/file.h"
@@ -99,7 +100,8 @@ Result<void> Cell::SendSetup() {
   const policy::Profile& profile = setup_.policy->profile();
   const sys::FilterOptions options{.allow_ptrace = policy::AllowsOptIn(profile, "ptrace"),
                                    .allow_perf = policy::AllowsOptIn(profile, "perf"),
-                                   .allow_keyctl = policy::AllowsOptIn(profile, "keyctl")};
+                                   .allow_keyctl = policy::AllowsOptIn(profile, "keyctl"),
+                                   .allow_userns = setup_.plan.namespaces > 0};
   const std::vector<sock_filter> filter = sys::BuildFilter(options);
   const std::string handover = EncodeHandover(token_);
   std::string payload;
@@ -308,6 +310,7 @@ void Cell::StartSupervisor() {
                                                                  .elsewhere = facts.run_elsewhere},
                                           setup_.plan.id);
   facts.admit = rooms_->Door();
+  facts.nests = setup_.plan.namespaces > 0;
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -383,6 +386,14 @@ void Cell::OnGuard(const Guards::Event& event) {
   record.result = event.result;
   // It has been done whether or not this is kept.
   (void)services_.journal.Append(std::move(record));
+  if (setup_.plan.namespaces > 0 && std::string_view(event.result) == Guards::kMaskedAgain)
+    EndNested();
+}
+
+// The mask is back in the cell's tree only: another mount namespace cannot be given one that holds.
+void Cell::EndNested() {
+  const Result<void> killed = KillOutsideOfTree(init_pid_);
+  if (!killed.ok()) End("nested mount namespaces lost a mask: " + killed.error().ToString());
 }
 
 // Init is dead and reaped by the kernel's rules: every task of the cell is gone before its pidfd

@@ -110,6 +110,7 @@ class Cell {
   void AwaitInit();
   void StartSupervisor();
   void OnGuard(const Guards::Event& event);
+  void EndNested();
   void Finish();
   bool Record(const char* result);
 

@@ -104,7 +104,7 @@ void Guards::OnMounted(const std::vector<Remount>& remounts, int code) {
         std::chrono::steady_clock::now() - remount.seen);
     callbacks_.on_event({.path = remount.path,
                          .to = remount.path,
-                         .result = "masked again",
+                         .result = &kMaskedAgain[0],
                          .reason = "replaced on the host; open to the cell for " +
                                    std::to_string(open.count()) + " us after that was seen" +
                                    (masks_.Touched(remount) ? ", and changed in that time" : "")});

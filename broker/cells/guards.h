@@ -22,6 +22,7 @@ namespace cellrun::cells {
 // Only on the loop's thread.
 class Guards {
  public:
+  static constexpr char kMaskedAgain[] = "masked again";  // Event::result
   // One thing that happened to a file; as in the journal.
   struct Event {
     std::string path, to;  // absolute

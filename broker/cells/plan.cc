@@ -9,6 +9,7 @@
 #include <array>
 #include <memory>
 
+#include "lib/policy/syscalls.h"
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
 #include "lib/wire/control.h"
@@ -37,11 +38,16 @@ constexpr std::array kHiddenProc = {
 constexpr std::array kDevices = {"null", "zero", "full", "random", "urandom", "tty"};
 constexpr std::uint64_t kSmallTmpfs = 64ULL << 20;
 constexpr std::uint64_t kHomeTmpfs = 1ULL << 30;
+// Of each kind, with the opt-in `userns`: a browser makes one or two for each of its pages.
+constexpr std::uint64_t kNestedNamespaces = 256;
 
 class PlanBuilder {
  public:
   explicit PlanBuilder(const PlanInput& input)
-      : in_(input), fs_(input.profile.filesystem), by_root_(input.caller.uid == 0) {}
+      : in_(input),
+        fs_(input.profile.filesystem),
+        by_root_(input.caller.uid == 0),
+        nests_(policy::AllowsOptIn(input.profile, "userns")) {}
 
   Result<wire::CellPlan> Run() {
     Identity();
@@ -68,6 +74,7 @@ class PlanBuilder {
   }
 
   void Identity() {
+    plan_.namespaces = nests_ ? kNestedNamespaces : 0;
     plan_.id = in_.id;
     plan_.name = in_.name;
     plan_.profile = in_.profile.name.empty() ? in_.request.profile : in_.profile.name;
@@ -116,9 +123,7 @@ class PlanBuilder {
   }
 
   void ProcAndDevices() {
-    Add(MountKind::kProc, "/proc");
-    for (const char* path : kHiddenProc) Add(MountKind::kMask, path);
-    for (const char* path : {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"}) ReadOnlyPin(path);
+    Proc();
     Add(MountKind::kDirectory, "/dev");
     for (const char* name : kDevices) {
       MountStep& step = Add(MountKind::kBind, std::string("/dev/") + name);
@@ -133,6 +138,15 @@ class PlanBuilder {
     AddSymlink("/dev/stdout", "/proc/self/fd/1");
     AddSymlink("/dev/stderr", "/proc/self/fd/2");
     AddTmpfs("/dev/shm", fs_.tmp_bytes.value, 01777);
+  }
+  // A nested pid namespace needs a procfs of its own. The kernel mounts one only where a whole one
+  // is in sight, and read-only where that one is: so nothing covers a part of this one, and neither
+  // /proc/PID/mem nor anything else below any /proc can be written.
+  void Proc() {
+    Add(MountKind::kProc, "/proc").read_only = nests_;
+    if (nests_) return;
+    for (const char* path : kHiddenProc) Add(MountKind::kMask, path);
+    for (const char* path : {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"}) ReadOnlyPin(path);
   }
   void AddSymlink(const std::string& to, const std::string& target) {
     Add(MountKind::kSymlink, to).text = target;
@@ -302,6 +316,7 @@ class PlanBuilder {
   // likewise where something is writable, which leaves out /proc: /proc/PID/mem would rewrite a
   // program that was just approved (hardening).
   void Landlock() {
+    if (nests_) return;  // it forbids every mount
     for (const MountStep& step : plan_.mounts) {
       const bool holds_files = step.kind == MountKind::kBind || step.kind == MountKind::kTmpfs ||
                                step.kind == MountKind::kCellrun;
@@ -348,12 +363,13 @@ class PlanBuilder {
   void Layers() {
     plan_.layers = {"userns",   "pidns",    "mountns", "netns",        "ipcns",  "utsns",
                     "cgroupns", "landlock", "seccomp", "no-new-privs", "keyring"};
+    if (nests_) std::erase(plan_.layers, "landlock");
     if (by_root_) plan_.layers.emplace_back("idmap");
   }
 
   const PlanInput& in_;
   const policy::Filesystem& fs_;
-  const bool by_root_;
+  const bool by_root_, nests_;
   wire::CellPlan plan_;
   std::vector<std::string> writable_;
 };

@@ -143,6 +143,26 @@ TEST_F(PlanTest, NoWriteIsGrantedBelowProcByLandlock) {
   }
 }
 
+// The kernel mounts procfs in a nested namespace only where a whole one is in sight, and read-only
+// where that is the cell's; Landlock would forbid every mount.
+TEST_F(PlanTest, UsernsMakesProcWholeAndReadOnlyAndLeavesLandlockOut) {
+  EXPECT_EQ(Plan().namespaces, 0U);
+  EXPECT_FALSE(Find(Plan(), "/proc", wire::MountKind::kProc)->read_only);
+  policy::SyscallRule rule;
+  rule.names = {"userns"};
+  rule.then = policy::Action::kAllow;
+  profile_.syscall_rules = {rule};
+  const wire::CellPlan plan = Plan();
+  EXPECT_GT(plan.namespaces, 0U);
+  EXPECT_LE(plan.namespaces, 1000U);
+  EXPECT_TRUE(plan.landlock.empty());
+  EXPECT_EQ(std::count(plan.layers.begin(), plan.layers.end(), "landlock"), 0);
+  EXPECT_TRUE(Find(plan, "/proc", wire::MountKind::kProc)->read_only);
+  for (const wire::MountStep& step : plan.mounts) {
+    EXPECT_FALSE(step.to.starts_with("/proc/")) << step.to;
+  }
+}
+
 TEST_F(PlanTest, ALimitAboveTheHostsIsCutAndSaid) {
   policy::Placed<std::uint64_t> files;
   files.value = 1ULL << 40;

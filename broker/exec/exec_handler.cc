@@ -211,7 +211,8 @@ void ExecHandler::RunVerified(const seccomp_notif& notification, pid_t tgid,
   const Expectation expected{.image = judgement.image,
                              .argv = &judgement.final_argv,
                              .env = &judgement.request.env,
-                             .working_directory = &judgement.request.cwd,
+                             .working_directory = &judgement.working_directory,
+                             .directory_id = judgement.directory_id,
                              .image_hash = judgement.image_hash};
   // CONTINUE-SITE(verified-exec, class d): what was executed is compared with what was judged in
   // the exec stop, before its first instruction. An id that is gone: there is nothing to wait for,

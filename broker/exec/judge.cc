@@ -13,6 +13,7 @@
 #include "broker/exec/rewrite.h"
 #include "broker/exec/task.h"
 #include "broker/notify/remote_memory.h"
+#include "lib/sys/file.h"
 #include "lib/sys/uapi.h"
 
 namespace cellrun::exec {
@@ -79,8 +80,8 @@ class Judge::Case {
   Judgement Run() {
     StartRecord();
     out_.ticket = judge_.tickets_.TakeExec(tid_);
-    if (ReadCall() && ReadPath() && Find() && ReadArguments() && ReadSurroundings() &&
-        UnwrapAll()) {
+    if (ReadCall() && ReadPath() && ChooseView() && Find() && ReadArguments() &&
+        ReadSurroundings() && UnwrapAll()) {
       FillRequest();
       if (out_.ticket.has_value()) {
         MatchTicket();
@@ -150,8 +151,19 @@ class Judge::Case {
     return true;
   }
 
+  bool ChooseView() {
+    if (!judge_.facts_.nests) return true;
+    Result<Resolver> own = judge_.resolver_.ViewOf(tid_);
+    if (!own.ok()) return Refuse(EACCES, "its root directory cannot be read");
+    own_view_ = std::move(own).value();
+    return true;
+  }
+  [[nodiscard]] const Resolver& resolver() const {
+    return own_view_.has_value() ? *own_view_ : judge_.resolver_;
+  }
+
   bool Find() {
-    Result<File> file = judge_.resolver_.Resolve(lookup_);
+    Result<File> file = resolver().Resolve(lookup_);
     if (!file.ok()) return Missing(file.error().code());
     if (const int refused = CannotExecute(file.value())) return Missing(refused);
     named_ = std::move(file).value();
@@ -169,18 +181,44 @@ class Judge::Case {
   bool ReadSurroundings() {
     Result<std::string> directory = ReadWorkingDirectory(tid_);
     if (!directory.ok()) return Refuse(EACCES, "its working directory cannot be read");
-    out_.request.cwd = std::move(directory).value();
+    out_.working_directory = std::move(directory).value();
+    out_.request.cwd = out_.working_directory;
+    if (own_view_.has_value() && !RecognizeDirectory()) return false;
     if (view_->uses_parent) {
       Result<std::string> parent = ReadExecutablePath(tid_);
       if (!parent.ok()) return Refuse(EACCES, "its program cannot be read");
       out_.request.parent = std::move(parent).value();
+      if (own_view_.has_value() && !RecognizeParent()) return false;
     }
     out_.request.tty = view_->uses_terminal && HasTerminal(tid_);
     return true;
   }
 
+  // In a mount namespace of its own a task can give any directory, and any program, any name.
+  bool RecognizeDirectory() {
+    Result<UniqueFd> opened =
+        sys::OpenAt(AT_FDCWD, ProcPath(tid_, "cwd").c_str(), O_PATH | O_DIRECTORY);
+    if (!opened.ok()) return Refuse(EACCES, "its working directory cannot be read");
+    const Result<File> directory = own_view_->Describe(std::move(opened).value());
+    if (!directory.ok()) return Refuse(EACCES, "its working directory cannot be read");
+    if (directory->anonymous && view_->uses_directory) {
+      return Refuse(EACCES, "its working directory is not one of the cell's");
+    }
+    out_.request.cwd = directory->path;
+    out_.directory_id = directory->id();
+    return true;
+  }
+  bool RecognizeParent() {
+    Result<UniqueFd> opened = sys::OpenAt(AT_FDCWD, ProcPath(tid_, "exe").c_str(), O_PATH);
+    if (!opened.ok()) return Refuse(EACCES, "its program cannot be read");
+    const Result<File> program = own_view_->Describe(std::move(opened).value());
+    if (!program.ok()) return Refuse(EACCES, "its program cannot be read");
+    out_.request.parent = program->anonymous ? "(foreign) " + program->path : program->path;
+    return true;
+  }
+
   bool UnwrapAll() {
-    Result<Chain> chain = Unwrap(judge_.resolver_, judge_.inspector_,
+    Result<Chain> chain = Unwrap(resolver(), judge_.inspector_,
                                  {.lookup = lookup_,
                                   .name = KernelName(call_, out_.request.raw_path),
                                   .argv = out_.request.argv},
@@ -455,6 +493,7 @@ class Judge::Case {
   Judgement out_;
   ExecCall call_;
   Lookup lookup_;
+  std::optional<Resolver> own_view_;  // in a cell whose tasks may have one
   File named_;
   Chain chain_;
   bool hash_may_change_ = false;
@@ -479,6 +518,7 @@ void Judge::ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
   auto view = std::make_shared<PolicyView>();
   const policy::Profile& profile = policy->profile();
   view->uses_terminal = AnyRule(profile, [](const auto& when) { return when.tty.has_value(); });
+  view->uses_directory = AnyRule(profile, [](const auto& when) { return !when.cwd.empty(); });
   view->uses_parent = AnyRule(profile, [](const auto& when) { return !when.parent.empty(); });
   view->judges_nothing = policy->Uniform() == policy::Action::kAllow;
   view->policy = std::move(policy);

@@ -57,6 +57,9 @@ struct Judgement {
   // What is verified.
   FileVersion image;
   std::string image_hash;
+  // As the task sees it, and what it is: a name may be given to another directory.
+  std::string working_directory;
+  std::optional<policy::FileId> directory_id;
   std::vector<std::string> final_argv;
   Sealed sealed;                     // of kRewrite
   std::shared_ptr<AskedExec> asked;  // of kAsk
@@ -80,7 +83,7 @@ class Judge {
   struct PolicyView {
     std::shared_ptr<const policy::Policy> policy;
     // Looked at only where a rule wants it: each costs as much as a whole lookup.
-    bool uses_terminal = false, uses_parent = false;
+    bool uses_terminal = false, uses_parent = false, uses_directory = false;
     bool judges_nothing = false;  // every exec is allowed as it is
   };
   class Case;

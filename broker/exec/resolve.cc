@@ -71,11 +71,27 @@ bool IsFinal(int code, const UniqueFd& directory, const char* path, std::uint64_
   return !plain.ok() && plain.error().code() == ENOENT;
 }
 
+// The same inode, reached through the same mount.
+Result<bool> IsSameObject(const UniqueFd& a, const UniqueFd& b) {
+  const unsigned mask = STATX_INO | STATX_MNT_ID;
+  const struct statx here = TRY(sys::Statx(a.get(), "", AT_EMPTY_PATH, mask));
+  const struct statx there = TRY(sys::Statx(b.get(), "", AT_EMPTY_PATH, mask));
+  return here.stx_ino == there.stx_ino && here.stx_dev_major == there.stx_dev_major &&
+         here.stx_dev_minor == there.stx_dev_minor && here.stx_mnt_id == there.stx_mnt_id;
+}
+
 }  // namespace
 
 Result<Resolver> Resolver::ForCell(pid_t init_pid) {
   return Resolver(
       TRY(sys::OpenAt(AT_FDCWD, ProcPath(init_pid, "root").c_str(), O_PATH | O_DIRECTORY)));
+}
+
+Result<Resolver> Resolver::ViewOf(pid_t tid) const {
+  Resolver view(TRY(sys::OpenAt(AT_FDCWD, ProcPath(tid, "root").c_str(), O_PATH | O_DIRECTORY)));
+  // A mount belongs to one namespace.
+  if (!TRY(IsSameObject(root_, view.root_))) view.cell_ = this;
+  return view;
 }
 
 Result<Resolver::Opened> Resolver::OpenFrom(const UniqueFd& start, const Lookup& lookup) const {
@@ -123,12 +139,29 @@ bool Resolver::Belongs(const File& file) const {
   const Result<UniqueFd> again =
       OpenTry(root_, file.path.c_str(), O_NOFOLLOW, kInTree | RESOLVE_NO_SYMLINKS);
   if (!again.ok()) return false;
-  const unsigned mask = STATX_INO | STATX_MNT_ID;
-  const Result<struct statx> here = sys::Statx(file.fd.get(), "", AT_EMPTY_PATH, mask);
-  const Result<struct statx> there = sys::Statx(again->get(), "", AT_EMPTY_PATH, mask);
-  return here.ok() && there.ok() && here->stx_ino == there->stx_ino &&
-         here->stx_dev_major == there->stx_dev_major &&
-         here->stx_dev_minor == there->stx_dev_minor && here->stx_mnt_id == there->stx_mnt_id;
+  const Result<bool> same = IsSameObject(file.fd, *again);
+  return same.ok() && *same;
+}
+
+// `file.path` is a name in a mount namespace that the cell's user made, where any name can be given
+// to any file. In the cell's tree it is what lies there under that name, if that is the same file;
+// whether the cell can write it is a question of that tree as well.
+void Resolver::Recognize(File& file) const {
+  const std::string seen = file.path;
+  std::string below = seen;
+  const Result<std::string> root = sys::ReadLinkAt(AT_FDCWD, DescriptorPath(root_).c_str());
+  if (root.ok() && seen.starts_with(*root + "/")) below = seen.substr(root->size());
+  for (const std::string& name : {seen, below}) {
+    Result<UniqueFd> same = OpenTry(cell_->root_, name.c_str(), O_NOFOLLOW, kPlain);
+    if (!same.ok()) continue;
+    const Result<File> known = cell_->Describe(Opened{std::move(*same), true, ""});
+    if (!known.ok() || known->anonymous || !(known->id() == file.id())) continue;
+    file.path = known->path;
+    file.on_writable_mount = known->on_writable_mount;
+    return;
+  }
+  file.anonymous = true;
+  file.on_writable_mount = true;
 }
 
 Result<File> Resolver::Describe(Opened opened) const {
@@ -139,23 +172,33 @@ Result<File> Resolver::Describe(Opened opened) const {
   const auto flags = static_cast<unsigned long>(mount.f_flags);
   file.on_writable_mount = (flags & ST_RDONLY) == 0;
   file.on_noexec_mount = (flags & ST_NOEXEC) != 0;
-  if (!opened.canonical.empty() && !file.on_writable_mount && HasOneSpelling(mount)) {
+  if (cell_ == nullptr && !opened.canonical.empty() && !file.on_writable_mount &&
+      HasOneSpelling(mount)) {
     file.path = std::move(opened.canonical);
     return file;
   }
   file.path = TRY(sys::ReadLinkAt(AT_FDCWD, DescriptorPath(file.fd).c_str()));
+  if (cell_ != nullptr) {
+    Recognize(file);
+    return file;
+  }
   const bool sure =
       opened.in_tree && file.facts.st_nlink > 0 && !std::string_view(file.path).ends_with(kDeleted);
   file.anonymous = !sure && !Belongs(file);
   return file;
 }
 
+Result<File> Resolver::Describe(UniqueFd fd) const {
+  return Describe(Opened{std::move(fd), false, ""});
+}
 Result<File> Resolver::Resolve(const Lookup& lookup) const {
   return Describe(TRY(Open(lookup)));
 }
 
 bool Resolver::IsStable(const Lookup& lookup, const File& file) const {
   if (file.anonymous || file.on_writable_mount) return false;
+  // Anything can be mounted over any name meanwhile.
+  if (cell_ != nullptr) return false;
   if (lookup.directory != AT_FDCWD) return false;
   UniqueFd start;
   if (!lookup.path.starts_with('/')) {

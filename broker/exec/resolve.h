@@ -40,9 +40,16 @@ class Resolver {
   // `init_pid`: a process whose root is the cell's, for as long as this call takes.
   static Result<Resolver> ForCell(pid_t init_pid);
   explicit Resolver(UniqueFd root) noexcept : root_(std::move(root)) {}
+  // Of the whole cell: how one of its tasks sees names, whose root directory and mount namespace
+  // may be its own where a profile opts into `userns`. Files are still told by what they are in the
+  // cell's tree; what is not there (or not under the same name) is anonymous. Not for longer than
+  // this.
+  [[nodiscard]] Result<Resolver> ViewOf(pid_t tid) const;
 
   // The errno is the one that the task's own lookup gives.
   [[nodiscard]] Result<File> Resolve(const Lookup& lookup) const;
+  // What somebody else has opened.
+  [[nodiscard]] Result<File> Describe(UniqueFd fd) const;
   // Whether nobody in the cell can make the name mean another file: everything on the way lies on
   // read-only mounts or is a mount point (the plan pins the parents of grants). For files that
   // somebody opens again by name (scripts, loader payloads).
@@ -60,8 +67,10 @@ class Resolver {
   [[nodiscard]] Result<Opened> OpenFrom(const UniqueFd& start, const Lookup& lookup) const;
   [[nodiscard]] Result<File> Describe(Opened opened) const;
   [[nodiscard]] bool Belongs(const File& file) const;
+  void Recognize(File& file) const;
 
-  UniqueFd root_;  // O_PATH
+  UniqueFd root_;                   // O_PATH
+  const Resolver* cell_ = nullptr;  // of a view whose root is not the cell's
 };
 
 // 0, or the errno with which the kernel refuses to execute such a file whatever is in it.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
@@ -47,6 +48,34 @@ Error BadStatus() {
   return Error(EPROTO, "read", "a status file in /proc");
 }
 
+std::vector<pid_t> AllNumbers(std::string_view status, std::string_view name) {
+  std::vector<pid_t> numbers;
+  const std::size_t start = status.find(name);
+  if (start == std::string_view::npos) return numbers;
+  std::string_view line = status.substr(start + name.size());
+  line = line.substr(0, line.find('\n'));
+  while (true) {
+    const std::size_t first = line.find_first_not_of(" \t");
+    if (first == std::string_view::npos) return numbers;
+    const std::size_t end = std::min(line.find_first_of(" \t", first), line.size());
+    const std::optional<std::uint64_t> number = ParseNumber(line.substr(first, end - first));
+    if (!number.has_value()) return {};
+    numbers.push_back(static_cast<pid_t>(*number));
+    line.remove_prefix(end);
+  }
+}
+
+Result<std::uint64_t> StartTimeOf(const std::string& stat) {
+  // Field 22, counted from the end of the name, which may itself contain blanks and parentheses.
+  std::size_t at = stat.rfind(')');
+  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
+  if (at == std::string::npos) return BadStatus();
+  const std::size_t end = stat.find(' ', at + 1);
+  const auto number = ParseNumber(std::string_view(stat).substr(at + 1, end - at - 1));
+  if (!number.has_value()) return BadStatus();
+  return *number;
+}
+
 }  // namespace
 
 std::string ProcPath(pid_t tid, const char* name) {
@@ -75,17 +104,27 @@ Result<InnerIds> ReadInnerIds(pid_t tid) {
   return InnerIds{.tgid = *inner_tgid, .tid = *inner_tid};
 }
 
+bool ProcessNumbers::Is(const ProcessNumbers& inner) const {
+  return start_time == inner.start_time && !inner.tgids.empty() &&
+         inner.tgids.size() <= tgids.size() &&
+         std::equal(inner.tgids.rbegin(), inner.tgids.rend(), tgids.rbegin());
+}
+
+Result<ProcessNumbers> ReadProcessNumbers(int directory, const std::string& entry) {
+  const std::string status =
+      TRY(sys::ReadWholeFileAt(directory, (entry + "/status").c_str(), kMaxStatusBytes));
+  ProcessNumbers numbers;
+  numbers.tgids = AllNumbers(status, "\nNStgid:");
+  numbers.tids = AllNumbers(status, "\nNSpid:");
+  if (numbers.tgids.empty() || numbers.tgids.size() != numbers.tids.size()) return BadStatus();
+  numbers.start_time = TRY(StartTimeOf(
+      TRY(sys::ReadWholeFileAt(directory, (entry + "/stat").c_str(), kMaxStatusBytes))));
+  return numbers;
+}
+
 Result<std::uint64_t> StartTime(pid_t pid) {
-  const std::string stat =
-      TRY(sys::ReadWholeFileAt(AT_FDCWD, ProcPath(pid, "stat").c_str(), kMaxStatusBytes));
-  // Field 22, counted from the end of the name, which may itself contain blanks and parentheses.
-  std::size_t at = stat.rfind(')');
-  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
-  if (at == std::string::npos) return BadStatus();
-  const std::size_t end = stat.find(' ', at + 1);
-  const auto number = ParseNumber(std::string_view(stat).substr(at + 1, end - at - 1));
-  if (!number.has_value()) return BadStatus();
-  return *number;
+  return StartTimeOf(
+      TRY(sys::ReadWholeFileAt(AT_FDCWD, ProcPath(pid, "stat").c_str(), kMaxStatusBytes)));
 }
 
 Result<std::string> ReadWorkingDirectory(pid_t tid) {

@@ -24,6 +24,17 @@ struct InnerIds {
 };
 Result<InnerIds> ReadInnerIds(pid_t tid);
 
+// What a process is called in each pid namespace from the one of a procfs to its own, and when it
+// started: who it is, whichever procfs is asked.
+struct ProcessNumbers {
+  std::vector<pid_t> tgids, tids;  // outermost first
+  std::uint64_t start_time = 0;
+  // Whether `inner`, from the procfs of a namespace further in, is about the same process.
+  [[nodiscard]] bool Is(const ProcessNumbers& inner) const;
+};
+// `directory` is an entry of a procfs, "/proc/123" or AT_FDCWD with a path to one.
+Result<ProcessNumbers> ReadProcessNumbers(int directory, const std::string& entry);
+
 // In clock ticks since boot; with the number it names a process for good.
 Result<std::uint64_t> StartTime(pid_t pid);
 

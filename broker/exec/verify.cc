@@ -118,6 +118,12 @@ Result<void> VerifyExec(const Tracee& tracee, const Expectation& expected,
       TRY(ReadWorkingDirectory(tracee.pid())) != *expected.working_directory) {
     return Mismatch("another working directory");
   }
+  if (expected.directory_id.has_value()) {
+    const struct stat facts = TRY(sys::FstatAt(AT_FDCWD, ProcPath(tracee.pid(), "cwd").c_str(), 0));
+    if (!(policy::FileId{facts.st_dev, facts.st_ino} == *expected.directory_id)) {
+      return Mismatch("another working directory");
+    }
+  }
   return {};
 }
 

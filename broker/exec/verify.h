@@ -24,6 +24,8 @@ struct Expectation {
   // As the judgement read it, from the directory itself: what rules and records speak of is where
   // the process is, whatever is renamed meanwhile. Null: not compared.
   const std::string* working_directory = nullptr;
+  // Of the working directory, where its name alone says little.
+  std::optional<policy::FileId> directory_id = std::nullopt;
   std::string image_hash;  // not empty: the image is hashed again (nobody can write it now)
 };
 

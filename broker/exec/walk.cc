@@ -104,10 +104,24 @@ class Walker {
   }
 
   Result<std::string> OwnEntry(const std::string& name) const {
-    const InnerIds ids = TRY(ReadInnerIds(options_.tid));
-    std::string entry = std::to_string(ids.tgid);
-    if (name == "thread-self") entry += "/task/" + std::to_string(ids.tid);
+    const ProcessNumbers numbers =
+        TRY(ReadProcessNumbers(AT_FDCWD, "/proc/" + std::to_string(options_.tid)));
+    const std::size_t levels = numbers.tgids.size();
+    std::size_t level = levels - 1;
+    // A task in a pid namespace of its own may look at the procfs of an outer one.
+    constexpr std::size_t kOfTheCell = 2;
+    while (levels > kOfTheCell && !IsOwnEntry(numbers, level)) {
+      if (level-- == 0) return Error(ENOENT, "walking a path");
+    }
+    std::string entry = std::to_string(numbers.tgids[level]);
+    if (name == "thread-self") entry += "/task/" + std::to_string(numbers.tids[level]);
     return entry;
+  }
+  [[nodiscard]] bool IsOwnEntry(const ProcessNumbers& numbers, std::size_t level) const {
+    const Result<ProcessNumbers> there =
+        ReadProcessNumbers(walked_.fd.get(), std::to_string(numbers.tgids[level]) + "/task/" +
+                                                 std::to_string(numbers.tids[level]));
+    return there.ok() && there->tgids.size() == numbers.tgids.size() - level && numbers.Is(*there);
   }
 
   // A link to an object (exe, cwd, root, fd/N, …), not to a name: openat2 refuses to follow just

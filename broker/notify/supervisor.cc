@@ -10,6 +10,7 @@
 
 #include "broker/exec/exec_handler.h"
 #include "broker/exec/resolve.h"
+#include "broker/nested/nested_handler.h"
 #include "broker/notify/connect_handler.h"
 #include "broker/notify/denial_log.h"
 #include "broker/notify/listener.h"
@@ -22,7 +23,8 @@ namespace cellrun::notify {
 
 class Supervisor::Impl {
  public:
-  Impl(Listener listener, CellFacts facts, exec::Resolver resolver, std::function<void()> on_end)
+  Impl(Listener listener, CellFacts facts, exec::Resolver resolver, exec::Resolver names,
+       std::function<void()> on_end)
       : listener_(std::move(listener)),
         facts_(std::move(facts)),
         policy_(facts_.policy),
@@ -30,6 +32,7 @@ class Supervisor::Impl {
         repeats_(*facts_.journal, denials_),
         exec_(facts_, listener_, std::move(resolver), denials_, tally_),
         connect_(facts_, listener_, exec_, repeats_, tally_),
+        nested_(facts_, listener_, std::move(names)),
         receivers_(listener_, {.handle = [this](const seccomp_notif& notification,
                                                 Lane& lane) { Handle(notification, lane); },
                                .next = [this] { return exec_.Next(); },
@@ -59,13 +62,25 @@ class Supervisor::Impl {
         return exec_.Handle(notification, lane);
       case SYS_connect:
         return connect_.Handle(notification, lane, policy()->profile());
+      case SYS_mount:
+        return Mount(notification, lane);
+      case SYS_open:
+      case SYS_openat:
+        if (facts_.nests) return nested_.Open(notification, lane);
+        return Block(notification);
       default:
         return Block(notification);
     }
   }
 
+  void Mount(const seccomp_notif& notification, Lane& lane) {
+    if (!facts_.nests) return Block(notification);
+    const std::string refused = nested_.Mount(notification, lane);
+    if (!refused.empty()) Block(notification, refused);
+  }
+
   // The blocked class, and whatever else a filter may report.
-  void Block(const seccomp_notif& notification) {
+  void Block(const seccomp_notif& notification, const std::string& why = "blocked for every cell") {
     ++tally_.syscalls;
     const seccomp_data& data = notification.data;
     const sys::SyscallEntry* entry =
@@ -80,7 +95,7 @@ class Supervisor::Impl {
     record.name = entry != nullptr ? entry->name : "syscall " + std::to_string(data.nr);
     record.verdict = policy::Action::kDeny;
     record.rule.name = "filter";
-    record.reason = "blocked for every cell";
+    record.reason = why;
     record.result = "denied";
     // The same place in a program, so that another caller of the call is seen.
     const std::string key = record.name + " " + std::to_string(data.instruction_pointer);
@@ -101,6 +116,7 @@ class Supervisor::Impl {
   DenialLog denials_;
   Repeats repeats_;
   exec::ExecHandler exec_;
+  nested::NestedHandler nested_;
   ConnectHandler connect_;
   Receivers receivers_;  // last: its threads use all of the above
 };
@@ -111,8 +127,10 @@ Result<std::unique_ptr<Supervisor>> Supervisor::Start(UniqueFd listener, CellFac
   Listener adopted = TRY(Listener::Adopt(std::move(listener)));
   exec::Resolver resolver =
       TRY(exec::Resolver::ForCell(facts.init_pid).With("opening the cell's root"));
+  exec::Resolver names =
+      TRY(exec::Resolver::ForCell(facts.init_pid).With("opening the cell's root"));
   auto impl = std::make_unique<Impl>(std::move(adopted), std::move(facts), std::move(resolver),
-                                     std::move(on_end));
+                                     std::move(names), std::move(on_end));
   TRY(impl->Start());
   return std::unique_ptr<Supervisor>(new Supervisor(std::move(impl)));
 }

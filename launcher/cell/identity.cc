@@ -19,18 +19,26 @@ std::string OneLineMap(std::uint32_t inside, std::uint32_t outside) {
 }
 
 // The kernel counts these per user and namespace: a cell that used them up would take them from the
-// host's user.
+// host's user. The filter lets nobody make a time namespace.
+struct NamespaceQuota {
+  const char* name;
+  bool allowed = true;  // where a cell may have any
+};
 constexpr std::array kNamespaceQuotas = {
-    "max_cgroup_namespaces", "max_ipc_namespaces",  "max_mnt_namespaces",  "max_net_namespaces",
-    "max_pid_namespaces",    "max_time_namespaces", "max_user_namespaces", "max_uts_namespaces"};
+    NamespaceQuota{"max_cgroup_namespaces"},      NamespaceQuota{"max_ipc_namespaces"},
+    NamespaceQuota{"max_mnt_namespaces"},         NamespaceQuota{"max_net_namespaces"},
+    NamespaceQuota{"max_pid_namespaces"},         NamespaceQuota{"max_user_namespaces"},
+    NamespaceQuota{"max_time_namespaces", false}, NamespaceQuota{"max_uts_namespaces"}};
 
 Result<void> WriteQuota(const UniqueFd& directory, const char* name, std::string_view value) {
   const UniqueFd file = TRY(sys::OpenAt(directory.get(), name, O_WRONLY));
   return sys::WriteAll(file, value);
 }
 Result<void> WriteQuotas(const wire::CellPlan& plan, const UniqueFd& directory) {
-  for (const char* name : kNamespaceQuotas) {
-    const Result<void> written = WriteQuota(directory, name, "0");
+  const std::string namespaces = std::to_string(plan.namespaces);
+  for (const NamespaceQuota& quota : kNamespaceQuotas) {
+    const Result<void> written =
+        WriteQuota(directory, quota.name, quota.allowed ? namespaces : "0");
     // Not every kernel has every namespace.
     if (!written.ok() && written.error().code() != ENOENT) return written;
   }

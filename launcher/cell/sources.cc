@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "launcher/cell/mount_attributes.h"
 #include "launcher/cell/steps.h"
 #include "lib/sys/file.h"
@@ -9,11 +11,12 @@
 namespace cellrun::launcher {
 namespace {
 
-Result<UniqueFd> OpenProc(const char* hide) {
+Result<UniqueFd> OpenProc(const char* hide, bool read_only) {
   const UniqueFd context = TRY(sys::Fsopen("proc"));
   if (hide != nullptr) TRY(sys::FsconfigString(context, "hidepid", hide));
   TRY(sys::FsconfigCreate(context));
-  return sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+                                   (read_only ? MOUNT_ATTR_RDONLY : 0U));
 }
 
 // In a container whose /proc is partly covered the kernel refuses a new one (mount_too_revealing).
@@ -64,14 +67,15 @@ Result<void> OpenSources(ChildState& child) {
 // Mounted while the old root is still there: the kernel wants to see a whole /proc in the namespace
 // first.
 Result<void> PrepareProc(ChildState& child) {
-  bool wanted = false;
-  for (const wire::MountStep& step : child.plan.mounts)
-    wanted |= step.kind == wire::MountKind::kProc;
-  if (!wanted) return {};
-  Result<UniqueFd> proc = OpenProc("invisible");
+  const auto& mounts = child.plan.mounts;
+  const auto wanted = std::find_if(mounts.begin(), mounts.end(), [](const wire::MountStep& step) {
+    return step.kind == wire::MountKind::kProc;
+  });
+  if (wanted == mounts.end()) return {};
+  Result<UniqueFd> proc = OpenProc("invisible", wanted->read_only);
   if (!proc.ok() && proc.error().code() == EINVAL) {
     SendNote(child, Note::kProcNotHiding);
-    proc = OpenProc(nullptr);
+    proc = OpenProc(nullptr, wanted->read_only);
   }
   if (!proc.ok() && (proc.error().code() == EPERM || proc.error().code() == EACCES)) {
     SendNote(child, Note::kProcBound, proc.error().code());

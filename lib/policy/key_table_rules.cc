@@ -276,7 +276,9 @@ constexpr auto kKeys = std::to_array<Key>({
      .meaning = "Calls of the blocked set, or an opt-in: `ptrace`, `userns`, `perf`, `keyctl`.",
      .risk =
          "`ptrace`: execs of traced tasks cannot be verified and are denied. `userns`: much more "
-         "kernel code can be reached. `perf`: side channels. `keyctl`: the kernel's key store.",
+         "kernel code can be reached, with capabilities; no Landlock, a whole `/proc`, `noexec` is "
+         "no floor; programs that only a nested tree has are anonymous. `perf`: side channels. "
+         "`keyctl`: the kernel's key store.",
      .required = true},
     {.path = "syscalls.rules[].then",
      .type = Type::kChoice,

@@ -76,7 +76,7 @@ std::vector<Finding> Lint(const Profile& profile, const LintFacts& facts) {
   const WritableTree tree(profile, facts.places);
   const LintContext context{profile, facts, *policy.value(), binder, tree, findings};
   for (const auto check : {LintShadowing, LintCopies, LintPrograms, LintWritable, LintMasks,
-                           LintGrants, LintDestinations}) {
+                           LintGrants, LintDestinations, LintOptIns}) {
     check(context);
   }
   Sort(profile, findings);

@@ -33,6 +33,7 @@ void LintWritable(const LintContext& context);      // CR-L004, CR-L013
 void LintMasks(const LintContext& context);         // CR-L006
 void LintGrants(const LintContext& context);        // CR-L009, CR-L010, CR-L012
 void LintDestinations(const LintContext& context);  // CR-L007
+void LintOptIns(const LintContext& context);        // CR-L014
 
 // "'no root'" or "the rule at p.yaml:7:5", escaped.
 std::string NameOf(const CommandRule& rule);

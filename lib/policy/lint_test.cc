@@ -203,6 +203,16 @@ TEST(LintTest, PathThatTheCellCanWriteIsAnError) {
   EXPECT_EQ(findings[0].severity, Severity::kError);
 }
 
+TEST(LintTest, UsernsAndWhatItTakesBack) {
+  EXPECT_EQ(Codes(LintText("syscalls: {rules: [{name: ptrace, then: allow}]}\n")), Strings{});
+  EXPECT_EQ(Codes(LintText("syscalls: {rules: [{name: userns, then: deny}]}\n")), Strings{});
+  const auto findings = LintText(
+      "syscalls: {rules: [{name: userns, then: allow}]}\n"
+      "filesystem: {noexec: [/tmp]}\n"
+      "commands: {rules: [{when: {exe: /usr/bin/make, cwd: ./x}, then: allow}]}\n");
+  EXPECT_EQ(Codes(findings), (Strings{"CR-L014:2", "CR-L014:3", "CR-L014:4"}));
+}
+
 TEST(LintTest, WhatDoesNotCompileIsOneFindingEach) {
   Profile profile;
   CommandRule rule;

@@ -34,6 +34,12 @@ class Finder {
     constexpr std::array<std::string_view, 4> kLater{"ebpf", "cgroup.memory", "cgroup.pids",
                                                      "cgroup.cpu"};
     for (const Placed<std::string>& layer : profile_.require) {
+      if (layer.value == "landlock" && AllowsOptIn(profile_, "userns")) {
+        problems_.push_back({layer.at,
+                             "landlock cannot be required where userns is allowed: a process under "
+                             "Landlock may not mount anything",
+                             "", ""});
+      }
       for (const std::string_view later : kLater) {
         if (layer.value == later) Note(layer.at, "require: " + layer.value);
       }
@@ -84,10 +90,6 @@ class Finder {
   void Syscalls() {
     for (const SyscallRule& rule : profile_.syscall_rules) {
       if (rule.then == Action::kAsk) Note(rule.at, "a syscalls rule with then: ask");
-      if (rule.then != Action::kAllow) continue;
-      for (const std::string& name : rule.names) {
-        if (name == "userns") Note(rule.at, "syscalls: allow userns");
-      }
     }
   }
 

@@ -2,6 +2,7 @@
 #include "lib/sys/argument_rule.h"
 
 #include <asm/ioctls.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -50,8 +51,14 @@ constexpr ArgumentTest HighIsNotZero(std::uint8_t argument) {
 
 constexpr Condition When(std::initializer_list<ArgumentTest> tests, Answer answer,
                          OptIn opt_in = OptIn::kNone) {
-  Condition condition{0, {}, answer, opt_in};
+  Condition condition{0, {}, answer, opt_in, OptIn::kNone};
   for (const ArgumentTest& test : tests) condition.tests[condition.test_count++] = test;
+  return condition;
+}
+constexpr Condition OnlyWith(OptIn opt_in, std::initializer_list<ArgumentTest> tests,
+                             Answer answer) {
+  Condition condition = When(tests, answer);
+  condition.only_with = opt_in;
   return condition;
 }
 
@@ -65,11 +72,18 @@ constexpr std::uint32_t kCloneNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE
 // whose start was approved. That holds for CLONE_VFORK | CLONE_VM too, which posix_spawn(3) and
 // vfork(2) use without these two bits.
 constexpr Condition kClone[] = {
-    When({HasAnyBit(0, kCloneNamespaces)}, Answer::kNotify),
+    When({HasAnyBit(0, kCloneNamespaces)}, Answer::kNotify, OptIn::kUserns),
+    // How a browser's sandbox gets rid of the file system: a child that shares the root directory
+    // calls chroot(2) and ends, its parent waits meanwhile.
+    OnlyWith(OptIn::kUserns,
+             {MaskedIsOneOf(0, CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | CLONE_THREAD,
+                            {CLONE_VM | CLONE_VFORK | CLONE_FS})},
+             Answer::kAllow),
     When({HasAnyBit(0, CLONE_FS | CLONE_FILES), HasNoBit(0, CLONE_THREAD)}, Answer::kEperm),
 };
 constexpr Condition kUnshare[] = {
-    When({HasAnyBit(0, kCloneNamespaces | CLONE_NEWTIME)}, Answer::kNotify),
+    When({HasAnyBit(0, kCloneNamespaces | CLONE_NEWTIME)}, Answer::kNotify, OptIn::kUserns),
+    OnlyWith(OptIn::kUserns, {HasAnyBit(0, CLONE_NEWTIME)}, Answer::kNotify),
 };
 
 // ---- Another task's limits and scheduling: the kernel compares uids only, and init has the
@@ -130,12 +144,46 @@ constexpr Condition kSocket[] = {
     When({IsOneOf(0, {AF_INET, AF_INET6, AF_NETLINK})}, Answer::kProtocol),
 };
 
+// ---- The opt-in `userns`.
+
+// mount(2) changes what is mounted already, or mounts a file system; which of the two the kernel
+// tells from the flags alone, in this order. It takes the upper half away where that is the old
+// magic number, whose bits would otherwise look like a change of propagation.
+constexpr std::uint32_t kMagicMask = 0xffff0000, kMagic = 0xc0ed0000;
+constexpr std::uint32_t kRemount = 1U << 5, kBind = 1U << 12, kMove = 1U << 13;
+constexpr std::uint32_t kPropagation = 1U << 17 | 1U << 18 | 1U << 19 | 1U << 20;
+constexpr Condition kMount[] = {
+    When({HasAnyBit(3, kRemount | kBind | kMove)}, Answer::kAllow),
+    When({MaskedIsOneOf(3, kMagicMask, {kMagic})}, Answer::kNotify),
+    When({HasAnyBit(3, kPropagation)}, Answer::kAllow),
+};
+// The id maps of a user namespace are files of procfs, which is read-only in such a cell: the
+// broker opens them.
+constexpr Condition kOpen[] = {
+    When({HasAnyBit(1, O_ACCMODE)}, Answer::kNotify),
+};
+constexpr Condition kOpenAt[] = {
+    When({HasAnyBit(2, O_ACCMODE)}, Answer::kNotify),
+};
+
 }  // namespace
 
 const ArgumentRule kCloneRule{
     kClone, Answer::kAllow,
-    "CLONE_NEW* is blocked; CLONE_FS or CLONE_FILES without CLONE_THREAD: EPERM"};
-const ArgumentRule kUnshareRule{kUnshare, Answer::kAllow, "CLONE_NEW* is blocked"};
+    "CLONE_NEW* is blocked, unless a profile opts into userns; CLONE_FS or CLONE_FILES without "
+    "CLONE_THREAD: EPERM (with userns not for CLONE_FS with CLONE_VM and CLONE_VFORK)"};
+const ArgumentRule kUnshareRule{
+    kUnshare, Answer::kAllow,
+    "CLONE_NEW* is blocked; with the opt-in userns only CLONE_NEWTIME is"};
+const ArgumentRule kMountRule{
+    kMount, Answer::kNotify,
+    "MS_BIND, MS_REMOUNT, MS_MOVE and changes of propagation are allowed; a new file system is "
+    "mounted by the broker: proc (read-only), tmpfs, devpts, mqueue; any other is blocked"};
+const ArgumentRule kOpenRule{kOpen, Answer::kAllow,
+                             "for writing: the broker opens uid_map, gid_map and setgroups of the "
+                             "caller and its children; everything else goes on"};
+const ArgumentRule kOpenAtRule{kOpenAt, Answer::kAllow, "as `open`"};
+const ArgumentRule kNewMountRule{{}, Answer::kEnosys, "ENOSYS: libraries then use `mount`"};
 const ArgumentRule kLimitRule{kLimit, Answer::kAllow, "a new limit for a pid other than 0: EPERM"};
 const ArgumentRule kPriorityRule{kPriority, Answer::kEperm,
                                  "allowed for PRIO_PROCESS and 0 (the caller), else EPERM"};

@@ -34,7 +34,8 @@ struct Condition {
   std::uint8_t test_count;  // all must hold
   std::array<ArgumentTest, 3> tests;
   Answer answer;
-  OptIn opt_in = OptIn::kNone;  // the condition does not exist where a profile has opted in
+  OptIn opt_in = OptIn::kNone;     // the condition does not exist where a profile has opted in
+  OptIn only_with = OptIn::kNone;  // nor, with one here, where it has not
 };
 
 // The first condition that holds decides.
@@ -57,5 +58,10 @@ extern const ArgumentRule kPrctlRule;
 extern const ArgumentRule kSeccompRule;
 extern const ArgumentRule kIoctlRule;
 extern const ArgumentRule kSocketRule;  // socket, socketpair
+// Of the opt-in `userns`.
+extern const ArgumentRule kMountRule;
+extern const ArgumentRule kOpenRule;
+extern const ArgumentRule kOpenAtRule;
+extern const ArgumentRule kNewMountRule;  // fsopen(2) and its like
 
 }  // namespace cellrun::sys

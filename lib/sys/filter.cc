@@ -127,6 +127,8 @@ class Generator {
         return options_.allow_perf;
       case OptIn::kKeyctl:
         return options_.allow_keyctl;
+      case OptIn::kUserns:
+        return options_.allow_userns;
     }
     CHECK(false);
   }
@@ -136,21 +138,33 @@ class Generator {
     if (is_new) at->second = assembler_.NewLabel();
     return at->second;
   }
+  [[nodiscard]] std::vector<const Condition*> ConditionsOf(const ArgumentRule& rule) const {
+    std::vector<const Condition*> conditions;
+    for (const Condition& condition : rule.conditions) {
+      const bool wanted = condition.only_with == OptIn::kNone || IsOptedIn(condition.only_with);
+      if (wanted && !IsOptedIn(condition.opt_in)) conditions.push_back(&condition);
+    }
+    return conditions;
+  }
   Label RuleLabel(const ArgumentRule* rule) {
     CHECK(rule != nullptr);
+    if (ConditionsOf(*rule).empty()) return AnswerLabel(rule->otherwise);
     const auto [at, is_new] = rules_.try_emplace(rule, 0);
     if (is_new) at->second = assembler_.NewLabel();
     return at->second;
   }
 
   Label TargetOf(const SyscallEntry& entry) {
+    if (IsOptedIn(entry.opt_in)) {
+      return entry.rule != nullptr ? RuleLabel(entry.rule) : AnswerLabel(Answer::kAllow);
+    }
     switch (entry.syscall_class) {
       case SyscallClass::kAllow:
         return AnswerLabel(Answer::kAllow);
       case SyscallClass::kJudged:
         return AnswerLabel(Answer::kNotify);
       case SyscallClass::kBlocked:
-        return AnswerLabel(IsOptedIn(entry.opt_in) ? Answer::kAllow : Answer::kNotify);
+        return AnswerLabel(Answer::kNotify);
       case SyscallClass::kFallBack:
         return AnswerLabel(Answer::kEnosys);
       case SyscallClass::kConditional:
@@ -200,11 +214,7 @@ class Generator {
   }
 
   void EmitRule(const ArgumentRule& rule, Label label) {
-    std::vector<const Condition*> conditions;
-    for (const Condition& condition : rule.conditions) {
-      if (!IsOptedIn(condition.opt_in)) conditions.push_back(&condition);
-    }
-    CHECK(!conditions.empty());
+    const std::vector<const Condition*> conditions = ConditionsOf(rule);
     for (std::size_t i = 0; i < conditions.size(); i++) {
       const bool is_last = i + 1 == conditions.size();
       const Label next = is_last ? AnswerLabel(rule.otherwise) : assembler_.NewLabel();

@@ -25,7 +25,7 @@ enum class SyscallClass : std::uint8_t {
 const char* SyscallClassName(SyscallClass c);
 
 // The reviewed opt-ins of a profile; each widens what a cell can do to itself.
-enum class OptIn : std::uint8_t { kNone, kPtrace, kPerf, kKeyctl };
+enum class OptIn : std::uint8_t { kNone, kPtrace, kPerf, kKeyctl, kUserns };
 
 struct ArgumentRule;  // argument_rule.h
 
@@ -33,8 +33,9 @@ struct SyscallEntry {
   int number;  // x86_64
   const char* name;
   SyscallClass syscall_class;
-  const ArgumentRule* rule = nullptr;  // of kConditional
-  OptIn opt_in = OptIn::kNone;         // which one turns kBlocked into kAllow
+  // Of kConditional. Of another class: what holds instead of it where a profile has opted in.
+  const ArgumentRule* rule = nullptr;
+  OptIn opt_in = OptIn::kNone;  // which one turns kBlocked into kAllow, or into `rule`
 };
 
 // Nothing for a number that no kernel of the table has.
@@ -46,6 +47,7 @@ struct FilterOptions {
   bool allow_ptrace = false;  // the reviewed opt-ins of `syscalls.rules`
   bool allow_perf = false;
   bool allow_keyctl = false;
+  bool allow_userns = false;
 };
 // Names that `syscalls.rules … then: allow` may contain.
 std::span<const std::string_view> OptInNames();

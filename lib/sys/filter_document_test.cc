@@ -35,7 +35,7 @@ std::string NamesOf(SyscallClass wanted) {
 std::string NamesOf(OptIn wanted) {
   std::string names;
   for (const SyscallEntry& entry : AllSyscalls()) {
-    if (entry.opt_in == wanted)
+    if (entry.opt_in == wanted && entry.rule == nullptr)
       names += (names.empty() ? "`" : " `") + std::string(entry.name) + "`";
   }
   return names;
@@ -49,13 +49,18 @@ std::string Describe() {
   }
   text += "| by arguments | number | |\n|---|---|---|\n";
   for (const SyscallEntry& entry : AllSyscalls()) {
-    if (entry.rule == nullptr) continue;
+    if (entry.syscall_class != SyscallClass::kConditional) continue;
     text += "| `" + std::string(entry.name) + "` | " + std::to_string(entry.number) + " | " +
             entry.rule->meaning + " |\n";
   }
   text += "\n| opt-in | allows |\n|---|---|\n";
-  for (const OptIn opt_in : {OptIn::kPtrace, OptIn::kPerf, OptIn::kKeyctl}) {
+  for (const OptIn opt_in : {OptIn::kPtrace, OptIn::kPerf, OptIn::kKeyctl, OptIn::kUserns}) {
     text += "| `" + std::string(OptInName(opt_in)) + "` | " + NamesOf(opt_in) + " |\n";
+  }
+  text += "\n| with `userns` | |\n|---|---|\n";
+  for (const SyscallEntry& entry : AllSyscalls()) {
+    if (entry.opt_in != OptIn::kUserns || entry.rule == nullptr) continue;
+    text += "| `" + std::string(entry.name) + "` | " + entry.rule->meaning + " |\n";
   }
   text += "\nThe table has " + std::to_string(AllSyscalls().size()) + " calls, the last is " +
           std::to_string(AllSyscalls().back().number) + " `" + AllSyscalls().back().name +

@@ -4,6 +4,7 @@
 #include "lib/sys/filter.h"
 
 #include <asm/ioctls.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -357,6 +358,87 @@ TEST_F(FilterTest, IsShorterThan250Instructions) {
   const std::size_t length = BuildFilter({}).size();
   RecordProperty("instructions", static_cast<int>(length));
   EXPECT_LT(length, 250U);
+}
+
+// ---- With `userns`: what differs, and that nothing else does.
+
+const std::set<std::string_view> kUsernsAllowed = {"umount2", "pivot_root", "chroot", "sethostname",
+                                                   "setdomainname"};
+const std::set<std::string_view> kUsernsMissing = {"fsopen",        "fsconfig",      "fsmount",
+                                                   "fspick",        "open_tree",     "move_mount",
+                                                   "mount_setattr", "open_tree_attr"};
+
+constexpr std::uint32_t kMagicFlags = 0xc0ed0000;  // its bits look like MS_PRIVATE | MS_SLAVE
+const Vector kUsernsVectors[] = {
+    {"clone", {CLONE_NEWUSER | SIGCHLD}, kAllow},
+    {"clone", {CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | SIGCHLD}, kAllow},
+    {"clone", {CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP}, kAllow},
+    {"clone", {CLONE_VM | CLONE_VFORK | CLONE_FS | SIGCHLD}, kAllow},
+    {"clone", {CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_SETTLS | SIGCHLD}, kAllow},
+    {"clone", {CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | SIGCHLD}, kEperm},
+    {"clone", {CLONE_VFORK | CLONE_FS | SIGCHLD}, kEperm},
+    {"clone", {CLONE_VM | CLONE_FS | SIGCHLD}, kEperm},
+    {"clone", {CLONE_FS | SIGCHLD}, kEperm},
+    {"clone", {CLONE_NEWUSER | CLONE_FILES | SIGCHLD}, kEperm},
+    {"clone", {CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD}, kAllow},
+    {"unshare", {CLONE_NEWUSER}, kAllow},
+    {"unshare", {CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET}, kAllow},
+    {"unshare", {CLONE_NEWTIME}, kNotify},
+    {"unshare", {CLONE_NEWUSER | CLONE_NEWTIME}, kNotify},
+    {"mount", {0, 0, 0, 0}, kNotify},
+    {"mount", {0, 0, 0, 1}, kNotify},            // MS_RDONLY
+    {"mount", {0, 0, 0, 0xe}, kNotify},          // nosuid, nodev, noexec
+    {"mount", {0, 0, 0, 0x4000}, kNotify},       // MS_REC alone
+    {"mount", {0, 0, 0, 0x1000}, kAllow},        // MS_BIND
+    {"mount", {0, 0, 0, 0x1020}, kAllow},        // MS_BIND | MS_REMOUNT
+    {"mount", {0, 0, 0, 0x20}, kAllow},          // MS_REMOUNT
+    {"mount", {0, 0, 0, 0x2000}, kAllow},        // MS_MOVE
+    {"mount", {0, 0, 0, 0x40000}, kAllow},       // MS_PRIVATE
+    {"mount", {0, 0, 0, 0x84000}, kAllow},       // MS_SLAVE | MS_REC
+    {"mount", {0, 0, 0, kMagicFlags}, kNotify},  // a new file system, says the kernel
+    {"mount", {0, 0, 0, kMagicFlags | 0xe}, kNotify},
+    {"mount", {0, 0, 0, kMagicFlags | 0x1000}, kAllow},
+    {"open", {kPointer, 0}, kAllow},
+    {"open", {kPointer, O_CREAT | O_CLOEXEC}, kAllow},  // for reading
+    {"open", {kPointer, O_WRONLY}, kNotify},
+    {"open", {kPointer, O_RDWR | O_CLOEXEC}, kNotify},
+    {"open", {kPointer, O_ACCMODE}, kNotify},
+    {"openat", {5, kPointer, O_DIRECTORY}, kAllow},
+    {"openat", {5, kPointer, O_WRONLY | O_CREAT | O_TRUNC}, kNotify},
+    {"openat", {5, kPointer, O_RDWR}, kNotify},
+};
+
+TEST_F(FilterTest, UsernsOpensWhatSandboxesNeedAndNothingElse) {
+  BpfInterpreter program(BuildFilter({.allow_userns = true}));
+  for (const SyscallEntry& entry : AllSyscalls()) {
+    const std::string_view name = entry.name;
+    if (kByArguments.contains(name) || name == "mount" || name == "open" || name == "openat") {
+      continue;
+    }
+    std::uint32_t expected = Run(program_, entry.name, {});
+    if (kUsernsAllowed.contains(name)) expected = kAllow;
+    if (kUsernsMissing.contains(name)) expected = kEnosys;
+    EXPECT_EQ(Run(program, entry.name, {}), expected) << name;
+  }
+  for (const Vector& vector : kUsernsVectors) {
+    EXPECT_EQ(Run(program, vector.name, vector.arguments), vector.expected)
+        << testing::PrintToString(vector);
+    Vector high = vector;
+    for (std::uint64_t& argument : high.arguments) argument |= kHigh;
+    EXPECT_EQ(Run(program, high.name, high.arguments), vector.expected)
+        << testing::PrintToString(high);
+  }
+  for (const Vector& vector : kVectors) {
+    const std::string_view name = vector.name;
+    if (name == "clone" || name == "unshare") continue;
+    EXPECT_EQ(Run(program, vector.name, vector.arguments), vector.expected)
+        << testing::PrintToString(vector);
+  }
+  EXPECT_EQ(RunNumber(program, AUDIT_ARCH_I386, 11), std::uint32_t{SECCOMP_RET_KILL_PROCESS});
+  for (std::uint32_t number = 0; number < 512; number++) {
+    RunNumber(program, AUDIT_ARCH_X86_64, number);
+  }
+  EXPECT_THAT(program.Unreached(), testing::IsEmpty());
 }
 
 struct OptInCase {

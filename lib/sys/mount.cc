@@ -67,6 +67,10 @@ Result<void> BindMount(const char* from, const char* to, bool recursive) {
   return Check(syscall(SYS_mount, from, to, nullptr, kMsBind | (recursive ? kMsRec : 0UL), nullptr),
                "mount");
 }
+Result<void> Mount(const char* source, const char* target, const char* type, unsigned long flags,
+                   const char* data) {
+  return Check(syscall(SYS_mount, source, target, type, flags, data), "mount");
+}
 Result<void> PivotRoot(const char* new_root, const char* put_old) {
   return Check(syscall(SYS_pivot_root, new_root, put_old), "pivot_root");
 }

@@ -25,6 +25,9 @@ Result<UniqueFd> Fsmount(const UniqueFd& context, unsigned attributes);
 Result<void> MakeMountsPrivate();  // mount(MS_REC | MS_PRIVATE) of "/"
 // mount(MS_BIND), which unlike open_tree makes no mount namespace. Follows links in both.
 Result<void> BindMount(const char* from, const char* to, bool recursive);
+// mount(2) as it is; source and data may be null.
+Result<void> Mount(const char* source, const char* target, const char* type, unsigned long flags,
+                   const char* data);
 Result<void> PivotRoot(const char* new_root, const char* put_old);
 Result<void> Unmount(const char* path, int flags);
 

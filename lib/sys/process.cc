@@ -26,6 +26,15 @@ Result<UniqueFd> Own(long fd, const char* operation) {
   return UniqueFd(static_cast<int>(fd));
 }
 
+template <typename Change>
+Result<void> ChangeCapabilities(Change change) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, 2> sets{};
+  TRY(Check(syscall(SYS_capget, &header, sets.data()), "capget"));
+  for (unsigned half = 0; half < sets.size(); ++half) change(sets.at(half), half);
+  return Check(syscall(SYS_capset, &header, sets.data()), "capset");
+}
+
 }  // namespace
 
 Result<pid_t> Clone3(clone_args arguments) {
@@ -81,6 +90,20 @@ Result<void> DropCapabilities() {
   CHECK(prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 0);
   return {};
 }
+Result<void> KeepCapabilities() {
+  return Check(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(PR_SET_KEEPCAPS)");
+}
+Result<void> RaiseCapabilities() {
+  return ChangeCapabilities(
+      [](__user_cap_data_struct& set, unsigned /*half*/) { set.effective = set.permitted; });
+}
+Result<void> LimitCapabilities(std::uint64_t capabilities) {
+  return ChangeCapabilities([capabilities](__user_cap_data_struct& set, unsigned half) {
+    set.permitted &= static_cast<std::uint32_t>(capabilities >> (32 * half));
+    set.effective = set.permitted;
+    set.inheritable = 0;
+  });
+}
 Result<void> JoinNewSessionKeyring() {
   return Check(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr, 0, 0, 0),
                "keyctl(KEYCTL_JOIN_SESSION_KEYRING)");
@@ -96,6 +119,10 @@ Result<void> ChangeDirectory(const char* path) {
 }
 Result<void> ChangeDirectory(const UniqueFd& directory) {
   return Check(fchdir(directory.get()), "fchdir");
+}
+Result<void> ChangeRoot(const UniqueFd& directory) {
+  TRY(ChangeDirectory(directory));
+  return Check(chroot("."), "chroot");
 }
 Result<void> CloseRange(unsigned first, unsigned last, unsigned flags) {
   return Check(syscall(SYS_close_range, first, last, flags), "close_range");

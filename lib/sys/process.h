@@ -36,11 +36,17 @@ Result<void> SetDumpable(bool on);
 Result<void> SetParentDeathSignal(int signal);
 Result<void> SetName(const char* name);  // of the calling thread, ≤ 15 bytes
 Result<void> DropCapabilities();  // bounding set, ambient set, then the rest; checked afterwards
+// Through a change from root to another uid; what was permitted stays so, and is raised again.
+Result<void> KeepCapabilities();
+Result<void> RaiseCapabilities();
+// Permitted and effective are at most these; bit 0 is CAP_CHOWN.
+Result<void> LimitCapabilities(std::uint64_t capabilities);
 Result<void> JoinNewSessionKeyring();
 Result<void> NewSession();  // setsid: away from the controlling terminal
 Result<void> SetHostName(std::string_view name);
 Result<void> ChangeDirectory(const char* path);
 Result<void> ChangeDirectory(const UniqueFd& directory);
+Result<void> ChangeRoot(const UniqueFd& directory);  // the working directory too
 Result<void> CloseRange(unsigned first, unsigned last, unsigned flags);
 Result<rlimit64> GetLimit(int resource);
 Result<void> SetLimit(int resource, rlimit64 limit);

@@ -23,9 +23,11 @@ TEST(SyscallTableTest, IsSortedAndNamesEachCallOnce) {
   for (const SyscallEntry& entry : AllSyscalls()) {
     EXPECT_GT(entry.number, last) << entry.name;
     EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
-    EXPECT_EQ(entry.rule != nullptr, entry.syscall_class == SyscallClass::kConditional)
+    EXPECT_EQ(entry.rule != nullptr && entry.opt_in == OptIn::kNone,
+              entry.syscall_class == SyscallClass::kConditional)
         << entry.name;
-    EXPECT_TRUE(entry.opt_in == OptIn::kNone || entry.syscall_class == SyscallClass::kBlocked)
+    EXPECT_TRUE(entry.opt_in == OptIn::kNone || entry.rule != nullptr ||
+                entry.syscall_class == SyscallClass::kBlocked)
         << entry.name;
     last = entry.number;
   }
@@ -43,10 +45,11 @@ TEST(SyscallTableTest, FindsByNumberAndByName) {
 }
 
 TEST(SyscallTableTest, OptInsAreNamedLikeTheirProfileKeys) {
-  ASSERT_EQ(OptInNames().size(), 3U);
+  ASSERT_EQ(OptInNames().size(), 4U);
   EXPECT_EQ(OptInName(OptIn::kPtrace), "ptrace");
   EXPECT_EQ(OptInName(OptIn::kPerf), "perf");
   EXPECT_EQ(OptInName(OptIn::kKeyctl), "keyctl");
+  EXPECT_EQ(OptInName(OptIn::kUserns), "userns");
   EXPECT_EQ(OptInName(OptIn::kNone), "");
 }
 

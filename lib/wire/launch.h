@@ -83,7 +83,7 @@ enum class MountKind : std::uint8_t {
   kSymlink,    // -> `text`
   kBind,       // host path `from`, with everything mounted below it
   kTmpfs,      // empty, `bytes` large
-  kProc,
+  kProc,       // `read_only`: /proc/PID/mem included
   kDevpts,
   kCellrun,  // /run/cellrun: shim, denials.jsonl, tools; read-only for the cell
   kMask,  // an empty read-only object of the same type over `to` (hide); nothing happens if it is
@@ -132,6 +132,9 @@ struct CellPlan {
   std::vector<std::string>
       warnings;  // said to the user before the command starts (not enforced, read-only, …)
   std::uint64_t inotify_instances = 64, inotify_watches = 65536;
+  // How many namespaces of each kind the cell may make of its own; not 0: the profile opts into
+  // `userns`. Mounting needs a process without Landlock's file rules.
+  std::uint64_t namespaces = 0;
   std::chrono::milliseconds time_limit{0};  // the broker enforces it; here for messages
 };
 

@@ -62,6 +62,7 @@ void PlanFields(Archive& archive, Plan& plan, std::int64_t& time_limit_ms) {
   archive.List(plan.warnings, text);
   archive.Number(plan.inotify_instances);
   archive.Number(plan.inotify_watches);
+  archive.Number(plan.namespaces);
   archive.Number(time_limit_ms);
 }
 

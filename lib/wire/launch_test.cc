@@ -153,6 +153,7 @@ TEST(CellPlanTest, SurvivesTheTrip) {
   sent.limits = {{.resource = 7, .soft = UINT64_MAX, .hard = UINT64_MAX, .name = "files"}};
   sent.warnings = {"limits.files: cut"};
   sent.time_limit = std::chrono::hours(8);
+  sent.namespaces = 256;
   const Result<CellPlan> got = DecodePlan(EncodePlan(sent));
   ASSERT_TRUE(got.ok()) << got.error().ToString();
   EXPECT_EQ(EncodePlan(*got), EncodePlan(sent));
@@ -169,6 +170,7 @@ TEST(CellPlanTest, SurvivesTheTrip) {
   EXPECT_EQ(got->host_uid, sent.host_uid);
   EXPECT_EQ(got->time_limit, sent.time_limit);
   EXPECT_EQ(got->warnings, sent.warnings);
+  EXPECT_EQ(got->namespaces, sent.namespaces);
 }
 
 // A mount for each of many hidden names is more than a packet holds.
