@@ -130,8 +130,7 @@ int AskedCell::Run(const std::function<int()>& body,
   cell.equip = [&](notify::CellFacts& facts) {
     on_loop([&] {
       rooms = std::make_unique<Rooms>(
-          Rooms::Services{
-              .loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
+          Rooms::Services{.loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
           "cell");
       facts.admit = rooms->Door();
     });

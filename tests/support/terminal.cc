@@ -124,8 +124,8 @@ bool Terminal::WaitUntil(const std::function<bool(const std::string& shown)>& co
   while (!condition(screen_)) {
     if (Pump() || condition(screen_)) continue;
     ADD_FAILURE() << (timed_out_ ? "not in time" : "not before it ended") << ", at the end of: "
-                  << text::Escape(screen_.substr(screen_.size() - std::min<std::size_t>(
-                                                                      screen_.size(), 2000)));
+                  << text::Escape(screen_.substr(screen_.size() -
+                                                 std::min<std::size_t>(screen_.size(), 2000)));
     return false;
   }
   return true;
