@@ -29,7 +29,7 @@ namespace {
 
 using wire::ControlHeader;
 
-constexpr int kSocket = wire::kControlFd;  // over the keeper's copy of init's
+constexpr int kSocket = wire::kControlFd;                       // over the keeper's copy of init's
 constexpr int kParked = static_cast<int>(wire::kMaxRunNumber);  // above every number of a command
 
 alignas(8) char order_bytes[sizeof(ControlHeader) + sizeof(wire::RunCommand)];
@@ -352,7 +352,8 @@ void ReadFailure() {
   if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
   close(keeper.failure_pipe);
   keeper.failure_pipe = -1;
-  if (bytes == ssize_t{sizeof failure}) Fail(static_cast<wire::SpawnStep>(failure.step), failure.code);
+  if (bytes == ssize_t{sizeof failure})
+    Fail(static_cast<wire::SpawnStep>(failure.step), failure.code);
 }
 
 void Reap() {

@@ -18,7 +18,7 @@ struct Packet {
   size_t bytes = 0;
   unsigned fd_count = 0;
   int fds[kMaxPacketFds] = {};  // `fd_count` of them; CLOEXEC; the caller closes them
-  bool truncated = false;  // more bytes or descriptors came than fit: not to be used
+  bool truncated = false;       // more bytes or descriptors came than fit: not to be used
 };
 
 // One packet into `buffer`. kNothing: EAGAIN or EINTR. kEnd: end of file, or any other error.

@@ -82,7 +82,8 @@ void Tell(uint32_t type, int32_t a, int32_t b = 0) {
   header.type = type;
   header.a = a;
   header.b = b;
-  (void)SendPacket(caller.channel, header, nullptr, -1);  // its end of file is seen by the next read
+  (void)SendPacket(caller.channel, header, nullptr,
+                   -1);  // its end of file is seen by the next read
 }
 
 // ---- What the command gets.
@@ -412,8 +413,8 @@ void OpenSignals() {
   uint64_t all = ~uint64_t{0};
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &caller.old_mask, sizeof all);
   // What the caller ignores is not even seen; what it blocks is blocked by the command too.
-  caller.signal_fd = static_cast<int>(
-      syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK));
+  caller.signal_fd =
+      static_cast<int>(syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_CLOEXEC | SFD_NONBLOCK));
   if (caller.signal_fd < 0) Refuse("cellrun: signals cannot be relayed\n");
 }
 
@@ -430,9 +431,8 @@ void FillPolled(pollfd* polled) {
   polled[kTyped] = {.fd = reads ? caller.terminal : -1, .events = POLLIN, .revents = 0};
   const int events = (input_waits ? POLLOUT : 0) | (output_waits ? 0 : POLLIN);
   // Without an event that is wanted a hang-up would wake every poll.
-  polled[kCommand] = {.fd = events != 0 ? caller.master : -1,
-                      .events = static_cast<short>(events),
-                      .revents = 0};
+  polled[kCommand] = {
+      .fd = events != 0 ? caller.master : -1, .events = static_cast<short>(events), .revents = 0};
   polled[kScreen] = {.fd = output_waits ? caller.screen : -1, .events = POLLOUT, .revents = 0};
 }
 

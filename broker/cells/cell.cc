@@ -383,7 +383,7 @@ void Cell::Finish() {
   control_watch_.reset();
   time_limit_.reset();
   answer_deadline_.reset();
-  OnControl();  // what init said last may still lie in the socket
+  OnControl();                                 // what init said last may still lie in the socket
   services_.runner.CellEnded(setup_.plan.id);  // while its supervisor is there
   if (supervisor_ != nullptr) {
     const notify::Counters counters = supervisor_->counters();

@@ -54,7 +54,7 @@ class Cell {
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;
     std::function<void(const wire::ExitReport& report)>
-        on_end;  // last call; the cell may be destroyed in it
+        on_end;                           // last call; the cell may be destroyed in it
     std::function<void()> on_ready = {};  // of a ghost: it is supervised, and Keep works
   };
   // Watches what is masked and records the start; then the launcher may have the plan. ENOSPC: the

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
-#include <functional>
-#include <optional>
 #include <vector>
 
 #include "lib/base/result.h"

@@ -387,7 +387,8 @@ class Judge::Case {
          .chain = chain_});
     if (!asked.ok()) {
       out_.verdict.message = asked.error().context();
-      if (out_.record.verdict == policy::Action::kAllow) out_.record.verdict = policy::Action::kDeny;
+      if (out_.record.verdict == policy::Action::kAllow)
+        out_.record.verdict = policy::Action::kDeny;
       out_.record.reason = out_.verdict.message;
       Deny();
       return false;

@@ -73,7 +73,8 @@ Result<std::unique_ptr<Builder>> Builder::Start(loop::Loop& loop, Callbacks call
   process->pid = pid;
   process->pidfd = TRY(sys::PidfdOpen(pid));
   ReapWhenEnded(loop, process);
-  builder->watch_ = loop.WatchReadable(builder->socket_, [made = builder.get()] { made->OnMessage(); });
+  builder->watch_ =
+      loop.WatchReadable(builder->socket_, [made = builder.get()] { made->OnMessage(); });
   return builder;
 }
 

@@ -64,20 +64,19 @@ void Elsewhere::Run(const std::string& cell_id, exec::Waiter waiter) {
   Entry& entry = entries_[id];
   entry.caller = cell_id;
   entry.asked = std::move(waiter.asked);
-  entry.run = std::make_unique<run::Run>(
-      broker_.loop, broker_.janitor, std::move(waiter.channel),
-      [this, id](const Run::End& end) { OnEnded(id, end); });
+  entry.run = std::make_unique<run::Run>(broker_.loop, broker_.janitor, std::move(waiter.channel),
+                                         [this, id](const Run::End& end) { OnEnded(id, end); });
   if (entry.asked->ask.strategy == policy::Strategy::kMirror)
     return Mirror(entry, *caller->second, waiter.desk);
   RunInGhost(id, entry, *caller->second);
 }
 
 void Elsewhere::Mirror(Entry& entry, cells::Cell& caller, exec::Desk* desk) {
-  entry.run->Start(CommandOf(*entry.asked),
-                   {.keep = [&caller](UniqueFd keeper) { return caller.Keep(std::move(keeper)); },
-                    .grant = [desk, asked = entry.asked](
-                                 pid_t pid) { return Grant(desk, pid, asked->sealed); },
-                    .other_cell = false});
+  entry.run->Start(
+      CommandOf(*entry.asked),
+      {.keep = [&caller](UniqueFd keeper) { return caller.Keep(std::move(keeper)); },
+       .grant = [desk, asked = entry.asked](pid_t pid) { return Grant(desk, pid, asked->sealed); },
+       .other_cell = false});
 }
 
 void Elsewhere::RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller) {

@@ -11,8 +11,8 @@ namespace cellrun::run {
 namespace {
 
 std::string KeyOf(const Ghost::Order& order) {
-  std::string key = "ghost of " + order.caller.plan().id + '\0' + order.rule + '\0' +
-                    order.rights.image;
+  std::string key =
+      "ghost of " + order.caller.plan().id + '\0' + order.rule + '\0' + order.rights.image;
   for (const std::string& path : order.rights.write) key += '\0' + path;
   // The floor's rules are the only ones that are taken over, and they stay while a cell lives.
   return key;
@@ -41,11 +41,11 @@ Result<std::unique_ptr<Ghost>> Ghost::Start(Broker broker, const Order& order,
   std::unique_ptr<Ghost> ghost(new Ghost(broker, std::move(callbacks)));
   // First: the program starts while the plan is made.
   ghost->builder_ = TRY(Builder::Start(
-      broker.loop,
-      {.started = [made = ghost.get()](UniqueFd pidfd, const std::vector<std::string>& lost) {
-         made->OnStarted(std::move(pidfd), lost);
-       },
-       .failed = [made = ghost.get()](const std::string& why) { made->Fail(why); }}));
+      broker.loop, {.started =
+                        [made = ghost.get()](UniqueFd pidfd, const std::vector<std::string>& lost) {
+                          made->OnStarted(std::move(pidfd), lost);
+                        },
+                    .failed = [made = ghost.get()](const std::string& why) { made->Fail(why); }}));
   TRY(ghost->Plan(order));
   return ghost;
 }
@@ -86,11 +86,11 @@ Result<void> Ghost::Plan(const Order& order) {
                                      .cell_uid = identity_->uid.value_or(setup.caller.uid)}));
   auto [ours, inits] = TRY(sys::SocketPair(SOCK_SEQPACKET));
   const std::string plan = wire::EncodePlan(setup.plan);
-  cell_ = TRY(cells::Cell::Make(
-      broker_.services, std::move(setup), std::move(ours),
-      {.on_terminal = [](const UniqueFd&) {},
-       .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); },
-       .on_ready = [this] { callbacks_.ready(); }}));
+  cell_ = TRY(
+      cells::Cell::Make(broker_.services, std::move(setup), std::move(ours),
+                        {.on_terminal = [](const UniqueFd&) {},
+                         .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); },
+                         .on_ready = [this] { callbacks_.ready(); }}));
   broker_.registry.Add(*cell_);
   TRY(builder_->Build(plan, std::move(inits)));
   return cell_->Order({});

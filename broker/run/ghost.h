@@ -47,8 +47,7 @@ class Ghost {
   void End();
 
  private:
-  Ghost(Broker broker, Callbacks callbacks)
-      : broker_(broker), callbacks_(std::move(callbacks)) {}
+  Ghost(Broker broker, Callbacks callbacks) : broker_(broker), callbacks_(std::move(callbacks)) {}
   Result<void> Plan(const Order& order);
   void OnStarted(UniqueFd pidfd, const std::vector<std::string>& lost_layers);
   void Fail(const std::string& why);

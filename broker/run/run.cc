@@ -69,7 +69,7 @@ Result<wire::RunSurroundings> CheckOffer(const sys::Message& message) {
 bool MayCross(const UniqueFd& fd, unsigned number) {
   const Result<struct stat> facts = sys::Fstat(fd);
   if (!facts.ok()) return false;
-  if (number > STDERR_FILENO) return S_ISFIFO(facts->st_mode);
+  if (number > STDERR_FILENO) return S_ISFIFO(facts->st_mode) || S_ISREG(facts->st_mode);
   return !S_ISDIR(facts->st_mode) && !S_ISBLK(facts->st_mode);
 }
 
@@ -86,10 +86,7 @@ void OpenToHolders(const UniqueFd& fd) {
 
 Run::Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim,
          std::function<void(const End& end)> ended)
-    : loop_(loop),
-      janitor_(janitor),
-      ended_(std::move(ended)),
-      shim_(std::move(shim)) {
+    : loop_(loop), janitor_(janitor), ended_(std::move(ended)), shim_(std::move(shim)) {
   wire::ShimMessage message{};
   message.order = wire::kShimRun;
   (void)sys::SetNonBlocking(shim_, true);
@@ -108,7 +105,8 @@ Run::~Run() {
 // system).
 void Run::CloseElsewhere(std::vector<UniqueFd> fds) {
   if (fds.empty()) return;
-  janitor_.Do([held = std::make_shared<std::vector<UniqueFd>>(std::move(fds))]() { held->clear(); });
+  janitor_.Do(
+      [held = std::make_shared<std::vector<UniqueFd>>(std::move(fds))]() { held->clear(); });
 }
 
 void Run::Start(Command command, Place place) {
@@ -251,8 +249,9 @@ void Run::OnReady(pid_t pid) {
 }
 
 void Run::OnFailed(int code, int step) {
-  constexpr std::array kSteps = {"execute it", "enter its working directory", "connect its streams",
-                                 "open its terminal", "set its limits", "start a process"};
+  constexpr std::array kSteps = {"execute it",          "enter its working directory",
+                                 "connect its streams", "open its terminal",
+                                 "set its limits",      "start a process"};
   const auto number = static_cast<std::size_t>(std::clamp(step, 0, 5));
   Refuse(code == ENOENT ? kNotFound : kNotExecutable,
          std::string("cellrun: cannot ") + kSteps.at(number) + ": " + ErrnoText(code) + "\n");

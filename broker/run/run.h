@@ -40,8 +40,8 @@ struct Place {
 
 // One command that runs elsewhere than in the process that asked for it: the broker's part of
 // lib/wire/run.h. What comes from the shim and the keeper is checked; what the descriptors are that
-// the shim hands over is the cell's choice, so they are passed on and never used. Only on the loop's
-// thread.
+// the shim hands over is the cell's choice, so they are passed on and never used. Only on the
+// loop's thread.
 class Run {
  public:
   struct End {

@@ -116,8 +116,9 @@ Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, 
   Message received;
   received.bytes.resize(limit_bytes);
   // Room for one descriptor more than allowed, so that "too many" is seen and not just cut off.
-  alignas(cmsghdr) std::array<char, CMSG_SPACE((kMaxMessageFds + 1) * sizeof(int)) +
-                                        CMSG_SPACE(sizeof(ucred))> control{};
+  alignas(cmsghdr)
+      std::array<char, CMSG_SPACE((kMaxMessageFds + 1) * sizeof(int)) + CMSG_SPACE(sizeof(ucred))>
+          control{};
   iovec data{.iov_base = received.bytes.data(), .iov_len = received.bytes.size()};
   msghdr message{};
   message.msg_iov = &data;

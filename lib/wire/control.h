@@ -117,7 +117,7 @@ enum ShimOrder : uint32_t {
                   // directory); `flags`: ShimExecFlags
   kShimWait = 3,  // payload: text for stderr; go on waiting. `status`: seconds that are left, shown
                   // as they pass where stderr is a terminal; 0: not shown
-  kShimRun = 4,    // it runs elsewhere: from here on the channel speaks lib/wire/run.h
+  kShimRun = 4,   // it runs elsewhere: from here on the channel speaks lib/wire/run.h
 
   // shim -> broker.
   kShimFailed = 100,  // the kShimExec failed with errno `status`; it waits again

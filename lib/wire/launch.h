@@ -64,9 +64,9 @@ struct RunRequest {
 };
 
 // ---- A cell that the broker wants for itself (a ghost): it executes the launcher with this word
-// alone, and its end of a socket pair as descriptor kBuildFd. The broker sends the plan, with init's
-// end of the control socket; the launcher answers "started" with init's pidfd, or "refused"; the
-// end of file of either side ends the cell.
+// alone, and its end of a socket pair as descriptor kBuildFd. The broker sends the plan, with
+// init's end of the control socket; the launcher answers "started" with init's pidfd, or "refused";
+// the end of file of either side ends the cell.
 inline constexpr char kBuildWord[] = "--build-for-broker";
 inline constexpr int kBuildFd = 3;
 

@@ -53,12 +53,12 @@ struct RunSurroundings {
   uint32_t foreground;  // see kRunForeground
   uint32_t umask;
   int32_t nice;
-  uint16_t rows, columns;        // of the terminal
-  uint64_t ignored, blocked;     // signals: bit N-1
-  RunLimit limits[kRunLimits];   // never more than init's
-  uint64_t terminals[4];         // descriptors that are the caller's terminal: bit N
+  uint16_t rows, columns;         // of the terminal
+  uint64_t ignored, blocked;      // signals: bit N-1
+  RunLimit limits[kRunLimits];    // never more than init's
+  uint64_t terminals[4];          // descriptors that are the caller's terminal: bit N
   uint8_t terminal_settings[64];  // struct termios of TCGETS
-  uint32_t count;                // of numbers
+  uint32_t count;                 // of numbers
   uint8_t numbers[kMaxRunDescriptors];
   uint8_t padding[2];
 };
@@ -66,7 +66,7 @@ struct RunSurroundings {
 struct RunCommand {
   uint32_t argument_count;
   uint32_t environment_count;
-  uint32_t block_bytes;  // program, working directory, arguments, environment: as in a SpawnOrder
+  uint32_t block_bytes;    // program, working directory, arguments, environment: as in a SpawnOrder
   uint32_t has_directory;  // 1: as a descriptor, and the one in the block is not looked at
   RunSurroundings surroundings;
 };

@@ -26,10 +26,11 @@ class ElsewhereTest : public Sandbox {
  protected:
   // bash runs in place, everything else as `run` says.
   std::string Profile(const std::string& run, const std::string& more = "") {
-    return WriteProfile("cellrun: 1\nname: elsewhere\nextends: [base]\ncommands:\n  default: allow\n"
-                        "  rules:\n    - {when: {exe: bash}, then: allow}\n"
-                        "    - {when: {exe: '/usr/**'}, then: allow, run: " +
-                        run + "}\n" + more);
+    return WriteProfile(
+        "cellrun: 1\nname: elsewhere\nextends: [base]\ncommands:\n  default: allow\n"
+        "  rules:\n    - {when: {exe: bash}, then: allow}\n"
+        "    - {when: {exe: '/usr/**'}, then: allow, run: " +
+        run + "}\n" + more);
   }
   Options With(const std::string& run) {
     return {.profile = Profile(run), .time_limit = std::chrono::seconds(60)};
@@ -115,8 +116,9 @@ TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
   Options options = With("mirror");
   Terminal terminal(Bash(options));
   ASSERT_TRUE(terminal.Expect("<42> "));
-  Write(Work("job"), "trap 'echo continued=$((1+1))' CONT; echo up=$((1+1)); while :; do sleep 0.02; "
-                     "done\n");
+  Write(Work("job"),
+        "trap 'echo continued=$((1+1))' CONT; echo up=$((1+1)); while :; do sleep 0.02; "
+        "done\n");
   terminal.Send("sh job\n");
   ASSERT_TRUE(terminal.Expect("up=2"));
   terminal.Send("\x1a");
@@ -164,9 +166,10 @@ TEST_F(ElsewhereTest, MirroredCommandsSeeTheWindowsSize) {
 TEST_F(ElsewhereTest, KillingTheCallerKillsEveryDescendant) {
   // The first is in a session of its own, the second has lost its parent as well.
   for (const std::string run : {"mirror", "ghost"}) {
-    Write(Work("tree"), "setsid sh -c 'while :; do touch beat1; sleep 0.02; done' &\n"
-                        "(setsid sh -c 'while :; do touch beat2; sleep 0.02; done' &)\n"
-                        "while :; do touch beat3; sleep 0.02; done\n");
+    Write(Work("tree"),
+          "setsid sh -c 'while :; do touch beat1; sleep 0.02; done' &\n"
+          "(setsid sh -c 'while :; do touch beat2; sleep 0.02; done' &)\n"
+          "while :; do touch beat3; sleep 0.02; done\n");
     Write(Work("drive"),
           "sh tree & pid=$!\n"
           "until [ -e beat1 ] && [ -e beat2 ] && [ -e beat3 ]; do sleep 0.02; done\n"
@@ -200,7 +203,8 @@ TEST_F(ElsewhereTest, VariablesThatLoadCodeDoNotCross) {
 TEST_F(ElsewhereTest, AGhostSeesNothingOfItsCallerButTheWorkspace) {
   const Outcome outcome = Shell(
       "echo agent > /tmp/secret; sleep 60 & pid=$!\n"
-      "cat /tmp/secret; ps ax -o args | grep -c '[s]leep 60'; touch made; kill $pid; stat -c %U made",
+      "cat /tmp/secret; ps ax -o args | grep -c '[s]leep 60'; touch made; kill $pid; stat -c %U "
+      "made",
       With("ghost"));
   EXPECT_THAT(outcome.err, HasSubstr("/tmp/secret: No such file")) << outcome;
   EXPECT_THAT(outcome.out, HasSubstr("0\n")) << outcome;
@@ -214,7 +218,8 @@ TEST_F(ElsewhereTest, AGhostWritesWhereItsRuleSays) {
   ASSERT_EQ(mkdir(place.c_str(), 0755), 0);
   const std::string profile = WriteProfile(
       "cellrun: 1\nname: write\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
-      "    - {when: {exe: touch}, then: allow, run: ghost, ghost: {write: ['" + place + "']}}\n");
+      "    - {when: {exe: touch}, then: allow, run: ghost, ghost: {write: ['" +
+      place + "']}}\n");
   const Outcome outcome =
       Shell("touch " + place + "/made; echo $?; echo x > " + place + "/mine; echo $?",
             {.profile = profile});
@@ -232,8 +237,8 @@ TEST_F(ElsewhereTest, TheFloorOfHideHoldsInAGhost) {
 }
 
 TEST_F(ElsewhereTest, ManyGhostsAtOnce) {
-  const Outcome outcome =
-      Shell("for i in $(seq 40); do sh -c \"echo $i > n$i\" & done; wait; cat n* | wc -l", With("ghost"));
+  const Outcome outcome = Shell(
+      "for i in $(seq 40); do sh -c \"echo $i > n$i\" & done; wait; cat n* | wc -l", With("ghost"));
   EXPECT_EQ(outcome.out, "40\n") << outcome;
 }
 
