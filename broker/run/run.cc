@@ -69,7 +69,7 @@ Result<wire::RunSurroundings> CheckOffer(const sys::Message& message) {
 bool MayCross(const UniqueFd& fd, unsigned number) {
   const Result<struct stat> facts = sys::Fstat(fd);
   if (!facts.ok()) return false;
-  if (number > STDERR_FILENO) return S_ISFIFO(facts->st_mode);
+  if (number > STDERR_FILENO) return S_ISFIFO(facts->st_mode) || S_ISREG(facts->st_mode);
   return !S_ISDIR(facts->st_mode) && !S_ISBLK(facts->st_mode);
 }
 

@@ -53,8 +53,7 @@ inline constexpr const char* kCorpus[] = {
     "timeout -s INT 0.3 sleep 20",
     "sleep 30 & kill $!; wait $!",
     "sleep 30 & kill -9 $!; wait $! 2>/dev/null",
-    "sleep 30 & kill -INT $!; "
-    "kill -TERM $!; wait $!",
+    "sleep 30 & kill -HUP $!; wait $! 2>/dev/null",
     "sleep 30 & kill -USR2 $!; wait $! 2>/dev/null",
     "sh -c 'trap \"exit 6\" USR1; echo up; while :; do sleep 0.02; done' > out & until grep -q up "
     "out 2>/dev/null; do :; done; kill -USR1 $!; wait $!; echo $?",
