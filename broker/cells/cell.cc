@@ -341,6 +341,13 @@ void Cell::ShareGuards(const wire::CellPlan& other) {
   if (!finished_) guards_->Share(other);
 }
 
+void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents) {
+  setup_.policy = std::move(policy);
+  setup_.documents = std::move(documents);
+  if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);
+  (void)Record("policy");  // what is decided under it is recorded by itself
+}
+
 void Cell::OnGuard(const Guards::Event& event) {
   if (event.set_aside) report_.quarantined.push_back(event.to);
   journal::Record record;
