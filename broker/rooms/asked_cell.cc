@@ -24,6 +24,10 @@ approvals::Decision Approved(std::vector<std::string> argv) {
 
 approvals::Queue::Submission FakeQueue::Submit(approvals::Ask ask, Decided decided) {
   const std::lock_guard lock(mutex_);
+  if (denies && denies(ask)) {
+    loop_.Post([decided = std::move(decided)] { decided({}); });
+    return {.refusal = std::nullopt, .id = "0", .waiter = 0, .left = ask.timeout};
+  }
   asks_.push_back(ask);
   const std::uint64_t number = asks_.size();
   if (at_once) {
