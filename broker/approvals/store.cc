@@ -29,8 +29,8 @@ constexpr std::size_t kMaxWaiting = 20'000;
 constexpr std::size_t kMaxWaitingBytes = std::size_t{16} << 20;
 constexpr std::uint64_t kKept = 20'000;  // asks that are over
 constexpr std::uint64_t kPruneEvery = 1'000;
-// Long enough that an ask which is answered or gives up at once is written once.
-constexpr std::chrono::milliseconds kGroupWindow{20};
+// An ask that is answered or gives up at once is written once; one that a person sees is on disk.
+constexpr std::chrono::milliseconds kGroupWindow{2};
 
 constexpr const char* kTables = R"(
 CREATE TABLE asks (
