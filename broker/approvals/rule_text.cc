@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "broker/approvals/secrets.h"
 #include "lib/base/text.h"
 #include "lib/policy/glob.h"
 #include "lib/policy/load.h"
@@ -47,6 +48,10 @@ Result<void> CheckAsk(const Ask& ask, bool widen) {
                  "the cell can write the script, so each version of it has to be looked at");
   }
   if (ask.image_hash.empty() && !widen) return Error(EINVAL, "", "the image has no hash");
+  Ask shown = ask;
+  if (HideSecrets(shown)) {
+    return Error(EINVAL, "", "the command holds what looks like a secret, which no rule keeps");
+  }
   TRY(CheckWritable(ask.program, "the program's path"));
   TRY(CheckWritable(ask.cwd, "the working directory"));
   const auto& argv = ask.original_argv.empty() ? ask.argv : ask.original_argv;
