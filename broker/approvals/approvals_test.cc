@@ -317,6 +317,25 @@ TEST_F(ApprovalsTest, WhatIsOverIsStillListedAndShown) {
   EXPECT_EQ(Show(denied.id.substr(0, 6))["id"], denied.id);
 }
 
+TEST_F(ApprovalsTest, APersonSeesASecretAndNothingKeepsIt) {
+  Ask ask = Push();
+  ask.argv = {"git", "push", "https://u:hunter2@example.com/x"};
+  ask.environment = {{.name = "GIT_PASSWORD", .is_set = true, .before = "", .after = "hunter2"}};
+  const auto asked = Submit(ask);
+  EXPECT_THAT(Call("GET", "/v1/approvals/" + asked.id).body, HasSubstr("hunter2"));
+  ASSERT_EQ(Reply(asked.id, {{"verdict", "approve"}}).status, 200);
+  EXPECT_EQ(List("?state=all").size(), 1U);
+  Restart();
+  EXPECT_THAT(Call("GET", "/v1/approvals/" + asked.id).body,
+              ::testing::AllOf(HasSubstr("approved"), ::testing::Not(HasSubstr("hunter2"))));
+  for (const json& record : AskRecords()) {
+    EXPECT_THAT(record.dump(), ::testing::Not(HasSubstr("hunter2")));
+  }
+  for (const char* name : {"/approvals.db", "/approvals.db-wal"}) {
+    EXPECT_THAT(ReadText(state_.directory() + name), ::testing::Not(HasSubstr("hunter2")));
+  }
+}
+
 TEST_F(ApprovalsTest, ARestartDeniesWhatWaited) {
   const auto asked = Submit(Push());
   const json answer = {{"verdict", "approve"}, {"digest", Show(asked.id)["digest"]}};

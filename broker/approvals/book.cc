@@ -316,13 +316,11 @@ void Book::Approve(std::uint64_t order, const Answer& answer, const Approver& ap
                     .argv = answer.argv.value_or(entry.ask->argv),
                     .edited = answer.argv && *answer.argv != entry.ask->argv,
                     .by = approver.ToString()};
-  std::deque<std::uint64_t> others = entry.waiters;
+  std::vector<std::uint64_t> others = entry.waiters;
   const auto released =
       answer.scope == Scope::kOnce ? std::min<std::size_t>(1, others.size()) : others.size();
-  for (std::size_t i = 0; i < released; ++i) {
-    changes.decided.emplace_back(others.front(), decision);
-    others.pop_front();
-  }
+  for (std::size_t i = 0; i < released; ++i) changes.decided.emplace_back(others[i], decision);
+  others.erase(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(released));
   entry.state = State::kApproved;
   entry.answer = Answered{.by = decision.by,
                           .at = now.wall,

@@ -61,8 +61,8 @@ struct Entry {
   State state = State::kPending;
   std::chrono::system_clock::time_point created, expires;
   std::chrono::steady_clock::time_point asked, deadline;
-  std::deque<std::uint64_t> waiters;  // in the order in which they came
-  std::vector<Approver> approved_by;  // where several people must
+  std::vector<std::uint64_t> waiters;  // in the order in which they came
+  std::vector<Approver> approved_by;   // where several people must
   std::optional<Answered> answer;
   std::uint64_t order = 0;
   std::size_t bytes = 0;  // about so much memory

@@ -74,7 +74,7 @@ Result<Matches> FindMatches(journal::Reader& reader, const Ask& ask, Scope scope
 
 Result<std::map<std::string, std::uint64_t>> CountUses(journal::Reader& reader) {
   std::map<std::string, std::uint64_t> uses;
-  const journal::Filter filter{.kinds = {"exec"}, .text = R"("layer":"remembered")"};
+  const journal::Filter filter{.kinds = {"exec"}, .text = std::string(kRulePrefix)};
   TRY(ForEach(reader, filter, [&](const journal::StoredRecord&, const json& record) {
     const auto rule = record.find("rule");
     if (rule == record.end() || !rule->is_object()) return;

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "broker/approvals/secrets.h"
 #include "lib/base/text.h"
 #include "lib/policy/glob.h"
 #include "lib/policy/load.h"
@@ -38,7 +39,7 @@ Result<void> CheckWritable(const std::string& text, const char* what) {
   return {};
 }
 
-Result<void> CheckAsk(const Ask& ask) {
+Result<void> CheckAsk(const Ask& ask, bool widen) {
   if (!ask.rememberable) {
     return Error(EINVAL, "", "the floor or the workspace asks, and asks each time");
   }
@@ -46,7 +47,11 @@ Result<void> CheckAsk(const Ask& ask) {
     return Error(EINVAL, "",
                  "the cell can write the script, so each version of it has to be looked at");
   }
-  if (ask.image_hash.empty()) return Error(EINVAL, "", "the image has no hash");
+  if (ask.image_hash.empty() && !widen) return Error(EINVAL, "", "the image has no hash");
+  Ask shown = ask;
+  if (HideSecrets(shown)) {
+    return Error(EINVAL, "", "the command holds what looks like a secret, which no rule keeps");
+  }
   TRY(CheckWritable(ask.program, "the program's path"));
   TRY(CheckWritable(ask.cwd, "the working directory"));
   const auto& argv = ask.original_argv.empty() ? ask.argv : ask.original_argv;
@@ -167,7 +172,7 @@ std::string ExpiryText(std::chrono::system_clock::time_point time) {
 }
 
 Result<std::string> RuleText(const RuleRequest& request) {
-  TRY(CheckAsk(request.ask));
+  TRY(CheckAsk(request.ask, request.widen));
   TRY(CheckWritable(request.reason, "the reason"));
   std::string rule = "- name: remembered " + request.id + "\n  when:\n" + WhenText(request);
   rule += std::string("  then: ") + (request.allow ? "allow" : "deny") + "\n";

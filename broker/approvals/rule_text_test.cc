@@ -213,6 +213,16 @@ TEST(RuleTextTest, ExpiredRulesDecideNothing) {
   EXPECT_EQ(Judge(RuleText(request).value(), Command(ask)), policy::Action::kAsk);
 }
 
+TEST(RuleTextTest, KeepsNoSecret) {
+  Ask ask = Push();
+  ask.argv = {"git", "push", "https://u:hunter2@example.com/x"};
+  EXPECT_FALSE(RuleText(Request(ask)).ok());
+  ask = Push();
+  ask.environment = {
+      {.name = "AWS_SECRET_ACCESS_KEY", .is_set = true, .before = "", .after = "hunter2"}};
+  EXPECT_FALSE(RuleText(Request(ask)).ok());
+}
+
 TEST(RuleTextTest, RefusesWhatNoRuleCanName) {
   Ask ask = Push();
   ask.argv = {"git", "\xff"};

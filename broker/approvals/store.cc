@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "broker/approvals/ask_json.h"
+#include "broker/approvals/secrets.h"
 #include "broker/journal/encode.h"
 #include "broker/journal/schema.h"
 #include "lib/base/log.h"
@@ -29,8 +30,8 @@ constexpr std::size_t kMaxWaiting = 20'000;
 constexpr std::size_t kMaxWaitingBytes = std::size_t{16} << 20;
 constexpr std::uint64_t kKept = 20'000;  // asks that are over
 constexpr std::uint64_t kPruneEvery = 1'000;
-// Long enough that an ask which is answered or gives up at once is written once.
-constexpr std::chrono::milliseconds kGroupWindow{20};
+// An ask that is answered or gives up at once is written once; one that a person sees is on disk.
+constexpr std::chrono::milliseconds kGroupWindow{2};
 
 constexpr const char* kTables = R"(
 CREATE TABLE asks (
@@ -150,6 +151,17 @@ Store::Row RowOf(const Statement& select) {
   return {.order = static_cast<std::uint64_t>(select.Number(0)),
           .state = StateOf(select.Text(1)),
           .json = std::string(select.Text(2))};
+}
+
+// What is kept: without the secrets that a person may have to see once.
+std::string JsonOf(const Entry& entry) {
+  Ask ask = *entry.ask;
+  if (!HideSecrets(ask)) {
+    return AskJson(entry, Detail::kList, std::chrono::steady_clock::now());
+  }
+  Entry kept = entry;
+  kept.ask = std::make_shared<const Ask>(std::move(ask));
+  return AskJson(kept, Detail::kList, std::chrono::steady_clock::now());
 }
 
 Result<void> WriteFileWhole(const std::string& path, const std::string& text) {
@@ -324,7 +336,7 @@ Result<void> Store::WriteGroup(const std::map<std::uint64_t, Entry>& asks,
   const auto write = [&]() -> Result<void> {
     Statement put = TRY(database_.Prepare("INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?)"));
     for (const auto& [order, entry] : asks) {
-      const std::string json = AskJson(entry, Detail::kList, std::chrono::steady_clock::now());
+      const std::string json = JsonOf(entry);
       TRY(put.Bind(1, static_cast<std::int64_t>(order))
               .Bind(2, entry.id)
               .Bind(3, entry.ask->cell_id)

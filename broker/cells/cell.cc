@@ -212,9 +212,10 @@ void Cell::OnMessage(sys::Message message) {
   if (header.payload_bytes != payload.size()) return End("init sent a broken message");
   switch (header.type) {
     case wire::kCellBuilt:
-      if (message.fds.size() != 4 || shim_.valid()) return End("init sent a broken message");
+      if (message.fds.size() != 5 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
+      scripts_ = std::move(message.fds[4]);
       guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
@@ -294,7 +295,7 @@ void Cell::StartSupervisor() {
                                                                  .pool = services_.pool,
                                                                  .journal = services_.journal,
                                                                  .approvals = services_.approvals},
-                                          setup_.plan.id);
+                                          setup_.plan.id, std::move(scripts_));
   facts.admit = rooms_->Door();
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});

@@ -110,7 +110,7 @@ class Cell {
   Callbacks callbacks_;
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
-  UniqueFd init_, shim_, denials_, listener_;
+  UniqueFd init_, shim_, denials_, scripts_, listener_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;

@@ -130,9 +130,8 @@ int AskedCell::Run(const std::function<int()>& body,
   cell.equip = [&](notify::CellFacts& facts) {
     on_loop([&] {
       rooms = std::make_unique<Rooms>(
-          Rooms::Services{
-              .loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
-          "cell");
+          Rooms::Services{.loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
+          "cell", UniqueFd());
       facts.admit = rooms->Door();
     });
   };

@@ -121,17 +121,17 @@ TEST(RoomsTest, AKilledWaiterIsWithdrawn) {
 TEST(RoomsTest, AStoppedWaiterRunsOnceItGoesOn) {
   AskedCell asked;
   asked.AskFor("/true");
-  const int status = asked.Run(
-      [] { return Spawn({"/usr/bin/true"}); },
-      [&](pid_t) {
-        const approvals::Ask ask = asked.queue.Next();
-        const std::string stat = "/proc/" + std::to_string(ask.pid) + "/stat";
-        kill(ask.pid, SIGSTOP);
-        asked.queue.Approve();
-        asked.queue.AwaitPending(0);
-        EXPECT_EQ(asked.cell.journal.records().size(), 1U);
-        kill(ask.pid, SIGCONT);
-      });
+  const int status = asked.Run([] { return Spawn({"/usr/bin/true"}); },
+                               [&](pid_t) {
+                                 const approvals::Ask ask = asked.queue.Next();
+                                 const std::string stat =
+                                     "/proc/" + std::to_string(ask.pid) + "/stat";
+                                 kill(ask.pid, SIGSTOP);
+                                 asked.queue.Approve();
+                                 asked.queue.AwaitPending(0);
+                                 EXPECT_EQ(asked.cell.journal.records().size(), 1U);
+                                 kill(ask.pid, SIGCONT);
+                               });
   EXPECT_EQ(status, 0) << asked.cell.output;
   EXPECT_EQ(asked.cell.journal.CountResult("ran"), 1U);
 }
@@ -139,11 +139,14 @@ TEST(RoomsTest, AStoppedWaiterRunsOnceItGoesOn) {
 TEST(RoomsTest, EditedArgumentsAreWhatRuns) {
   AskedCell asked;
   asked.AskFor("/echo");
-  const int status = asked.Run([] { return Spawn({"echo", "a"}, "/usr/bin/echo"); },
-                               [&](pid_t) {
-                                 (void)asked.queue.Next();
-                                 asked.queue.Answer(Approved({"echo", "edited", "x y"}));
-                               });
+  const int status = asked.Run(
+      [] {
+        return Spawn({"echo", "a"}, "/usr/bin/echo");
+      },
+      [&](pid_t) {
+        (void)asked.queue.Next();
+        asked.queue.Answer(Approved({"echo", "edited", "x y"}));
+      });
   EXPECT_EQ(status, 0);
   EXPECT_THAT(asked.cell.output, EndsWith("edited x y\n"));
 }
@@ -214,9 +217,7 @@ TEST(RoomsTest, ManyWaitAtOnceAndEachRunsOnce) {
   AskedCell asked;
   asked.AskFor("/true");
   constexpr int kCommands = 40;
-  asked.queue.at_once = [](const approvals::Ask& ask) {
-    return Approved(ask.argv);
-  };
+  asked.queue.at_once = [](const approvals::Ask& ask) { return Approved(ask.argv); };
   const int status = asked.Run(
       [] {
         for (int i = 0; i < kCommands; ++i) {
