@@ -89,6 +89,7 @@ std::vector<std::string> NamesElsewhere(const MountedName& name, pid_t other) {
   std::stable_sort(names.begin(), names.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<std::string> paths;
+  paths.reserve(names.size());
   for (auto& [length, path] : names) paths.push_back(std::move(path));
   return paths;
 }
