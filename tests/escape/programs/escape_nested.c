@@ -282,7 +282,7 @@ static long MountedMeanwhileRace(char** a) {
     }
   }
   long won = -1;
-  for (int i = 0; i < 300 && won != 0; ++i) won = RunAs(a[1]);
+  for (int i = 0; i < 60 && won != 0; ++i) won = RunAs(a[1]);
   kill(turner, SIGKILL);
   StatusOf(turner);
   return won;
