@@ -11,9 +11,9 @@ namespace cellrun::exec {
 
 // A name in one mount namespace, and where the same file may be found in another.
 struct MountedName {
-  pid_t task = -1;         // whose mount namespace and root directory
+  pid_t task = -1;          // whose mount namespace and root directory
   std::uint64_t mount = 0;  // stx_mnt_id of the file
-  std::string path;        // from the task's root
+  std::string path;         // from the task's root
 };
 
 // Under which names the root directory of `other` may show the file of `name`: where its file
