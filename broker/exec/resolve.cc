@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "broker/exec/mount_table.h"
 #include "broker/exec/task.h"
 #include "broker/exec/walk.h"
 #include "lib/sys/file.h"
@@ -83,12 +84,15 @@ Result<bool> IsSameObject(const UniqueFd& a, const UniqueFd& b) {
 }  // namespace
 
 Result<Resolver> Resolver::ForCell(pid_t init_pid) {
-  return Resolver(
+  Resolver cell(
       TRY(sys::OpenAt(AT_FDCWD, ProcPath(init_pid, "root").c_str(), O_PATH | O_DIRECTORY)));
+  cell.task_ = init_pid;
+  return cell;
 }
 
 Result<Resolver> Resolver::ViewOf(pid_t tid) const {
   Resolver view(TRY(sys::OpenAt(AT_FDCWD, ProcPath(tid, "root").c_str(), O_PATH | O_DIRECTORY)));
+  view.task_ = tid;
   // A mount belongs to one namespace.
   if (!TRY(IsSameObject(root_, view.root_))) view.cell_ = this;
   return view;
@@ -143,22 +147,31 @@ bool Resolver::Belongs(const File& file) const {
   return same.ok() && *same;
 }
 
-// `file.path` is a name in a mount namespace that the cell's user made, where any name can be given
-// to any file. In the cell's tree it is what lies there under that name, if that is the same file;
+// Whether the cell's tree has the very file under that name; if so, that is what it is called, and
 // whether the cell can write it is a question of that tree as well.
+bool Resolver::IsNamed(const std::string& name, File& file) const {
+  Result<UniqueFd> same = OpenTry(root_, name.c_str(), O_NOFOLLOW, kPlain);
+  if (!same.ok()) return false;
+  const Result<File> known = Describe(Opened{std::move(*same), true, ""});
+  if (!known.ok() || known->anonymous || !(known->id() == file.id())) return false;
+  file.path = known->path;
+  file.on_writable_mount = known->on_writable_mount;
+  return true;
+}
+
+// `file.path` is a name in a mount namespace that the cell's user made, where any name can be given
+// to any file. Mostly it is the same in the cell's tree.
 void Resolver::Recognize(File& file) const {
-  const std::string seen = file.path;
-  std::string below = seen;
+  MountedName name{.task = task_, .path = file.path};
   const Result<std::string> root = sys::ReadLinkAt(AT_FDCWD, DescriptorPath(root_).c_str());
-  if (root.ok() && seen.starts_with(*root + "/")) below = seen.substr(root->size());
-  for (const std::string& name : {seen, below}) {
-    Result<UniqueFd> same = OpenTry(cell_->root_, name.c_str(), O_NOFOLLOW, kPlain);
-    if (!same.ok()) continue;
-    const Result<File> known = cell_->Describe(Opened{std::move(*same), true, ""});
-    if (!known.ok() || known->anonymous || !(known->id() == file.id())) continue;
-    file.path = known->path;
-    file.on_writable_mount = known->on_writable_mount;
-    return;
+  if (root.ok() && name.path.starts_with(*root + "/")) name.path.erase(0, root->size());
+  if (cell_->IsNamed(file.path, file) || cell_->IsNamed(name.path, file)) return;
+  const Result<struct statx> facts = sys::Statx(file.fd.get(), "", AT_EMPTY_PATH, STATX_MNT_ID);
+  if (facts.ok()) {
+    name.mount = facts->stx_mnt_id;
+    for (const std::string& other : NamesElsewhere(name, cell_->task_)) {
+      if (cell_->IsNamed(other, file)) return;
+    }
   }
   file.anonymous = true;
   file.on_writable_mount = true;

@@ -68,9 +68,11 @@ class Resolver {
   [[nodiscard]] Result<File> Describe(Opened opened) const;
   [[nodiscard]] bool Belongs(const File& file) const;
   void Recognize(File& file) const;
+  bool IsNamed(const std::string& name, File& file) const;
 
   UniqueFd root_;                   // O_PATH
   const Resolver* cell_ = nullptr;  // of a view whose root is not the cell's
+  pid_t task_ = -1;                 // whose root it is, for as long as that is known
 };
 
 // 0, or the errno with which the kernel refuses to execute such a file whatever is in it.

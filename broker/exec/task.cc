@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <filesystem>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "lib/sys/file.h"
@@ -102,6 +104,20 @@ Result<InnerIds> ReadInnerIds(pid_t tid) {
   const std::optional<pid_t> inner_tid = LastNumber(status, "\nNSpid:");
   if (!inner_tgid.has_value() || !inner_tid.has_value()) return BadStatus();
   return InnerIds{.tgid = *inner_tgid, .tid = *inner_tid};
+}
+
+Result<bool> IsOwnThread(pid_t tid, pid_t inner_number) {
+  const InnerIds ids = TRY(ReadInnerIds(tid));
+  if (ids.tid == inner_number || ids.tgid == inner_number) return true;
+  std::error_code error;
+  const std::filesystem::directory_iterator threads(ProcPath(TRY(ThreadGroup(tid)), "task"), error);
+  for (const auto& thread : threads) {
+    const std::optional<std::uint64_t> number = ParseNumber(thread.path().filename().string());
+    if (!number.has_value()) continue;
+    const Result<InnerIds> other = ReadInnerIds(static_cast<pid_t>(*number));  // it may have ended
+    if (other.ok() && other->tid == inner_number) return true;
+  }
+  return false;
 }
 
 bool ProcessNumbers::Is(const ProcessNumbers& inner) const {

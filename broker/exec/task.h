@@ -24,6 +24,9 @@ struct InnerIds {
 };
 Result<InnerIds> ReadInnerIds(pid_t tid);
 
+// Whether a task calls one of its own process' threads, or the process, by this number.
+Result<bool> IsOwnThread(pid_t tid, pid_t inner_number);
+
 // What a process is called in each pid namespace from the one of a procfs to its own, and when it
 // started: who it is, whichever procfs is asked.
 struct ProcessNumbers {

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "broker/nested/process_entry.h"
-#include "broker/nested/stand_in.h"
 #include "broker/notify/remote_memory.h"
 #include "lib/sys/file.h"
 #include "lib/sys/seccomp.h"
@@ -66,6 +65,14 @@ struct NestedHandler::OpenCall {
   }
 };
 
+Result<StandIn> NestedHandler::StandInFor(const seccomp_notif& notification) const {
+  StandIn stand_in =
+      TRY(StandIn::For(static_cast<pid_t>(notification.pid), facts_.host_uid, facts_.host_gid));
+  // Whoever waits still is the one whose namespaces were opened, not another task of its number.
+  if (!sys::SeccompIdValid(listener_.fd(), notification.id)) return Error(ESRCH, "a stand-in");
+  return stand_in;
+}
+
 std::string NestedHandler::Mount(const seccomp_notif& notification, notify::Lane& lane) const {
   notify::RemoteMemory memory(listener_, notification, lane.memory());
   const Result<MountCall> call = ReadMountCall(memory, notification.data);
@@ -73,8 +80,7 @@ std::string NestedHandler::Mount(const seccomp_notif& notification, notify::Lane
     listener_.Refuse(notification.id, call.error().code() == EPERM ? EACCES : call.error().code());
     return "";
   }
-  const auto tid = static_cast<pid_t>(notification.pid);
-  const Result<StandIn> stand_in = StandIn::For(tid, facts_.host_uid, facts_.host_gid);
+  const Result<StandIn> stand_in = StandInFor(notification);
   if (!stand_in.ok() || !stand_in->MayAdminister()) return "not in a namespace of its own";
   if (!Contains(kTypes, call->type)) return "a file system that no cell mounts";
   (void)lane.EnsureReceiver();  // none: the others wait a moment
@@ -117,7 +123,7 @@ Result<UniqueFd> NestedHandler::OpenMap(const seccomp_notif& notification, const
   const struct statfs facts = TRY(sys::Fstatfs(entry.fd));
   if (facts.f_type != PROC_SUPER_MAGIC) return Error(ENOENT, "looking for an id map");
   const pid_t pid = TRY(ProcessOfEntry(entry.fd, tid));
-  const StandIn stand_in = TRY(StandIn::For(tid, facts_.host_uid, facts_.host_gid));
+  const StandIn stand_in = TRY(StandInFor(notification));
   return stand_in.Open("/proc/" + std::to_string(pid) + "/" + name,
                        (call.flags & (O_ACCMODE | O_TRUNC | O_APPEND)) | O_CLOEXEC | O_NOFOLLOW);
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "broker/exec/resolve.h"
+#include "broker/nested/stand_in.h"
 #include "broker/notify/cell_facts.h"
 #include "broker/notify/listener.h"
 #include "broker/notify/receivers.h"
@@ -29,6 +30,8 @@ class NestedHandler {
 
  private:
   struct OpenCall;
+  // For the caller, while its number is certain to be its own.
+  [[nodiscard]] Result<StandIn> StandInFor(const seccomp_notif& notification) const;
   [[nodiscard]] Result<UniqueFd> OpenMap(const seccomp_notif& notification, const OpenCall& call,
                                          const std::string& path) const;
 

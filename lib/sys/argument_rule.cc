@@ -86,24 +86,31 @@ constexpr Condition kUnshare[] = {
     OnlyWith(OptIn::kUserns, {HasAnyBit(0, CLONE_NEWTIME)}, Answer::kNotify),
 };
 
-// ---- Another task's limits and scheduling: the kernel compares uids only, and init has the
-// cell's. A task that names itself by its number is refused as well; numbers cannot be told apart
-// here.
+// ---- Another task's limits and scheduling: the kernel compares uids only, and init, which is 1,
+// has the cell's. Whether another number is one of the caller's own the broker knows.
 
+constexpr std::uint32_t kInit = 1;
 constexpr Condition kLimit[] = {
-    When({IsNot(0, 0), IsNot(2, 0)}, Answer::kEperm),
-    When({IsNot(0, 0), HighIsNotZero(2)}, Answer::kEperm),  // the new limit is a 64-bit pointer
+    When({IsOneOf(0, {0})}, Answer::kAllow),
+    When({IsOneOf(0, {kInit}), IsNot(2, 0)}, Answer::kEperm),
+    When({IsOneOf(0, {kInit}), HighIsNotZero(2)}, Answer::kEperm),  // a 64-bit pointer
+    When({IsOneOf(0, {kInit})}, Answer::kAllow),
+    When({IsNot(2, 0)}, Answer::kNotify),
+    When({HighIsNotZero(2)}, Answer::kNotify),
 };
 // Groups and users are refused whole: the user's processes include init.
 constexpr Condition kPriority[] = {
     When({IsOneOf(0, {PRIO_PROCESS}), IsOneOf(1, {0})}, Answer::kAllow),
+    When({IsOneOf(0, {PRIO_PROCESS}), IsNot(1, kInit)}, Answer::kNotify),
 };
 constexpr std::uint32_t kIoPriorityProcess = 1;  // linux/ioprio.h is not C++
 constexpr Condition kIoPriority[] = {
     When({IsOneOf(0, {kIoPriorityProcess}), IsOneOf(1, {0})}, Answer::kAllow),
+    When({IsOneOf(0, {kIoPriorityProcess}), IsNot(1, kInit)}, Answer::kNotify),
 };
 constexpr Condition kScheduler[] = {
     When({IsOneOf(0, {0})}, Answer::kAllow),
+    When({IsOneOf(0, {kInit})}, Answer::kEperm),
 };
 
 // ---- The rest.
@@ -184,13 +191,17 @@ const ArgumentRule kOpenRule{kOpen, Answer::kAllow,
                              "caller and its children; everything else goes on"};
 const ArgumentRule kOpenAtRule{kOpenAt, Answer::kAllow, "as `open`"};
 const ArgumentRule kNewMountRule{{}, Answer::kEnosys, "ENOSYS: libraries then use `mount`"};
-const ArgumentRule kLimitRule{kLimit, Answer::kAllow, "a new limit for a pid other than 0: EPERM"};
-const ArgumentRule kPriorityRule{kPriority, Answer::kEperm,
-                                 "allowed for PRIO_PROCESS and 0 (the caller), else EPERM"};
-const ArgumentRule kIoPriorityRule{kIoPriority, Answer::kEperm,
-                                   "allowed for IOPRIO_WHO_PROCESS and 0 (the caller), else EPERM"};
-const ArgumentRule kSchedulerRule{kScheduler, Answer::kEperm,
-                                  "allowed for 0 (the calling thread), else EPERM"};
+const ArgumentRule kLimitRule{
+    kLimit, Answer::kAllow,
+    "a new limit is allowed for 0 and for the caller's own threads, else EPERM"};
+const ArgumentRule kPriorityRule{
+    kPriority, Answer::kEperm,
+    "PRIO_PROCESS: allowed for 0 and the caller's own threads, else EPERM"};
+const ArgumentRule kIoPriorityRule{
+    kIoPriority, Answer::kEperm,
+    "IOPRIO_WHO_PROCESS: allowed for 0 and the caller's own threads, else EPERM"};
+const ArgumentRule kSchedulerRule{kScheduler, Answer::kNotify,
+                                  "allowed for 0 and the caller's own threads, else EPERM"};
 const ArgumentRule kPersonalityRule{kPersonality, Answer::kNotify,
                                     "allowed: query, PER_LINUX, ADDR_NO_RANDOMIZE; else blocked"};
 const ArgumentRule kMknodRule{kMknod, Answer::kAllow, "devices are blocked"};

@@ -148,7 +148,7 @@ TEST_F(FilterLiveTest, RefusesWithTheErrnoOfTheTable) {
     report.errors[i++] = ErrorOf(syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0));
     report.errors[i++] = ErrorOf(syscall(SYS_setpriority, 2, 0, 19));
     constexpr rlimit64 kLimit{100, 100};
-    report.errors[i++] = ErrorOf(syscall(SYS_prlimit64, getppid(), 7, &kLimit, nullptr));
+    report.errors[i++] = ErrorOf(syscall(SYS_prlimit64, 1, 7, &kLimit, nullptr));
   });
   const std::array expected = {
       ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT, EPROTONOSUPPORT,
@@ -173,11 +173,14 @@ TEST_F(FilterLiveTest, AsksTheListenerAboutJudgedAndBlockedCalls) {
     report.errors[i++] = ErrorOf(syscall(SYS_personality, 8));
     report.errors[i++] = ErrorOf(
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, nullptr));
+    constexpr rlimit64 kLimit{100, 100};
+    report.errors[i++] = ErrorOf(syscall(SYS_prlimit64, getppid(), 7, &kLimit, nullptr));
+    report.errors[i++] = ErrorOf(syscall(SYS_setpriority, 0, getppid(), 19));
   });
-  for (std::size_t i = 0; i < 9; i++) EXPECT_EQ(report_->errors[i], EACCES) << "call " << i;
-  EXPECT_EQ(Notified(),
-            (std::multiset<int>{SYS_execve, SYS_execveat, SYS_connect, SYS_unshare, SYS_clone,
-                                SYS_mount, SYS_ptrace, SYS_personality, SYS_seccomp}));
+  for (std::size_t i = 0; i < 11; i++) EXPECT_EQ(report_->errors[i], EACCES) << "call " << i;
+  EXPECT_EQ(Notified(), (std::multiset<int>{SYS_execve, SYS_execveat, SYS_connect, SYS_unshare,
+                                            SYS_clone, SYS_mount, SYS_ptrace, SYS_personality,
+                                            SYS_seccomp, SYS_prlimit64, SYS_setpriority}));
 }
 
 // getpid of i386, from a program of x86_64.

@@ -59,6 +59,16 @@ void OtherName(Escape& escape) {
               .prepare = [&escape] { escape.CopyProgram("mark", "evil"); },
               .damage = [&escape] { return escape.EvilRan(); }});
 }
+// By a task of the cell's own tree that looks into a nested one.
+void LookInto(Escape& escape) {
+  const std::string rules = "commands:\n  default: deny\n  rules:\n" +
+                            Escape::Allow(Escape::Program("escape_nested")) +
+                            Escape::Allow("/usr/bin/tac");
+  escape.Try({.argv = Program_({"look-into", escape.Work("evil"), "/usr/bin/tac"}),
+              .profile = Profile(escape, rules),
+              .prepare = [&escape] { escape.CopyProgram("mark", "evil"); },
+              .damage = [&escape] { return escape.EvilRan(); }});
+}
 void Memory(Escape& escape) {
   escape.Try({.argv = Program_({"memory"}), .profile = Open(escape)});
 }
@@ -81,6 +91,7 @@ const Case kCases[] = {
     {"U2", "unprotect", "a protected file, by mounts in a nested namespace", Unprotect},
     {"U2", "read_only", "a read-only grant made writable in a nested namespace", ReadOnly},
     {"U3", "other_name", "a denied program mounted over an allowed one's name", OtherName},
+    {"U3", "look_into", "the same, by a task that looks into the nested namespace", LookInto},
     {"U4", "memory", "another process' memory, through procfs in a nested pid namespace", Memory},
     {"U5", "join", "setns from a nested namespace", Join},
     {"U6", "surface", "what nested capabilities open in the kernel", Surface},

@@ -57,6 +57,41 @@ TEST_F(ConfinementTest, AsRootIsAnOrdinaryUserOfItsOwn) {
   EXPECT_GE(std::stol(status.substr(uid + 5)), 2080374784) << "a number that only this cell has";
 }
 
+// What runtimes do to their own threads by number, and what nobody does to another process.
+TEST_F(ConfinementTest, LimitsAndPlacesItsOwnThreadsOnly) {
+  const std::string script =
+      "import os, resource, subprocess, threading\n"
+      "def attempt(what, call):\n"
+      "    try: call(); print(what, 'ok')\n"
+      "    except OSError as error: print(what, error.errno)\n"
+      "def change(what, pid):\n"
+      "    processors = os.sched_getaffinity(0)\n"
+      "    files = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+      "    attempt(what + ' processors', lambda: os.sched_setaffinity(pid, processors))\n"
+      "    attempt(what + ' policy', lambda: os.sched_setscheduler(pid, os.SCHED_OTHER, "
+      "os.sched_param(0)))\n"
+      "    attempt(what + ' priority', lambda: os.setpriority(os.PRIO_PROCESS, pid, "
+      "os.getpriority(os.PRIO_PROCESS, 0)))\n"
+      "    attempt(what + ' limit', lambda: resource.prlimit(pid, resource.RLIMIT_NOFILE, files))\n"
+      "change('self', os.getpid())\n"
+      "thread = threading.Thread(target=lambda: change('thread', threading.get_native_id()))\n"
+      "thread.start(); thread.join()\n"
+      "child = subprocess.Popen(['sleep', '1000'])\n"
+      "change('child', child.pid)\n"
+      "change('init', 1)\n"
+      "child.kill(); child.wait()\n";
+  const auto all = [](const std::string& who, const std::string& outcome) {
+    std::string lines;
+    for (const char* what : {" processors ", " policy ", " priority ", " limit "})
+      lines.append(who).append(what).append(outcome).append("\n");
+    return lines;
+  };
+  const Outcome outcome = Run({"python3", "-c", script}, Open());
+  EXPECT_EQ(outcome.out,
+            all("self", "ok") + all("thread", "ok") + all("child", "1") + all("init", "1"))
+      << outcome;
+}
+
 TEST_F(ConfinementTest, HasNoRightsAndCannotGainAny) {
   const Outcome outcome = Shell("cat /proc/self/status", Open());
   for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) {

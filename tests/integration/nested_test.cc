@@ -165,6 +165,40 @@ TEST_F(NestedTest, AProgramKeepsItsNameUnderAnotherOne) {
   EXPECT_THAT(outcome.err, HasSubstr("cellrun: denied: rev file")) << outcome;
 }
 
+// It is called what the cell's tree calls it, and can be written if it can be there.
+TEST_F(NestedTest, AFileIsRecognizedUnderAnotherName) {
+  std::filesystem::copy_file("/bin/echo", Work("tool"));
+  const Options options = With(
+      "    - {when: {exe: './tool', writable: true}, then: allow}\n"
+      "    - {when: {exe: /usr/bin/cat}, then: allow}\n");
+  const Outcome outcome = Run({"bwrap",
+                               "--unshare-all",
+                               "--ro-bind",
+                               "/usr",
+                               "/usr",
+                               "--symlink",
+                               "usr/lib",
+                               "/lib",
+                               "--symlink",
+                               "usr/lib64",
+                               "/lib64",
+                               "--ro-bind",
+                               Work(),
+                               "/app",
+                               "--ro-bind",
+                               "/usr/bin/cat",
+                               "/dir/with blank/copy",
+                               "/usr/bin/bash",
+                               "-c",
+                               "/app/tool ran; echo too | '/dir/with blank/copy'"},
+                              options);
+  EXPECT_EQ(outcome.out, "ran\ntoo\n") << outcome;
+  std::vector<std::string> programs;
+  for (const nlohmann::json& record : History({"--kind", "exec"}))
+    programs.push_back(record["exe"]);
+  EXPECT_THAT(programs, AllOf(Contains(Work("tool")), Contains("/usr/bin/cat")));
+}
+
 TEST_F(NestedTest, FindsSelfWhicheverProcfsIsLookedAt) {
   for (const Words& prefix :
        {Words{"unshare", "-Urpf"}, Words{"unshare", "-Urmpf", "--mount-proc"}}) {

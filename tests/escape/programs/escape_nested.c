@@ -282,7 +282,7 @@ static long MountedMeanwhileRace(char** a) {
     }
   }
   long won = -1;
-  for (int i = 0; i < 300 && won != 0; ++i) won = RunAs(a[1]);
+  for (int i = 0; i < 60 && won != 0; ++i) won = RunAs(a[1]);
   kill(turner, SIGKILL);
   StatusOf(turner);
   return won;
@@ -297,6 +297,62 @@ static int OtherName(char** arguments) {
   if (mount("tmpfs", "/dev/shm", "tmpfs", 0, NULL) != 0) return NotTried("tmpfs: %s", ErrorName());
   const int status = TryWays(ways, COUNT(ways), arguments);
   UNUSED(status);
+  return Held("whether it ran is seen outside");
+}
+
+// The other way round: whoever runs it is in no namespace of his own, but looks into one.
+static pid_t holder;
+static long Through(const char* link, const char* rest) {
+  char path[1024];
+  snprintf(path, sizeof path, "/proc/%d/%s%s", (int)holder, link, rest);
+  return RunAs(path);
+}
+static long ThroughRoot(char** a) {
+  return Through("root", a[1]);
+}
+static long ThroughDirectory(char** a) {
+  return Through("cwd", strrchr(a[1], '/'));
+}
+static long ThroughDescriptor(char** a) {
+  return Through("fd/50", strrchr(a[1], '/'));
+}
+static long FromItsDirectory(char** a) {
+  // The working directory stays where it is: what runs leaves its mark there.
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/cwd", (int)holder);
+  const int directory_there = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    char* const argv[] = {a[1], (char*)"as=evil", NULL};
+    char* const none[] = {NULL};
+    syscall(SYS_execveat, directory_there, strrchr(a[1], '/') + 1, argv, none, 0);
+    _exit(99);
+  }
+  return StatusOf(pid) == 0 ? 0 : -1;
+}
+static int LookInto(char** arguments) {
+  static const struct Way ways[] = {{"through its root", ThroughRoot},
+                                    {"through its directory", ThroughDirectory},
+                                    {"through its descriptor", ThroughDescriptor},
+                                    {"from its directory", FromItsDirectory}};
+  int ends[2];
+  if (pipe(ends) != 0) return NotTried("%s", ErrorName());
+  holder = fork();
+  if (holder == 0) {
+    char byte = 'x';
+    if (Nest(CLONE_NEWNS) != 0 || mount(arguments[0], arguments[1], NULL, MS_BIND, NULL) != 0)
+      _exit(1);
+    if (chdir("/usr/bin") != 0 || dup2(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), 50) != 50)
+      _exit(1);
+    if (write(ends[1], &byte, 1) != 1) _exit(1);
+    while (1) pause();
+  }
+  char byte = 0;
+  close(ends[1]);
+  if (read(ends[0], &byte, 1) != 1) return NotTried("no namespaces");
+  TryWays(ways, COUNT(ways), arguments);
+  kill(holder, SIGKILL);
+  StatusOf(holder);
   return Held("whether it ran is seen outside");
 }
 
@@ -649,9 +705,9 @@ static int Many(char** arguments) {
 }
 
 static const struct Attack kAttacks[] = {
-    {"unmask", 2, Unmask}, {"unprotect", 1, Unprotect}, {"other-name", 2, OtherName},
-    {"memory", 0, Memory}, {"join", 0, Join},           {"surface", 0, Surface},
-    {"climb", 1, Climb},   {"many", 1, Many},
+    {"unmask", 2, Unmask},      {"unprotect", 1, Unprotect}, {"other-name", 2, OtherName},
+    {"memory", 0, Memory},      {"join", 0, Join},           {"surface", 0, Surface},
+    {"look-into", 2, LookInto}, {"climb", 1, Climb},         {"many", 1, Many},
 };
 
 int main(int argc, char** argv) {
