@@ -91,7 +91,7 @@ Builder::~Builder() = default;
 
 Result<void> Builder::Build(const std::string& plan, UniqueFd control) {
   const int number = control.get();
-  return sys::SendMessage(socket_, plan, std::span(&number, 1)).With("ordering the cell");
+  return wire::SendPlan(socket_, plan, {number}).With("ordering the cell");
 }
 
 void Builder::OnMessage() {

@@ -26,20 +26,21 @@ class Build {
   int Run() {
     Result<sys::Message> order = sys::ReceiveMessage(broker_, wire::kMaxLaunchBytes);
     if (!order.ok() || order->bytes.empty()) return kFailed;  // the broker has changed its mind
-    if (order->fds.size() != 1 || order->truncated || !wire::IsPlan(order->bytes))
+    if (order->fds.empty() || order->truncated || !wire::IsPlan(order->bytes))
       return Refuse({"the broker's order is not understood", "", ""});
     const UniqueFd control = std::move(order->fds[0]);
+    order->fds.erase(order->fds.begin());
     const Result<std::string> shim_path = wire::LibexecPath("cellrun-shim");
     if (!shim_path.ok()) return Refuse({"no cellrun-shim", shim_path.error().ToString(), ""});
     const Result<UniqueFd> shim = sys::OpenAt(AT_FDCWD, shim_path->c_str(), O_RDONLY);
     if (!shim.ok()) return Refuse({"no cellrun-shim", shim.error().ToString(), ""});
-    const Result<wire::CellPlan> plan = wire::DecodePlan(order->bytes);
+    const Result<wire::CellPlan> plan = wire::TakePlan(*order);
     if (!plan.ok()) return Refuse({"the broker's order is not understood", "", ""});
 
     Outcome<StartedCell> started = StartCell(control, *shim);
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&started)) return Refuse(*failed);
     StartedCell& cell = std::get<StartedCell>(started);
-    const Result<void> sent = SendPlan(cell, order->bytes);
+    const Result<void> sent = ForwardPlan(cell, *order);
     if (!sent.ok()) return Refuse({"cannot build the cell", sent.error().ToString(), ""});
     if (const auto failed = GivePlan(cell, *plan)) return Refuse(*failed);
     if (!SayStarted(cell, *plan)) return kFailed;

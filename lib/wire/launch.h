@@ -191,9 +191,10 @@ Result<ExitReport> DecodeExitReport(const nlohmann::json& message);
 std::string EncodePlan(const CellPlan& plan);
 bool IsPlan(std::string_view message);
 Result<CellPlan> DecodePlan(std::string_view message);
-// One that is too long for a packet lies in a sealed memory file, and its packet is empty but for
-// the type. E2BIG over kMaxPlanBytes.
-Result<void> SendPlan(const UniqueFd& socket, std::string_view plan);
+// One that is too long for a packet lies in a sealed memory file behind `fds`, and its packet is
+// empty but for the type. E2BIG over kMaxPlanBytes.
+Result<void> SendPlan(const UniqueFd& socket, std::string_view plan, std::vector<int> fds = {});
+// `fds` must have been taken out of the message.
 Result<CellPlan> TakePlan(const sys::Message& message);
 
 std::string Encode(const Hello& hello);

@@ -109,12 +109,12 @@ Result<CellPlan> DecodePlan(std::string_view message) {
   return plan;
 }
 
-Result<void> SendPlan(const UniqueFd& socket, std::string_view plan) {
-  if (plan.size() <= kMaxLaunchBytes) return sys::SendMessage(socket, plan, {});
+Result<void> SendPlan(const UniqueFd& socket, std::string_view plan, std::vector<int> fds) {
+  if (plan.size() <= kMaxLaunchBytes) return sys::SendMessage(socket, plan, fds);
   if (plan.size() > kMaxPlanBytes) return Error(E2BIG, "", "plan: is too long");
   const UniqueFd memory = TRY(sys::MakeSealedMemfd("cellrun-plan", plan));
-  const int descriptor = memory.get();
-  return sys::SendMessage(socket, kHead, {&descriptor, 1});
+  fds.push_back(memory.get());
+  return sys::SendMessage(socket, kHead, fds);
 }
 
 Result<CellPlan> TakePlan(const sys::Message& message) {
