@@ -73,7 +73,11 @@ Received ReceivePacket(int socket, void* buffer, size_t capacity, int flags, Pac
   message.msg_control = control.bytes;
   message.msg_controllen = sizeof control.bytes;
   const ssize_t bytes = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-  if (bytes < 0) return errno == EAGAIN || errno == EINTR ? Received::kNothing : Received::kEnd;
+  // ECONNRESET, once: the other end has gone without reading all that was sent to it. What it sent
+  // before comes next, and then the end of file.
+  if (bytes < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
+    return Received::kNothing;
+  if (bytes < 0) return Received::kEnd;
   // A stacked filter that answers 0 for recvmsg leaves the message as it was set up here.
   if (bytes == 0) return Received::kEnd;
   TakeFds(message, packet);

@@ -97,7 +97,7 @@ bool IsForeground() {
 
 // Everything that an exec would have kept is open below kMaxRunNumber, or further up: that many
 // descriptors nobody passes on purpose.
-unsigned CollectDescriptors(int* fds) {
+unsigned CollectDescriptors(int* fds, bool relays_terminal) {
   wire::RunSurroundings& with = caller.surroundings;
   static pollfd polled[wire::kMaxRunNumber];
   rlimit limit{};
@@ -113,7 +113,7 @@ unsigned CollectDescriptors(int* fds) {
     if ((polled[number].revents & POLLNVAL) != 0 || (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0)
       continue;
     termios settings{};
-    if (ioctl(fd, TCGETS, &settings) == 0) {
+    if (relays_terminal && ioctl(fd, TCGETS, &settings) == 0) {
       with.terminals[number / 64] |= uint64_t{1} << (number % 64);
       // Output goes to the first of 1, 2, others; what is typed comes from the first of 0, 1, 2.
       if (caller.terminal < 0) caller.terminal = fd;
@@ -164,9 +164,9 @@ void CollectRest(const rlimit& files) {
   memcpy(with.terminal_settings, &caller.before, sizeof caller.before);
 }
 
-void Offer(const rlimit& files) {
+void Offer(const rlimit& files, bool relays_terminal) {
   int fds[1 + wire::kMaxRunDescriptors];
-  const unsigned count = CollectDescriptors(fds + 1);
+  const unsigned count = CollectDescriptors(fds + 1, relays_terminal);
   CollectSignals();
   CollectRest(files);
   // Not ".": that may be a directory that cannot be searched.
@@ -175,7 +175,9 @@ void Offer(const rlimit& files) {
   ControlHeader header{};
   header.type = wire::kRunOffer;
   header.payload_bytes = sizeof caller.surroundings;
-  if (SendPacket(caller.channel, header, &caller.surroundings, fds, 1 + count) != 0)
+  const int code = SendPacket(caller.channel, header, &caller.surroundings, fds, 1 + count);
+  // EPIPE: it has been refused already, and why lies in our end.
+  if (code != 0 && code != EPIPE)
     Refuse("cellrun: the streams of the command cannot be handed over\n");
   close(fds[0]);
 }
@@ -467,12 +469,12 @@ void Turn() {
 
 }  // namespace
 
-void RunElsewhere(int channel, const rlimit& files) {
+void RunElsewhere(int channel, const rlimit& files, unsigned flags) {
   caller = Caller();
   caller.channel = channel;
   caller.terminal = caller.screen = caller.master = -1;
   OpenSignals();
-  Offer(files);
+  Offer(files, (flags & wire::kShimNoTerminal) == 0);
   while (true) Turn();
 }
 

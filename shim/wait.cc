@@ -180,7 +180,7 @@ void RunWaitingRoom(char** arguments, char** environment) {
         ExecuteApproved(channel, packet, own);
         break;
       case wire::kShimRun:
-        RunElsewhere(channel, file_limit);
+        RunElsewhere(channel, file_limit, answer.message.flags);
       default:
         Refuse("cellrun: denied: the broker's answer is not understood\n");
     }

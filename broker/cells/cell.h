@@ -12,6 +12,7 @@
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
 #include "broker/cells/runner.h"
+#include "broker/cells/tool_directory.h"
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
@@ -51,7 +52,8 @@ class Cell {
     Protection protection;
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
-    std::string ghost_of;   // id of the cell that it runs a command for; "" for one of a launcher
+    ToolDirectory tools;
+    std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
   };
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;

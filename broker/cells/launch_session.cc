@@ -219,12 +219,14 @@ Result<void> LaunchSession::MakePlan() {
   }
   setup.protection = TRY(FindProtection(protecting, request_.workspace));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
+  setup.tools = TRY(ToolDirectory::Make(identity_->id, setup.policy->profile().tools));
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,
                         .caller = caller_,
                         .protection = setup.protection,
                         .id = identity_->id,
                         .name = identity_->name,
+                        .tools = setup.tools.path(),
                         .cell_uid = identity_->uid.value_or(caller_.uid)};
   setup.plan = TRY(BuildPlan(input));
   setup.environment = CellEnvironment(setup.policy->profile(), request_,

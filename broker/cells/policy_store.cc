@@ -7,6 +7,7 @@
 #include <chrono>
 #include <set>
 
+#include "lib/policy/tool_rules.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::cells {
@@ -124,6 +125,7 @@ policy::Checked<std::shared_ptr<const policy::Policy>> PolicyStore::Get(
   if (!profile.ok()) return profile.problems();
   const std::vector<policy::Problem> unsupported = policy::UnsupportedFeatures(profile.value());
   if (!unsupported.empty()) return unsupported;
+  policy::AddToolRules(profile.value());
   return Compile(key, std::move(profile.value()), places);
 }
 

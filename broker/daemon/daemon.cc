@@ -44,7 +44,8 @@ nlohmann::json CellObject(const cells::Cell& cell) {
           {"created", Rfc3339(cell.created())},
           {"pid", cell.init_pid()},
           {"layers", cell.Layers()},
-          {"user", cell.setup().caller.user}};
+          {"user", cell.setup().caller.user},
+          {"ghost_of", cell.setup().ghost_of}};
 }
 
 }  // namespace
@@ -73,6 +74,7 @@ Result<void> Daemon::Start() {
       [this] {
         if (stopping_) StopWhenEmpty();
       });
+  cells::ToolDirectory::RemoveOld();
   TRY(WatchSignals());
   TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);

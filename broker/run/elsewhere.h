@@ -13,6 +13,7 @@
 #include "broker/cells/runner.h"
 #include "broker/run/ghost.h"
 #include "broker/run/run.h"
+#include "broker/run/secret.h"
 
 namespace cellrun::run {
 
@@ -40,8 +41,10 @@ class Elsewhere final : public cells::Runner {
     std::string caller;  // id of its cell
     std::shared_ptr<exec::AskedExec> asked;
     std::unique_ptr<run::Run> run;
+    SecretValues secrets;
   };
   void Mirror(Entry& entry, cells::Cell& caller, exec::Desk* desk);
+  void ReadSecretsOf(std::uint64_t id, const Entry& entry, const cells::Cell& caller);
   void RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller);
   void OnGhostReady(std::uint64_t id);
   void OnGhostFailed(std::uint64_t id, const std::string& why);

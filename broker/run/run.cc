@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/sys/file.h"
 #include "lib/sys/memory.h"
+#include "lib/sys/terminal.h"
 #include "lib/wire/launch.h"
 
 namespace cellrun::run {
@@ -84,11 +85,16 @@ void OpenToHolders(const UniqueFd& fd) {
 
 }  // namespace
 
-Run::Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim,
+Run::Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim, bool with_secrets,
          std::function<void(const End& end)> ended)
-    : loop_(loop), janitor_(janitor), ended_(std::move(ended)), shim_(std::move(shim)) {
+    : loop_(loop),
+      janitor_(janitor),
+      ended_(std::move(ended)),
+      shim_(std::move(shim)),
+      with_secrets_(with_secrets) {
   wire::ShimMessage message{};
   message.order = wire::kShimRun;
+  if (with_secrets_) message.flags = wire::kShimNoTerminal;
   (void)sys::SetNonBlocking(shim_, true);
   Tell(shim_, {reinterpret_cast<const char*>(&message), sizeof message});
   shim_watch_ = loop_.WatchReadable(shim_, [this] { OnShim(); });
@@ -163,18 +169,54 @@ void Run::OrderIfReady() {
   keeper_watch_ = loop_.WatchReadable(keeper_, [this] { OnKeeper(); });
 }
 
+// Outputs that are one and the same stay so. A terminal as input would be an output too.
+Result<void> Run::ReplaceStreams() {
+  if (!with_secrets_) return {};
+  relay_ = std::make_unique<OutputRelay>(loop_, std::move(place_->secrets), [this] {
+    relay_.reset();
+    if (status_ && !over_) Tell(shim_, Packet(wire::kRunEnded, *status_));
+  });
+  std::optional<std::size_t> first;
+  std::uint32_t kept = 0;
+  for (std::uint32_t i = 0; i < surroundings_->count; ++i) {
+    const std::uint8_t number = surroundings_->numbers[i];
+    UniqueFd& fd = given_[1 + i];
+    if (number > STDERR_FILENO) break;  // nothing but the streams goes to a command with secrets
+    if (number == STDIN_FILENO) {
+      if (sys::IsTerminal(fd)) fd = TRY(sys::OpenAt(AT_FDCWD, "/dev/null", O_RDONLY));
+    } else {
+      const struct stat facts = TRY(sys::Fstat(fd));
+      if (first && facts.st_dev == relayed_.st_dev && facts.st_ino == relayed_.st_ino) {
+        fd = TRY(sys::Duplicate(given_[*first]));
+      } else {
+        fd = TRY(relay_->Add(std::move(fd)));
+        if (!first) relayed_ = facts;
+        first = first.value_or(1 + i);
+      }
+    }
+    ++kept;
+  }
+  surroundings_->count = kept;
+  if (!first) relay_.reset();
+  return {};
+}
+
 Result<void> Run::SendOrder() {
+  TRY(ReplaceStreams());
   wire::RunCommand order{};
   order.surroundings = *surroundings_;
   order.argument_count = static_cast<std::uint32_t>(command_.argv.size());
   order.environment_count = static_cast<std::uint32_t>(command_.environment.size());
   order.has_directory = place_->other_cell ? 0 : 1;
-  const std::string block = command_.program + '\0' + command_.directory + '\0' +
-                            wire::PackStrings(command_.argv) +
-                            wire::PackStrings(command_.environment);
+  std::string block = command_.program + '\0' + command_.directory + '\0' +
+                      wire::PackStrings(command_.argv) + wire::PackStrings(command_.environment);
   if (block.size() > wire::kMaxBlockBytes) return Error(E2BIG, "execve");
   order.block_bytes = static_cast<std::uint32_t>(block.size());
   const UniqueFd strings = TRY(sys::MakeSealedMemfd("cellrun-command", block));
+  if (with_secrets_) {
+    explicit_bzero(block.data(), block.size());
+    for (std::string& entry : command_.environment) explicit_bzero(entry.data(), entry.size());
+  }
 
   std::vector<int> fds = {strings.get()};
   if (order.has_directory != 0) fds.push_back(given_[0].get());
@@ -228,13 +270,19 @@ void Run::FromKeeper(const sys::Message& message) {
     case wire::kRunStopped:
       return Tell(shim_, Packet(wire::kRunStopped, header->a));
     case wire::kRunEnded:
-      status_ = header->a;
-      return Tell(shim_, Packet(wire::kRunEnded, header->a));
+      return OnEnded(header->a);
     case wire::kRunFailed:
       return OnFailed(header->a, header->b);
     default:
       return;
   }
+}
+
+void Run::OnEnded(int status) {
+  status_ = status;
+  // Nothing that the command has left may print on; what it has printed goes out first.
+  if (relay_ != nullptr) return place_->end();
+  Tell(shim_, Packet(wire::kRunEnded, status));
 }
 
 void Run::OnReady(pid_t pid) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -13,6 +14,7 @@
 
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/run/output_relay.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 #include "lib/sys/socket.h"
@@ -36,6 +38,10 @@ struct Place {
   // Another cell than the caller's: its directory is entered by name, and of its descriptors only
   // what cannot lead into the caller's file tree is passed.
   bool other_cell = false;
+  // What must not come out in the command's output, which then goes through the broker; and what
+  // ends everything that could still print.
+  std::vector<std::string> secrets = {};
+  std::function<void()> end = {};
 };
 
 // One command that runs elsewhere than in the process that asked for it: the broker's part of
@@ -49,7 +55,8 @@ class Run {
     std::string why;                 // then
   };
   // `ended` is called once, last, from the loop: the Run may be destroyed in it.
-  Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim,
+  // `with_secrets`: as Place::secrets will say; it has no terminal then.
+  Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim, bool with_secrets,
       std::function<void(const End& end)> ended);
   ~Run();
   Run(const Run&) = delete;
@@ -68,6 +75,8 @@ class Run {
   void TakeOffer(sys::Message message);
   void OrderIfReady();
   Result<void> SendOrder();
+  Result<void> ReplaceStreams();
+  void OnEnded(int status);
   void FromShim(const sys::Message& message);
   void FromKeeper(const sys::Message& message);
   void OnReady(pid_t pid);
@@ -83,6 +92,9 @@ class Run {
   std::optional<Place> place_;
   std::optional<wire::RunSurroundings> surroundings_;
   std::vector<UniqueFd> given_;  // working directory, then what surroundings_ names
+  const bool with_secrets_;
+  std::unique_ptr<OutputRelay> relay_;
+  struct stat relayed_ {};  // the first output that is relayed
   bool ordered_ = false, granted_ = false, over_ = false;
   std::optional<int> status_;
   std::unique_ptr<loop::Loop::Watch> shim_watch_, keeper_watch_;

@@ -20,8 +20,7 @@ class Finder {
     Network();
     Syscalls();
     UsedLimits();
-    if (!profile_.tools.empty()) Note(profile_.tools.front().at, "tools");
-    if (!profile_.secrets.empty()) Note(profile_.secrets.front().at, "secrets");
+    for (const Tool& tool : profile_.tools) GhostRights(tool.at, tool.ghost);
     return std::move(problems_);
   }
 
@@ -65,7 +64,6 @@ class Finder {
 
   void GhostRights(const Position& at, const Ghost& rights) {
     if (!rights.network.empty()) Note(at, "ghost: network");
-    if (!rights.secrets.empty()) Note(at, "ghost: secrets");
     if (!rights.image.empty() && !rights.image.starts_with("/"))
       Note(at, "ghost: image " + rights.image + " (only a directory)");
   }

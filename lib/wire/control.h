@@ -126,6 +126,9 @@ enum ShimOrder : uint32_t {
   kShimFailed = 100,  // the kShimExec failed with errno `status`; it waits again
 };
 
+// Of kShimRun: terminals are handed over like any other descriptor, and not relayed.
+constexpr uint32_t kShimNoTerminal = 1;
+
 enum ShimExecFlags : uint32_t {
   kShimOwnArguments = 1,    // those that the shim was given itself; argument_count is 0
   kShimOwnEnvironment = 2,  // likewise; environment_count is 0

@@ -35,8 +35,8 @@ Result<void> MakePrivateDirectory(const std::string& path);
 // The directory that holds this program (from /proc/self/exe), and below it the installed layout:
 // LibexecPath("cellrun-broker") is BIN/../libexec/cellrun/cellrun-broker for a program in BIN or in
 // libexec/cellrun itself; no environment variable can redirect it.
-Result<std::string> LauncherPath();  // of this installation
 Result<std::string> LibexecPath(const std::string& program);
+Result<std::string> LauncherPath();
 // BIN/../share/cellrun/profiles.
 Result<std::string> InstalledProfiles();
 

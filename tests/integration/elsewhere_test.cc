@@ -253,6 +253,59 @@ TEST_F(ElsewhereTest, GhostsEndWithTheBroker) {
   EXPECT_EQ(process.Wait().status, 125);
 }
 
+TEST_F(ElsewhereTest, ToolsAreFoundInPathAndRunInTheirGhost) {
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: tools\nextends: [base]\ntools: [{name: uname}, {name: "
+      "nowhere-to-be-found}]\n"
+      "commands: {default: allow}\n");
+  const Outcome outcome = Shell(
+      "echo x > /tmp/mine; which -a uname; /run/cellrun/tools/uname -s; echo $?\n"
+      "/run/cellrun/tools/nowhere-to-be-found; echo $?\n"
+      "rm -f /run/cellrun/tools/uname 2>/dev/null; echo $?; cp /bin/sh /run/cellrun/tools/new "
+      "2>/dev/null; echo $?; mv /run/cellrun/tools /run/cellrun/x 2>/dev/null; echo $?\n",
+      {.profile = profile});
+  EXPECT_THAT(outcome.out, HasSubstr("/run/cellrun/tools/uname\nLinux\n0\n127\n1\n1\n1\n"))
+      << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("the tool nowhere-to-be-found is in no directory")) << outcome;
+}
+
+TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {
+  const std::string file = Write(Path("token"), "file-s3cr3t\n", 0600);
+  Options options{
+      .profile = WriteProfile("cellrun: 1\nname: secrets\nextends: [base]\nsecrets:\n"
+                              "  - {name: FROM_ENV, from: 'env:HOST_TOKEN'}\n"
+                              "  - {name: FROM_FILE, from: 'file:" +
+                              file +
+                              "'}\n"
+                              "  - {name: FROM_COMMAND, from: 'command:echo command-s3cr3t'}\n"
+                              "commands:\n  default: allow\n  rules:\n"
+                              "    - {when: {exe: sh}, then: allow, run: ghost,\n"
+                              "       ghost: {secrets: [FROM_ENV, FROM_FILE, FROM_COMMAND]}}\n"),
+      .environment = {{"HOST_TOKEN", "env-s3cr3t"}}};
+  Write(Work("use"),
+        "echo ${#FROM_ENV} ${#FROM_FILE} ${#FROM_COMMAND}\n"
+        "echo $FROM_ENV; echo $FROM_FILE >&2; printf $FROM_COMMAND | base64; exit 3\n");
+  const Outcome outcome = Shell("env | grep -c s3cr3t; sh use; echo status=$?", options);
+  EXPECT_EQ(outcome.out.substr(0, outcome.out.find("***\n") + 4), "0\n10 11 14\n***\n") << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("status=3")) << outcome;
+  EXPECT_EQ(outcome.err, "***\n") << outcome;
+  for (const std::string& text : {outcome.out, outcome.err, Read(Path("state/journal.db"))}) {
+    for (const char* secret : {"env-s3cr3t", "file-s3cr3t", "command-s3cr3t"})
+      EXPECT_THAT(text, Not(HasSubstr(secret)));
+  }
+}
+
+TEST_F(ElsewhereTest, ASecretThatCannotBeReadIsADenial) {
+  const Outcome outcome = Shell(
+      "sh -c 'echo never'; echo $?",
+      {.profile = WriteProfile("cellrun: 1\nname: none\nextends: [base]\n"
+                               "secrets: [{name: TOKEN, from: 'env:NOT_SET'}]\n"
+                               "commands: {default: allow, rules: [{when: {exe: sh}, then: allow, "
+                               "run: ghost, ghost: {secrets: [TOKEN]}}]}\n")});
+  EXPECT_EQ(outcome.out, "126\n") << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("the secret TOKEN cannot be read")) << outcome;
+}
+
 TEST_F(ElsewhereTest, TheJournalSaysHowItRanAndEnded) {
   Shell("sh -c 'exit 3'", With("mirror"));
   bool found = false;
