@@ -79,6 +79,7 @@ class Judge::Case {
   Judgement Run() {
     StartRecord();
     out_.ticket = judge_.tickets_.TakeExec(tid_);
+    if (judge_.facts_.proposals != nullptr) proposal_ = judge_.facts_.proposals->Take(tid_);
     if (ReadCall() && ReadPath() && Find() && ReadArguments() && ReadSurroundings() &&
         UnwrapAll()) {
       FillRequest();
@@ -318,6 +319,10 @@ class Judge::Case {
       out_.verdict.rule.name = "loader";
       out_.verdict.message = chain_.refused;
     }
+    if (proposal_.has_value() && MayPropose()) {
+      out_.verdict.action = policy::Action::kAsk;
+      denied_by_rule_ = true;
+    }
     const policy::Verdict& verdict = out_.verdict;
     out_.record.verdict = verdict.action;
     out_.record.strategy = verdict.strategy;
@@ -346,6 +351,14 @@ class Judge::Case {
     Allow();
   }
 
+  // What the floor or a workspace denies stays denied, and so does what no rule may allow.
+  [[nodiscard]] bool MayPropose() const {
+    const policy::Verdict& verdict = out_.verdict;
+    return verdict.action == policy::Action::kDeny && chain_.refused.empty() &&
+           verdict.rule.layer != policy::Layer::kFloor &&
+           verdict.rule.layer != policy::Layer::kWorkspace && judge_.facts_.admit != nullptr;
+  }
+
   // Waits for a person, off this thread.
   void Ask() {
     Result<std::shared_ptr<AskedExec>> asked = PrepareAsk(
@@ -365,6 +378,9 @@ class Judge::Case {
       return Deny();
     }
     out_.asked = std::move(*asked);
+    if (proposal_.has_value()) out_.asked->ask.said_by_cell = *proposal_;
+    out_.asked->denied_by_rule = denied_by_rule_;
+    if (denied_by_rule_) out_.asked->ask.rememberable = false;
     out_.record.reason = out_.verdict.reason;
     out_.record.image_hash.clear();
     out_.answer = Judgement::Answer::kAsk;
@@ -429,6 +445,8 @@ class Judge::Case {
   File named_;
   Chain chain_;
   bool hash_may_change_ = false;
+  std::optional<std::string> proposal_;  // the caller's words
+  bool denied_by_rule_ = false;          // and asked about only because of them
 };
 
 Judge::Judge(const notify::CellFacts& facts, const notify::Listener& listener, Resolver resolver,

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/exec/proposals.h"
 #include "broker/exec/waiter.h"
 #include "broker/journal/record.h"
 #include "lib/base/unique_fd.h"
@@ -38,6 +39,7 @@ struct CellFacts {
   std::string user;
   // Takes over what has to wait for somebody. Null: nobody is there, asks are denied at once.
   exec::Admit admit;
+  std::shared_ptr<exec::Proposals> proposals;  // may be null
   bool observe = false;  // run what would be denied, and record what the verdict would have been
 };
 
