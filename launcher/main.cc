@@ -12,6 +12,7 @@
 #include "launcher/options/help.h"
 #include "launcher/output/rows.h"
 #include "launcher/profile/profile_verbs.h"
+#include "launcher/request_verb.h"
 #include "launcher/run/build.h"
 #include "launcher/run_verb.h"
 #include "launcher/text_verbs.h"
@@ -46,6 +47,8 @@ int Dispatch(const Arguments& arguments) {
       return broker::ListCells(output, headers);
     case VerbId::kHistory:
       return HistoryVerb(arguments);
+    case VerbId::kRequest:
+      return RequestVerb(arguments);
     case VerbId::kWhy:
       return WhyVerb(arguments);
     case VerbId::kApprovalsList:

@@ -219,10 +219,11 @@ void Cell::OnMessage(sys::Message message) {
   if (header.payload_bytes != payload.size()) return End("init sent a broken message");
   switch (header.type) {
     case wire::kCellBuilt:
-      if (message.fds.size() != 5 || shim_.valid()) return End("init sent a broken message");
+      if (message.fds.size() != 6 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
       scripts_ = std::move(message.fds[4]);
+      broker_ = std::move(message.fds[5]);
       guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
@@ -312,6 +313,9 @@ void Cell::StartSupervisor() {
                                           setup_.plan.id, std::move(scripts_));
   facts.admit = rooms_->Door();
   facts.nests = setup_.plan.namespaces > 0;
+  facts.proposals = std::make_shared<exec::Proposals>();
+  cell_socket_ = std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_),
+                                                     facts.proposals);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -414,6 +418,7 @@ void Cell::Finish() {
     report_.asked = counters.asked;
     report_.denied = counters.denied;
     if (setup_.request.report) report_.denials = supervisor_->denials();
+    cell_socket_.reset();
     rooms_.reset();
     supervisor_.reset();
   }

@@ -18,6 +18,7 @@
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
 #include "broker/notify/supervisor.h"
+#include "broker/rooms/cell_socket.h"
 #include "broker/rooms/rooms.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
@@ -122,7 +123,7 @@ class Cell {
   Callbacks callbacks_;
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
-  UniqueFd init_, shim_, denials_, scripts_, listener_;
+  UniqueFd init_, shim_, denials_, scripts_, broker_, listener_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
@@ -134,6 +135,7 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;
   std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;

@@ -80,6 +80,7 @@ class Judge::Case {
   Judgement Run() {
     StartRecord();
     out_.ticket = judge_.tickets_.TakeExec(tid_);
+    if (judge_.facts_.proposals != nullptr) proposal_ = judge_.facts_.proposals->Take(tid_);
     if (ReadCall() && ReadPath() && ChooseView() && Find() && ReadArguments() &&
         ReadSurroundings() && UnwrapAll()) {
       FillRequest();
@@ -364,6 +365,10 @@ class Judge::Case {
       out_.verdict.rule.name = "loader";
       out_.verdict.message = chain_.refused;
     }
+    if (proposal_.has_value() && MayPropose()) {
+      out_.verdict.action = policy::Action::kAsk;
+      denied_by_rule_ = true;
+    }
     const policy::Verdict& verdict = out_.verdict;
     out_.record.verdict = verdict.action;
     out_.record.strategy = verdict.strategy;
@@ -391,6 +396,14 @@ class Judge::Case {
     out_.verdict.rewrite = nullptr;
     out_.verdict.strategy = policy::Strategy::kInPlace;
     Allow();
+  }
+
+  // What the floor or a workspace denies stays denied, and so does what no rule may allow.
+  [[nodiscard]] bool MayPropose() const {
+    const policy::Verdict& verdict = out_.verdict;
+    return verdict.action == policy::Action::kDeny && chain_.refused.empty() &&
+           verdict.rule.layer != policy::Layer::kFloor &&
+           verdict.rule.layer != policy::Layer::kWorkspace && judge_.facts_.admit != nullptr;
   }
 
   // Waits for a person, off this thread.
@@ -433,6 +446,9 @@ class Judge::Case {
       return false;
     }
     out_.asked = std::move(*asked);
+    if (proposal_.has_value()) out_.asked->ask.said_by_cell = *proposal_;
+    out_.asked->denied_by_rule = denied_by_rule_;
+    if (denied_by_rule_) out_.asked->ask.rememberable = false;
     out_.answer = Judgement::Answer::kAsk;
     return true;
   }
@@ -499,6 +515,8 @@ class Judge::Case {
   File named_;
   Chain chain_;
   bool hash_may_change_ = false;
+  std::optional<std::string> proposal_;  // the caller's words
+  bool denied_by_rule_ = false;          // and asked about only because of them
 };
 
 Judge::Judge(const notify::CellFacts& facts, const notify::Listener& listener, Resolver resolver,

@@ -46,6 +46,7 @@ struct AskedExec {
   bool operand_found = false;
   bool image_writable = false;
   bool content_may_change = false;
+  bool denied_by_rule = false;
   journal::Record record;
   std::uint64_t seq = 0;  // of its record; 0: none
 };

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/exec/proposals.h"
 #include "broker/exec/waiter.h"
 #include "broker/journal/record.h"
 #include "lib/base/unique_fd.h"
@@ -42,6 +43,7 @@ struct CellFacts {
   // denied.
   exec::Admit run_elsewhere;
   bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
+  std::shared_ptr<exec::Proposals> proposals;  // may be null
   bool observe = false;  // run what would be denied, and record what the verdict would have been
 };
 

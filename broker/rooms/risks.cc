@@ -63,7 +63,9 @@ struct Check {
   const char* says;
 };
 
-constexpr std::array<Check, 14> kChecks{{
+constexpr std::array<Check, 15> kChecks{{
+    {[](const AskedExec& asked) { return asked.denied_by_rule; },
+     "the rule denies it: it is asked about because a program of the cell proposed it"},
     {[](const AskedExec& asked) { return asked.script.has_value() && asked.script->is_image; },
      "the cell could have written this script; it runs from a copy of what is shown, under another "
      "name ($0)"},

@@ -143,7 +143,8 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      .quotas = {},
                      .cell_shim = {},
                      .denials = {},
-                     .scripts = {}};
+                     .scripts = {},
+                     .broker = {}};
     RunSteps(child);
   }
   return StartedCell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(orders->first),

@@ -181,7 +181,7 @@ class CellTest : public testing::TestWithParam<Lane> {
       if (!message.ok() || message->bytes.empty()) break;
       wire::ControlHeader header{};
       memcpy(&header, message->bytes.data(), std::min(sizeof header, message->bytes.size()));
-      if (header.type == wire::kCellBuilt && message->fds.size() == 5) {
+      if (header.type == wire::kCellBuilt && message->fds.size() == 6) {
         SayDescriptors(message->fds, say);
       } else {
         say(message->bytes);
@@ -242,7 +242,7 @@ TEST_P(CellTest, ShowsNothingOfTheHostButThePlan) {
   EXPECT_EQ(facts["ls /sys"], "ENOENT");
   EXPECT_EQ(facts["ls /run"], "cellrun");
   EXPECT_EQ(facts["ls /tmp"], "program") << "only what the probe itself made";
-  EXPECT_EQ(facts["ls /run/cellrun"], "denials.jsonl script shim tools");
+  EXPECT_EQ(facts["ls /run/cellrun"], "broker.sock denials.jsonl script shim tools");
   EXPECT_EQ(facts["ls /dev/pts"], "ptmx");
   EXPECT_EQ(facts["pty"], "/dev/pts/0");
   EXPECT_THAT(facts["ls /proc"], StartsWith("1 "));

@@ -98,7 +98,7 @@ constexpr std::array kOptions = {
     Option{OptionId::kFor, "--for", '\0', ValueKind::kDuration, "DURATION", "", false,
            Support::kNow, kApproveDeny, "how long the rule counts: 10m, 2h, 7d; default 30d"},
     Option{OptionId::kReason, "--reason", '\0', ValueKind::kText, "TEXT", "", false, Support::kNow,
-           kApproveDeny, "why; a denial's reason is told to the caller"},
+           kApproveDeny | In(VerbId::kRequest), "why; a denial's reason is told to the caller"},
     Option{OptionId::kEdit, "--edit", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
            In(VerbId::kApprove), "change the arguments in $EDITOR first, as a JSON array"},
     Option{OptionId::kArgv, "--argv", '\0', ValueKind::kText, "JSON", "", false, Support::kNow,

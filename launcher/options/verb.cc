@@ -28,6 +28,10 @@ constexpr std::array kHistoryExamples = {
     Example{"cellrun history -f quiet-otter", "follow one cell"},
     Example{"cellrun history -o jsonl --limit 1000", "records for a program, one a line"},
 };
+constexpr std::array kRequestExamples = {
+    Example{"cellrun request --reason 'the tests need it' -- make install",
+            "ask a person to let make install run"},
+};
 constexpr std::array kWhyExamples = {
     Example{"cellrun why 4711", "which rule decided record 4711"},
     Example{"cellrun why -- git push origin main", "what would happen, without running anything"},
@@ -133,6 +137,12 @@ constexpr std::array kVerbs = {
          "and the smallest change that would alter it. With a command: the same for that command, "
          "without running it. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
+    Verb{VerbId::kRequest, "request", "[--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
+         "in a cell: propose a command to a person, and run it if it is approved",
+         "For programs in a cell. Runs the command; where the profile would deny it, or asks about "
+         "it, it waits for a person, who sees the reason as what the cell says. What the floor "
+         "denies stays denied. Exit status: the command's; 126 where it is denied.",
+         kRequestExamples},
     Verb{VerbId::kApprovalsList, "approvals list", "[CELL]", WordKind::kCell, 0, 1,
          "list the commands that wait for a person",
          "Lists the asks of this user's broker, oldest first; list may be left out. Identical "

@@ -15,6 +15,7 @@ enum class VerbId : std::uint8_t {
   kPs,
   kHistory,
   kWhy,
+  kRequest,
   kApprovalsList,
   kApprovalsShow,
   kApprovalsWatch,

@@ -15,6 +15,8 @@ constexpr int kControlFd = 3;
 constexpr char kShimPath[] = "/run/cellrun/shim";
 // Where copies of scripts lie that were approved by their content.
 constexpr char kScriptDirectory[] = "/run/cellrun/script";
+// Where a cell's programs reach the broker, to propose something.
+constexpr char kBrokerSocket[] = "/run/cellrun/broker.sock";
 // And what is mounted over hidden names.
 constexpr char kEmptyFile[] = "/run/cellrun/.empty/file";
 constexpr char kEmptyDirectory[] = "/run/cellrun/.empty/directory";
@@ -28,7 +30,7 @@ constexpr uint64_t kChannelMagic = 0x63656c6c72756e00;
 enum ControlType : uint32_t {
   // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
   // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace, the
-  // directory of script copies (writable through it).
+  // directory of script copies (writable through it), a socket that listens on kBrokerSocket.
   kCellBuilt = 1,
 
   // broker -> init.
