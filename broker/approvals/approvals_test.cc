@@ -229,6 +229,10 @@ TEST_F(ApprovalsTest, OfAHundredAnswersOneCounts) {
   for (std::thread& person : people) person.join();
   EXPECT_EQ(won, 1);
   EXPECT_EQ(lost, 99);
+  // The ask, the answer that counted, and each that came too late.
+  const auto records = AskRecords();
+  EXPECT_EQ(records.size(), 101U);
+  EXPECT_EQ(records.back()["result"], "too late");
   EXPECT_EQ(calls, 1);
   const auto late = Reply(asked.id, answer);
   EXPECT_EQ(late.status, 409);
