@@ -190,6 +190,26 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
 }
 
+TEST_F(ApprovalsTest, ARuleThatHasExpiredIsAskedAboutAgainInARunningCell) {
+  Process cell = StartLoop(Asking());
+  cell.Write("go\n");
+  const Outcome approved =
+      Cellrun({"approve", AwaitAsk(), "--scope", "cell", "--for", "5s", "--yes"});
+  ASSERT_EQ(approved.status, 0) << approved;
+  ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
+  cell.Write("go\n");
+  ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (!Cellrun({"approvals", "rules", "-o", "name"}).out.empty()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it does not expire";
+    std::this_thread::sleep_for(20ms);
+  }
+  cell.Write("go\n");
+  EXPECT_EQ(Cellrun({"deny", AwaitAsk()}).status, 0);
+  cell.CloseInput();
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
+}
+
 TEST_F(ApprovalsTest, ARememberedDenialIsNotAskedAgain) {
   Process cell = StartLoop(Asking());
   cell.Write("go\n");
