@@ -154,7 +154,7 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   Process cell = StartLoop(Asking());
   cell.Write("go\n");
   const Outcome approved =
-      Cellrun({"approve", AwaitAsk(), "--scope", "project", "--for", "10m", "--widen", "--yes"});
+      Cellrun({"approve", AwaitAsk(), "--scope", "project", "--for", "10m", "--yes"});
   ASSERT_EQ(approved.status, 0) << approved;
   ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
   cell.Write("again\n");
@@ -163,6 +163,7 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   const Outcome rules = Cellrun({"approvals", "rules", "-o", "jsonl"});
   const json rule = json::parse(rules.out);
   EXPECT_EQ(rule["scope"], "project");
+  EXPECT_THAT(rule["rule"].get<std::string>(), HasSubstr("hash: \"sha256:"));
   EXPECT_THAT(rule["rule"].get<std::string>(), HasSubstr("args: [\"-u\"]"));
   EXPECT_THAT(Cellrun({"approvals", "rules"}).out, HasSubstr("exe: /usr/bin/id"));
 
@@ -185,6 +186,26 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   cell.Write("and again\n");
   const std::string asked = AwaitAsk();
   EXPECT_EQ(Cellrun({"deny", asked}).status, 0);
+  cell.CloseInput();
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
+}
+
+TEST_F(ApprovalsTest, ARuleThatHasExpiredIsAskedAboutAgainInARunningCell) {
+  Process cell = StartLoop(Asking());
+  cell.Write("go\n");
+  const Outcome approved =
+      Cellrun({"approve", AwaitAsk(), "--scope", "cell", "--for", "5s", "--yes"});
+  ASSERT_EQ(approved.status, 0) << approved;
+  ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
+  cell.Write("go\n");
+  ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (!Cellrun({"approvals", "rules", "-o", "name"}).out.empty()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it does not expire";
+    std::this_thread::sleep_for(20ms);
+  }
+  cell.Write("go\n");
+  EXPECT_EQ(Cellrun({"deny", AwaitAsk()}).status, 0);
   cell.CloseInput();
   EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
 }
