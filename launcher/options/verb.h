@@ -29,6 +29,7 @@ enum class VerbId : std::uint8_t {
   kProfileLint,
   kProfileTest,
   kProfileSchema,
+  kProfileImport,
   kDoctor,
   kBrokerStart,
   kBrokerStop,
@@ -134,7 +135,16 @@ struct Example {
 };
 
 // What the words after the options are, for checks and completion.
-enum class WordKind : std::uint8_t { kNone, kCommand, kCell, kProfile, kShell, kTopic, kAsk };
+enum class WordKind : std::uint8_t {
+  kNone,
+  kCommand,
+  kCell,
+  kProfile,
+  kShell,
+  kTopic,
+  kAsk,
+  kPolicy
+};
 
 struct Verb {
   VerbId id;
