@@ -223,7 +223,7 @@ constexpr std::array kVerbs = {
          "Prints the JSON Schema of the profile format, made from the table that the loader uses.",
          kProfileSchemaExamples},
     Verb{
-        VerbId::kProfileImport, "KIND FILE", WordKind::kPolicy, 2, 2,
+        VerbId::kProfileImport, "profile import", "KIND FILE", WordKind::kPolicy, 2, 2,
         "turn another tool's policy into a profile",
         "Prints a profile that decides every command as the policy in FILE does, or more strictly; "
         "its comments say where, and what a profile cannot say. KIND is clawrden. What is wrong in "
@@ -266,12 +266,12 @@ constexpr std::array kVerbs = {
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
 constexpr std::array<std::string_view, 27> kLaterVerbs = {
-    "inspect",     "logs",       "top",           "exec",          "shell",
-    "attach",      "stop",       "kill",          "pause",         "resume",
-    "rm",          "wait",       "egress",        "port",          "tool",
-    "trust",       "request",    "profile diff",  "profile init",  "profile import",
-    "egress list", "egress add", "egress remove", "egress reload", "egress bypass",
-    "tool add",    "tool rm",    "tool ls",
+    "inspect",    "logs",          "top",           "exec",          "shell",
+    "attach",     "stop",          "kill",          "pause",         "resume",
+    "rm",         "wait",          "egress",        "port",          "tool",
+    "trust",      "request",       "profile diff",  "profile init",  "egress list",
+    "egress add", "egress remove", "egress reload", "egress bypass", "tool add",
+    "tool rm",    "tool ls",
 };
 
 }  // namespace
