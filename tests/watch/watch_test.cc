@@ -563,5 +563,20 @@ TEST_F(WatchedCellTest, WhatIsApprovedRunsAndWhatIsDeniedSaysWhy) {
   EXPECT_THAT(refused.out + refused.err, HasSubstr("look at /etc/passwd")) << refused;
 }
 
+TEST_F(WatchedCellTest, ARuleForTheCellIsShownAndThenHolds) {
+  StartBroker();
+  Process twice =
+      Start({"bash", "-c", "id -u -n; id -u -n; echo status=$?"}, {.profile = profile_});
+  Open();
+  ASSERT_TRUE(Shows("tells who it is"));
+  ASSERT_TRUE(PressUntilShows("s", "ALLOW, for this cell"));
+  ASSERT_TRUE(Shows("then: allow"));
+  ASSERT_TRUE(PressUntil("y", [&] { return screen_->Shows("nothing waits"); }));
+  const Outcome ran = twice.Wait();
+  EXPECT_THAT(ran.out, HasSubstr("status=0")) << ran;
+  const Outcome asks = Cellrun({"approvals", "list", "--state", "all", "-o", "name"});
+  EXPECT_EQ(std::count(asks.out.begin(), asks.out.end(), '\n'), 1) << asks;
+}
+
 }  // namespace
 }  // namespace cellrun::test
