@@ -147,6 +147,7 @@ Approvals::Outcome Approvals::Take(const std::string& id, const Answer& answer,
   if (outcome.refusal == Book::Refusal::kChanged) {
     RecordMismatch(*outcome.entry, answer, approver);
   }
+  if (outcome.refusal == Book::Refusal::kOver) RecordTooLate(id, *outcome.past, approver);
   if (outcome.refusal != Book::Refusal::kNone) return outcome;
   std::optional<Rule> rule;
   if (answer.scope != Scope::kOnce) {
@@ -348,6 +349,25 @@ void Approvals::RecordMismatch(const Entry& entry, const Answer& answer, const A
   record.reason = "the answer is not for what is asked: its digest differs";
   record.result = "mismatch";
   record.detail = Dump(detail);
+  (void)journal_.Append(std::move(record));  // nothing runs either way
+}
+
+// It does nothing; but who thought that he had answered can be told why.
+void Approvals::RecordTooLate(const std::string& id, const Book::Past& past,
+                              const Approver& approver) {
+  journal::Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = past.cell;
+  record.kind = journal::Kind::kAsk;
+  record.exe = past.program;
+  record.verdict = policy::Action::kDeny;
+  record.result = "too late";
+  record.reason = std::string("the ask was ") + StateName(past.state) + " already: " + past.by;
+  record.detail = Dump({{"id", id},
+                        {"by", approver.ToString()},
+                        {"uid", approver.uid},
+                        {"pid", approver.pid},
+                        {"terminal", approver.terminal}});
   (void)journal_.Append(std::move(record));  // nothing runs either way
 }
 

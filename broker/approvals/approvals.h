@@ -77,6 +77,7 @@ class Approvals final : public Queue {
   bool RecordAsked(const Entry& entry);
   bool RecordAnswer(const Entry& entry, const Answer& answer, const Approver& approver);
   void RecordMismatch(const Entry& entry, const Answer& answer, const Approver& approver);
+  void RecordTooLate(const std::string& id, const Book::Past& past, const Approver& approver);
   void RecordEnd(const Entry& entry);
   void RecordOrphan(const Store::Orphan& orphan);
   bool RecordRule(const Rule& rule, const char* result, const std::string& by);

@@ -229,6 +229,10 @@ TEST_F(ApprovalsTest, OfAHundredAnswersOneCounts) {
   for (std::thread& person : people) person.join();
   EXPECT_EQ(won, 1);
   EXPECT_EQ(lost, 99);
+  // The ask, the answer that counted, and each that came too late.
+  const auto records = AskRecords();
+  EXPECT_EQ(records.size(), 101U);
+  EXPECT_EQ(records.back()["result"], "too late");
   EXPECT_EQ(calls, 1);
   const auto late = Reply(asked.id, answer);
   EXPECT_EQ(late.status, 409);
@@ -478,6 +482,7 @@ std::size_t ResidentKilobytes() {
 
 TEST_F(ApprovalsTest, TenThousandAsksOfTwoHundredCellsAreSmallAndListedAtOnce) {
   constexpr int kCells = 200, kEach = 50;
+  std::chrono::microseconds longest{0}, all{0};
   OnLoop([&] {
     for (int i = 0; i < kCells * kEach; ++i) {
       Ask ask = Push(i, "cell" + std::to_string(1000 + i % kCells));
@@ -485,7 +490,12 @@ TEST_F(ApprovalsTest, TenThousandAsksOfTwoHundredCellsAreSmallAndListedAtOnce) {
       ask.argv.emplace_back("--message=a commit message of some length, as they are");
       ask.environment = {{.name = "GIT_DIR", .is_set = true, .before = "", .after = "/tmp/x"}};
       ask.risks = {"first time in this project"};
+      const auto begin = std::chrono::steady_clock::now();
       ASSERT_FALSE(approvals_->Submit(std::move(ask), [](const Decision&) {}).refusal);
+      const auto time = std::chrono::duration_cast<std::chrono::microseconds>(
+          std::chrono::steady_clock::now() - begin);
+      longest = std::max(longest, time);
+      all += time;
     }
   });
   ASSERT_THAT(journal_->Flush(20s), IsOk());
@@ -502,9 +512,13 @@ TEST_F(ApprovalsTest, TenThousandAsksOfTwoHundredCellsAreSmallAndListedAtOnce) {
                               std::chrono::steady_clock::now() - begin));
   }
   const std::size_t kilobytes = ResidentKilobytes();
+  // Each keeps the broker's loop for so long, whatever the disk does.
+  printf("%d µs an ask, the longest %d µs\n", static_cast<int>(all.count() / (kCells * kEach)),
+         static_cast<int>(longest.count()));
   printf("10,000 asks: listed in %d ms, %zu KiB resident\n", static_cast<int>(best.count()),
          kilobytes);
   EXPECT_EQ(asks, 10'000U);
+  EXPECT_LT(all / (kCells * kEach), 1ms);
   EXPECT_LT(best, 200ms);
   EXPECT_LT(kilobytes, 64U * 1024);
 }

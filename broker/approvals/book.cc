@@ -344,7 +344,11 @@ void Book::Approve(std::uint64_t order, const Answer& answer, const Approver& ap
 }
 
 void Book::Remember(const Entry& entry, const std::string& next) {
-  past_[entry.id] = {.state = entry.state, .by = entry.answer->by, .next = next};
+  past_[entry.id] = {.state = entry.state,
+                     .by = entry.answer->by,
+                     .next = next,
+                     .cell = entry.ask->cell_id,
+                     .program = entry.ask->program};
   past_order_.push_back(entry.id);
   if (past_order_.size() <= kPast) return;
   past_.erase(past_order_.front());

@@ -129,6 +129,7 @@ class Book {
   struct Past {
     State state = State::kDenied;
     std::string by, next;  // next: the id under which identical asks wait on
+    std::string cell, program;
   };
   // By its place in the order. Null: it is over.
   [[nodiscard]] const Entry* At(std::uint64_t order) const;

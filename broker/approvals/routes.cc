@@ -159,7 +159,7 @@ class AskRoutes final : public Routes {
       if (!row.ok()) return responder.Send(http::ErrorResponse(row.error()));
       if (!*row) return responder.Send(Unknown(id));
       const auto ask = nlohmann::json::parse(row.value()->json, nullptr, false);
-      Book::Past past{.state = row.value()->state, .by = "", .next = ""};
+      Book::Past past{.state = row.value()->state, .by = "", .next = "", .cell = "", .program = ""};
       if (ask.is_object() && ask.contains("answer")) past.by = ask["answer"].value("by", "");
       responder.Send(Over(id, past));
     });

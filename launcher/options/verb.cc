@@ -178,9 +178,9 @@ constexpr std::array kVerbs = {
          "let a command run that waits",
          "Approves asks. The answer is bound to what the ask is at that moment: should it have "
          "changed, nothing runs and the exit status is 1. On a terminal the whole ask is shown.\n\n"
-         "--scope cell, project or always stores a rule for exactly this command, which is shown "
-         "with what else it would have matched in the journal and has to be confirmed. Rules for a "
-         "project or always expire after 30 days unless --for says otherwise.",
+         "A --scope of cell, project or always stores a rule for exactly this command, which is "
+         "shown with what else it would have matched in the journal and has to be confirmed. Rules "
+         "for a project or always expire after 30 days unless --for says otherwise.",
          kApproveExamples},
     Verb{VerbId::kDeny, "deny", "ID…", WordKind::kAsk, 1, kAnyNumber, "refuse a command that waits",
          "Denies asks: everybody who waits for exactly this. The reason is told to the caller. The "

@@ -154,7 +154,7 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   Process cell = StartLoop(Asking());
   cell.Write("go\n");
   const Outcome approved =
-      Cellrun({"approve", AwaitAsk(), "--scope", "project", "--for", "10m", "--widen", "--yes"});
+      Cellrun({"approve", AwaitAsk(), "--scope", "project", "--for", "10m", "--yes"});
   ASSERT_EQ(approved.status, 0) << approved;
   ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
   cell.Write("again\n");
@@ -163,6 +163,7 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   const Outcome rules = Cellrun({"approvals", "rules", "-o", "jsonl"});
   const json rule = json::parse(rules.out);
   EXPECT_EQ(rule["scope"], "project");
+  EXPECT_THAT(rule["rule"].get<std::string>(), HasSubstr("hash: \"sha256:"));
   EXPECT_THAT(rule["rule"].get<std::string>(), HasSubstr("args: [\"-u\"]"));
   EXPECT_THAT(Cellrun({"approvals", "rules"}).out, HasSubstr("exe: /usr/bin/id"));
 
