@@ -79,6 +79,8 @@ int Dispatch(const Arguments& arguments) {
       return profile::Test(arguments.words, output);
     case VerbId::kProfileSchema:
       return profile::Schema();
+    case VerbId::kProfileImport:
+      return profile::Import(arguments.words[0], arguments.words[1]);
     case VerbId::kDoctor:
       return RunDoctor(arguments);
     case VerbId::kBrokerStart:

@@ -314,8 +314,8 @@ void Cell::StartSupervisor() {
   facts.admit = rooms_->Door();
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
-  cell_socket_ = std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_),
-                                                     facts.proposals);
+  cell_socket_ =
+      std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_), facts.proposals);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {

@@ -59,9 +59,8 @@ Redactor::Redactor(const std::vector<std::string>& secrets) {
     for (std::size_t skipped = 0; skipped < 3; ++skipped)
       add(Base64(std::string_view(secret).substr(skipped)));
   }
-  std::sort(needles_.begin(), needles_.end(), [](const std::string& a, const std::string& b) {
-    return a.size() > b.size();
-  });
+  std::sort(needles_.begin(), needles_.end(),
+            [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
 }
 
 Redactor::~Redactor() {
@@ -89,7 +88,8 @@ std::string Redactor::Finish() {
 std::size_t Redactor::Ambiguous() const {
   std::size_t longest = 0;
   for (const std::string& needle : needles_) {
-    for (std::size_t length = std::min(needle.size() - 1, kept_.size()); length > longest; --length) {
+    for (std::size_t length = std::min(needle.size() - 1, kept_.size()); length > longest;
+         --length) {
       if (kept_.compare(kept_.size() - length, length, needle, 0, length) == 0) longest = length;
     }
   }

@@ -55,8 +55,8 @@ Result<std::string> ReadUntilEnd(const UniqueFd& from) {
   const auto deadline = sys::MonotonicNow() + kCommandLimit;
   std::string value;
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - sys::MonotonicNow());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - sys::MonotonicNow());
     pollfd polled{.fd = from.get(), .events = POLLIN, .revents = 0};
     if (left.count() <= 0 || poll(&polled, 1, static_cast<int>(left.count())) <= 0)
       return Error(ETIMEDOUT, "", "it took longer than 10 s");

@@ -56,6 +56,8 @@ std::string WordReply(const Verb& verb) {
       return "compgen -W \"$(cellrun approvals list -o name 2>/dev/null)\" -- \"$current\"";
     case WordKind::kProfile:
       return "_cellrun_profiles \"$current\"";
+    case WordKind::kPolicy:
+      return "compgen -W clawrden -f -- \"$current\"";
     case WordKind::kShell:
       return "compgen -W 'bash zsh fish' -- \"$current\"";
     case WordKind::kTopic:

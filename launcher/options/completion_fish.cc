@@ -68,6 +68,8 @@ std::string WordLine(const Verb& verb) {
       return start + " -a '(cellrun approvals list -o name 2>/dev/null)'\n";
     case WordKind::kProfile:
       return start + " -F -a '(cellrun profile list -o name 2>/dev/null)'\n";
+    case WordKind::kPolicy:
+      return start + " -F -a clawrden\n";
     case WordKind::kShell:
       return start + " -a 'bash zsh fish'\n";
     case WordKind::kTopic:

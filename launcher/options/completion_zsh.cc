@@ -54,6 +54,8 @@ std::string WordSpecification(const Verb& verb) {
       return " \\\n        '*:ask:(${(f)\"$(cellrun approvals list -o name 2>/dev/null)\"})'";
     case WordKind::kProfile:
       return " \\\n        '*:profile:_cellrun_profiles'";
+    case WordKind::kPolicy:
+      return " \\\n        ':kind:(clawrden)' ':file:_files'";
     case WordKind::kShell:
       return " \\\n        ':shell:(bash zsh fish)'";
     case WordKind::kTopic:

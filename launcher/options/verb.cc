@@ -83,6 +83,10 @@ constexpr std::array kProfileLintExamples = {
 constexpr std::array kProfileTestExamples = {
     Example{"cellrun profile test ./ci.yaml", "run the profile's own tests: section"},
 };
+constexpr std::array kProfileImportExamples = {
+    Example{"cellrun profile import clawrden policy.yaml > imported.yaml",
+            "a Clawrden policy as a profile"},
+};
 constexpr std::array kProfileSchemaExamples = {
     Example{"cellrun profile schema > cellrun-profile.schema.json", "for an editor's completion"},
 };
@@ -228,6 +232,13 @@ constexpr std::array kVerbs = {
          "print the JSON Schema of profiles",
          "Prints the JSON Schema of the profile format, made from the table that the loader uses.",
          kProfileSchemaExamples},
+    Verb{
+        VerbId::kProfileImport, "profile import", "KIND FILE", WordKind::kPolicy, 2, 2,
+        "turn another tool's policy into a profile",
+        "Prints a profile that decides every command as the policy in FILE does, or more strictly; "
+        "its comments say where, and what a profile cannot say. KIND is clawrden. What is wrong in "
+        "the policy is named with its line and column; exit status 2.",
+        kProfileImportExamples},
     Verb{VerbId::kDoctor, "doctor", "", WordKind::kNone, 0, 0,
          "check this machine and attack a throw-away cell",
          "Calls each feature of the kernel that cellrun builds on and says what its absence costs "
@@ -264,13 +275,13 @@ constexpr std::array kVerbs = {
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
-constexpr std::array<std::string_view, 28> kLaterVerbs = {
-    "inspect",     "logs",       "top",           "exec",          "shell",
-    "attach",      "stop",       "kill",          "pause",         "resume",
-    "rm",          "wait",       "egress",        "port",          "tool",
-    "trust",       "request",    "profile diff",  "profile init",  "profile import",
-    "egress list", "egress add", "egress remove", "egress reload", "egress bypass",
-    "tool add",    "tool rm",    "tool ls",
+constexpr std::array<std::string_view, 27> kLaterVerbs = {
+    "inspect",    "logs",          "top",           "exec",          "shell",
+    "attach",     "stop",          "kill",          "pause",         "resume",
+    "rm",         "wait",          "egress",        "port",          "tool",
+    "trust",      "request",       "profile diff",  "profile init",  "egress list",
+    "egress add", "egress remove", "egress reload", "egress bypass", "tool add",
+    "tool rm",    "tool ls",
 };
 
 }  // namespace

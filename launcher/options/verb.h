@@ -30,6 +30,7 @@ enum class VerbId : std::uint8_t {
   kProfileLint,
   kProfileTest,
   kProfileSchema,
+  kProfileImport,
   kDoctor,
   kBrokerStart,
   kBrokerStop,
@@ -135,7 +136,16 @@ struct Example {
 };
 
 // What the words after the options are, for checks and completion.
-enum class WordKind : std::uint8_t { kNone, kCommand, kCell, kProfile, kShell, kTopic, kAsk };
+enum class WordKind : std::uint8_t {
+  kNone,
+  kCommand,
+  kCell,
+  kProfile,
+  kShell,
+  kTopic,
+  kAsk,
+  kPolicy
+};
 
 struct Verb {
   VerbId id;

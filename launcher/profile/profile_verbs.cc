@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/profile/profile_verbs.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "launcher/client/error_form.h"
 #include "launcher/client/profile_lookup.h"
 #include "launcher/output/rows.h"
 #include "launcher/profile/documents.h"
 #include "lib/base/text.h"
+#include "lib/import/clawrden.h"
 #include "lib/policy/json_schema.h"
 #include "lib/policy/lint.h"
 #include "lib/policy/show.h"
+#include "lib/sys/file.h"
 
 namespace cellrun::profile {
 namespace {
@@ -22,6 +27,7 @@ using nlohmann::json;
 
 constexpr int kDone = 0;
 constexpr int kFindings = 1;
+constexpr int kInvalid = 2;
 
 json ToJson(const policy::Position& at) {
   return {{"file", text::Escape(at.file)}, {"line", at.line}, {"column", at.column}};
@@ -185,6 +191,29 @@ int Test(const std::vector<std::string>& names, const std::string& output) {
 
 int Schema() {
   return PrintText(policy::JsonSchema() + "\n", kDone);
+}
+
+int Import(const std::string& kind, const std::string& file) {
+  if (kind != "clawrden") {
+    launcher::PrintError({"cannot import a policy of " + text::Quote(kind), "there is: clawrden",
+                          "cellrun profile import clawrden FILE"});
+    return kInvalid;
+  }
+  auto text = sys::ReadWholeFileAt(AT_FDCWD, file.c_str(), policy::kMaxProfileBytes + 1);
+  if (!text.ok()) {
+    launcher::PrintError({"cannot read " + text::Quote(file), text.error().ToString(), ""});
+    return kInvalid;
+  }
+  const auto imported = import::ImportClawrden({"", file, *text, policy::Layer::kProfile});
+  if (imported.ok()) return PrintText(imported.value(), kDone);
+  launcher::ErrorForm form{.what = "cannot import the policy " + text::Quote(file),
+                           .cause = "",
+                           .suggest = "cellrun help profile import"};
+  for (const policy::Problem& problem : imported.problems()) {
+    form.cause += (form.cause.empty() ? "" : "\n") + problem.ToString();
+  }
+  launcher::PrintError(form);
+  return kInvalid;
 }
 
 }  // namespace cellrun::profile

@@ -13,5 +13,7 @@ int Show(const std::string& name, const std::string& output);
 int Lint(const std::vector<std::string>& names, const std::string& output);
 int Test(const std::vector<std::string>& names, const std::string& output);
 int Schema();
+// `kind`: which tool's policy `file` is; the profile goes to stdout.
+int Import(const std::string& kind, const std::string& file);
 
 }  // namespace cellrun::profile

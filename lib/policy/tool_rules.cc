@@ -6,11 +6,10 @@
 namespace cellrun::policy {
 
 void AddToolRules(Profile& profile) {
-  auto place = std::find_if(profile.command_rules.begin(), profile.command_rules.end(),
-                            [](const CommandRule& rule) {
-                              return rule.layer == Layer::kProfile ||
-                                     rule.layer == Layer::kInherited;
-                            });
+  auto place = std::find_if(
+      profile.command_rules.begin(), profile.command_rules.end(), [](const CommandRule& rule) {
+        return rule.layer == Layer::kProfile || rule.layer == Layer::kInherited;
+      });
   for (const Tool& tool : profile.tools) {
     CommandRule rule;
     rule.name = "tool " + tool.name;

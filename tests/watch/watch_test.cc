@@ -532,5 +532,51 @@ TEST_F(WatchTest, AThousandAsksAreQuickToGoThrough) {
   EXPECT_LT(Clock::now() - started, std::chrono::seconds(5)) << "10 ms a key, whole";
 }
 
+// The same with a broker and a cell behind it.
+class WatchedCellTest : public WatchTest {
+ protected:
+  void SetUp() override {
+    WatchTest::SetUp();
+    broker_->Stop();
+    profile_ = WriteProfile(
+        "cellrun: 1\nname: tested\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
+        "    - name: who\n      when: {exe: id}\n      then: ask\n      reason: tells who it is\n");
+  }
+  std::string profile_;
+};
+
+TEST_F(WatchedCellTest, WhatIsApprovedRunsAndWhatIsDeniedSaysWhy) {
+  StartBroker();
+  Process approved = Start({"bash", "-c", "id -u -n; echo status=$?"}, {.profile = profile_});
+  Open();
+  ASSERT_TRUE(Shows("tells who it is"));
+  EXPECT_TRUE(Shows("id -u -n"));
+  ASSERT_TRUE(PressUntil("y", [&] { return screen_->Shows("nothing waits"); }));
+  const Outcome ran = approved.Wait();
+  EXPECT_THAT(ran.out, HasSubstr("status=0")) << ran;
+  Process denied = Start({"bash", "-c", "id -g; echo status=$?"}, {.profile = profile_});
+  ASSERT_TRUE(Shows("id -g"));
+  ASSERT_TRUE(PressUntilShows("r", "reason: "));
+  terminal_->Send("\x15look at /etc/passwd\r");
+  const Outcome refused = denied.Wait();
+  EXPECT_THAT(refused.out, HasSubstr("status=126")) << refused;
+  EXPECT_THAT(refused.out + refused.err, HasSubstr("look at /etc/passwd")) << refused;
+}
+
+TEST_F(WatchedCellTest, ARuleForTheCellIsShownAndThenHolds) {
+  StartBroker();
+  Process twice =
+      Start({"bash", "-c", "id -u -n; id -u -n; echo status=$?"}, {.profile = profile_});
+  Open();
+  ASSERT_TRUE(Shows("tells who it is"));
+  ASSERT_TRUE(PressUntilShows("s", "ALLOW, for this cell"));
+  ASSERT_TRUE(Shows("then: allow"));
+  ASSERT_TRUE(PressUntil("y", [&] { return screen_->Shows("nothing waits"); }));
+  const Outcome ran = twice.Wait();
+  EXPECT_THAT(ran.out, HasSubstr("status=0")) << ran;
+  const Outcome asks = Cellrun({"approvals", "list", "--state", "all", "-o", "name"});
+  EXPECT_EQ(std::count(asks.out.begin(), asks.out.end(), '\n'), 1) << asks;
+}
+
 }  // namespace
 }  // namespace cellrun::test
