@@ -322,7 +322,10 @@ class PlanBuilder {
   // likewise where something is writable, which leaves out /proc: /proc/PID/mem would rewrite a
   // program that was just approved (hardening).
   void Landlock() {
-    if (nests_) return;  // it forbids every mount
+    if (nests_) {
+      plan_.warnings.emplace_back("landlock is off: the profile allows userns");
+      return;  // it forbids every mount
+    }
     for (const MountStep& step : plan_.mounts) {
       const bool holds_files = step.kind == MountKind::kBind || step.kind == MountKind::kTmpfs ||
                                step.kind == MountKind::kCellrun;

@@ -156,6 +156,7 @@ TEST_F(PlanTest, UsernsMakesProcWholeAndReadOnlyAndLeavesLandlockOut) {
   EXPECT_GT(plan.namespaces, 0U);
   EXPECT_LE(plan.namespaces, 1000U);
   EXPECT_TRUE(plan.landlock.empty());
+  EXPECT_EQ(plan.warnings, std::vector<std::string>{"landlock is off: the profile allows userns"});
   EXPECT_EQ(std::count(plan.layers.begin(), plan.layers.end(), "landlock"), 0);
   EXPECT_TRUE(Find(plan, "/proc", wire::MountKind::kProc)->read_only);
   for (const wire::MountStep& step : plan.mounts) {

@@ -32,7 +32,7 @@ Result<UniqueFd> OpenOf(pid_t tid, const char* name, int flags) {
 }
 
 Result<std::uint64_t> EffectiveCapabilities(pid_t tid) {
-  constexpr std::size_t kMaxStatusBytes = 16 * 1024;
+  constexpr std::size_t kMaxStatusBytes = 16UL * 1024;
   constexpr std::string_view kName = "\nCapEff:\t";
   constexpr int kHexadecimal = 16;
   const std::string status =

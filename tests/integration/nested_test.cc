@@ -290,7 +290,7 @@ TEST_F(NestedTest, ACellInACellSaysThatItCannotBe) {
     return options;
   }());
   EXPECT_EQ(outcome.status, 125) << outcome;
-  EXPECT_THAT(outcome.err, StartsWith("error:")) << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("this is a cell, and cells do not nest")) << outcome;
 }
 
 }  // namespace
