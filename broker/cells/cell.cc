@@ -296,7 +296,10 @@ void Cell::StartSupervisor() {
                                                                  .pool = services_.pool,
                                                                  .journal = services_.journal,
                                                                  .approvals = services_.approvals},
-                                          setup_.plan.id, std::move(scripts_));
+                                          setup_.plan.id,
+                                          std::make_shared<rooms::Shelf>(std::move(scripts_),
+                                                                         setup_.plan.host_uid,
+                                                                         setup_.plan.host_gid));
   facts.admit = rooms_->Door();
   facts.proposals = std::make_shared<exec::Proposals>();
   cell_socket_ = std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_),

@@ -57,11 +57,11 @@ Daemon::Daemon(Instance instance, Options options)
     : instance_(std::move(instance)), options_(options) {}
 
 Result<void> Daemon::Start() {
+  TRY(WatchSignals());  // the journal starts the first thread
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
   approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
   FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
-  TRY(WatchSignals());
   TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);
   http::Router router;

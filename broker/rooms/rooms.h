@@ -30,7 +30,7 @@ class Rooms {
     approvals::Queue& approvals;
   };
   // `scripts`: where copies of scripts are put (Shelf).
-  Rooms(Services services, std::string cell_id, UniqueFd scripts);
+  Rooms(Services services, std::string cell_id, std::shared_ptr<Shelf> scripts);
   ~Rooms();
   Rooms(const Rooms&) = delete;
   Rooms& operator=(const Rooms&) = delete;
