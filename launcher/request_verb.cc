@@ -29,10 +29,10 @@ Result<void> Propose(const std::string& reason) {
   const sys::Message answer = TRY(sys::ReceiveMessage(socket, kMaxAnswerBytes));
   const nlohmann::json parsed = nlohmann::json::parse(answer.bytes, nullptr, false);
   if (parsed.is_object() && parsed.value("ok", false)) return {};
-  const std::string why = parsed.is_object() && parsed.contains("error") &&
-                                  parsed["error"].is_string()
-                              ? parsed["error"].get<std::string>()
-                              : "the broker did not answer";
+  const std::string why =
+      parsed.is_object() && parsed.contains("error") && parsed["error"].is_string()
+          ? parsed["error"].get<std::string>()
+          : "the broker did not answer";
   return Error(EPERM, "", why);
 }
 

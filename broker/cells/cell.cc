@@ -292,18 +292,18 @@ void Cell::StartSupervisor() {
   facts.inside_uid = setup_.plan.inside_uid;
   facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
   facts.observe = setup_.request.observe;
-  rooms_ = std::make_unique<rooms::Rooms>(rooms::Rooms::Services{.loop = services_.loop,
-                                                                 .pool = services_.pool,
-                                                                 .journal = services_.journal,
-                                                                 .approvals = services_.approvals},
-                                          setup_.plan.id,
-                                          std::make_shared<rooms::Shelf>(std::move(scripts_),
-                                                                         setup_.plan.host_uid,
-                                                                         setup_.plan.host_gid));
+  rooms_ = std::make_unique<rooms::Rooms>(
+      rooms::Rooms::Services{.loop = services_.loop,
+                             .pool = services_.pool,
+                             .journal = services_.journal,
+                             .approvals = services_.approvals},
+      setup_.plan.id,
+      std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
+                                     setup_.plan.host_gid));
   facts.admit = rooms_->Door();
   facts.proposals = std::make_shared<exec::Proposals>();
-  cell_socket_ = std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_),
-                                                     facts.proposals);
+  cell_socket_ =
+      std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_), facts.proposals);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {

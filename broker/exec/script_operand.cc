@@ -10,10 +10,10 @@ namespace {
 // Options that take no argument of their own, by which the script can be told from what precedes
 // it; and those after which there is none.
 struct Interpreter {
-  std::string_view name;       // without a version at its end
-  std::string_view letters;    // of short options that may stand before the script
-  std::string_view inlined;    // letters that mean code in an argument
-  bool is_shell = false;       // also +x, --login and the like
+  std::string_view name;     // without a version at its end
+  std::string_view letters;  // of short options that may stand before the script
+  std::string_view inlined;  // letters that mean code in an argument
+  bool is_shell = false;     // also +x, --login and the like
 };
 constexpr std::array<Interpreter, 13> kInterpreters{{
     {"sh", "abefhklmnprtuvxBCEHPTi", "c", true},
@@ -67,9 +67,8 @@ ScriptOperand FindScriptOperand(std::string_view program, const std::vector<std:
     }
     if (word[0] != '-') return {.kind = Kind::kScript, .argument = i};
     if (word.starts_with("--")) {
-      const bool harmless =
-          known->is_shell &&
-          std::find(kShellWords.begin(), kShellWords.end(), word) != kShellWords.end();
+      const bool harmless = known->is_shell && std::find(kShellWords.begin(), kShellWords.end(),
+                                                         word) != kShellWords.end();
       if (harmless) continue;
       return {.kind = Kind::kUnclear, .argument = 0};
     }

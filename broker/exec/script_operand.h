@@ -11,10 +11,10 @@ namespace cellrun::exec {
 // What an interpreter's own arguments say about the code that it will run.
 struct ScriptOperand {
   enum class Kind {
-    kNone,      // not an interpreter that is known here
-    kScript,    // the file that `argument` names
-    kInline,    // code in the arguments (`-c`), or from its standard input
-    kUnclear,   // options that are not known here: it may read any file
+    kNone,     // not an interpreter that is known here
+    kScript,   // the file that `argument` names
+    kInline,   // code in the arguments (`-c`), or from its standard input
+    kUnclear,  // options that are not known here: it may read any file
   };
   Kind kind = Kind::kNone;
   std::size_t argument = 0;

@@ -28,7 +28,8 @@ bool HasControl(std::string_view argument) {
 bool HasHidden(std::string_view argument) {
   std::string shown = text::Escape(argument);
   // A backslash is escaped, but seen for what it is.
-  for (std::size_t at = 0; (at = shown.find("\\\\", at)) != std::string::npos;) shown.erase(at++, 1);
+  for (std::size_t at = 0; (at = shown.find("\\\\", at)) != std::string::npos;)
+    shown.erase(at++, 1);
   return shown != argument && !HasControl(argument);
 }
 std::string_view BaseName(std::string_view path) {
@@ -47,9 +48,10 @@ std::size_t Bytes(const std::vector<std::string>& argv) {
 // What makes a loader, a shell or an interpreter run other code first.
 bool LoadsCode(const approvals::EnvironmentChange& change) {
   constexpr std::array<std::string_view, 18> kNames{
-      "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "BASH_ENV", "ENV", "PROMPT_COMMAND",
-      "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME", "NODE_OPTIONS", "NODE_PATH", "PERL5OPT",
-      "PERL5LIB", "RUBYOPT", "RUBYLIB", "GCONV_PATH", "JAVA_TOOL_OPTIONS", "LUA_INIT"};
+      "LD_PRELOAD",     "LD_AUDIT",          "LD_LIBRARY_PATH", "BASH_ENV",   "ENV",
+      "PROMPT_COMMAND", "PYTHONPATH",        "PYTHONSTARTUP",   "PYTHONHOME", "NODE_OPTIONS",
+      "NODE_PATH",      "PERL5OPT",          "PERL5LIB",        "RUBYOPT",    "RUBYLIB",
+      "GCONV_PATH",     "JAVA_TOOL_OPTIONS", "LUA_INIT"};
   return change.is_set &&
          (std::find(kNames.begin(), kNames.end(), change.name) != kNames.end() ||
           change.name.starts_with("BASH_FUNC_") || change.name.starts_with("GIT_CONFIG") ||

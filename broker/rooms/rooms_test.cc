@@ -261,9 +261,9 @@ TEST(RoomsTest, RunsSoonAfterItsApproval) {
         for (int i = 0; i < kRuns; ++i) {
           (void)asked.queue.Next();
           asked.queue.AwaitPending(1);
-          approved.push_back(std::chrono::nanoseconds(
-                                 std::chrono::system_clock::now().time_since_epoch())
-                                 .count());
+          approved.push_back(
+              std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch())
+                  .count());
           asked.queue.Approve();
         }
       });

@@ -15,8 +15,8 @@ constexpr std::size_t kNameDigits = 32;  // 128 bits: nobody finds another scrip
 Result<void> Write(const UniqueFd& directory, const std::string& name,
                    const std::string& contents) {
   constexpr mode_t kReadable = 0444;
-  const UniqueFd file = TRY(sys::OpenAt(
-      directory.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kReadable));
+  const UniqueFd file = TRY(sys::OpenAt(directory.get(), name.c_str(),
+                                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, kReadable));
   return sys::WriteAll(file, contents);
 }
 

@@ -49,7 +49,7 @@ Result<void> AnnounceCell(ChildState& child) {
   const UniqueFd user = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/user", O_RDONLY));
   const UniqueFd mount = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
   const std::array<int, 6> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
-                                  mount.get(), child.scripts.get(), child.broker.get()};
+                                  mount.get(),           child.scripts.get(), child.broker.get()};
   return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
                           fds);
 }

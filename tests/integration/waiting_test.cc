@@ -41,7 +41,9 @@ class WaitingTest : public Sandbox {
   Options Asking(const std::string& when = "exe: id", const std::string& more = "") {
     return {.profile = WriteProfile(
                 "cellrun: 1\nname: asks\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
-                "    - {when: {" + when + "}, then: ask" + more + "}\n"
+                "    - {when: {" +
+                when + "}, then: ask" + more +
+                "}\n"
                 "approvals: {timeout: 60s}\n"),
             .hold_input = true};
   }
@@ -173,8 +175,9 @@ TEST_F(WaitingTest, IsStoppedAndContinuedLikeAnyCommand) {
 }
 
 TEST_F(WaitingTest, OutlivesItsParentAsACommandDoes) {
-  Process cell = Start({"bash", "-c", "(id -u > asked &); echo left; read -r line; until test -s "
-                                      "asked; do sleep 0.01; done"},
+  Process cell = Start({"bash", "-c",
+                        "(id -u > asked &); echo left; read -r line; until test -s "
+                        "asked; do sleep 0.01; done"},
                        Asking());
   const std::string id = NextId();
   ASSERT_TRUE(cell.WaitForOutput("left"));
@@ -209,8 +212,8 @@ TEST_F(WaitingTest, WhatIsDeniedCanBeProposedFromInside) {
                      .flags = {"--read", Prefix()},
                      .hold_input = true};
   const std::string request = Prefix() + "/bin/cellrun request --reason 'I need it' -- id -u";
-  Process cell = Start({"bash", "-c", "id -u; echo status=$?; " + request + "; echo status=$?"},
-                       options);
+  Process cell =
+      Start({"bash", "-c", "id -u; echo status=$?; " + request + "; echo status=$?"}, options);
   const json ask = NextAsk();
   EXPECT_EQ(ask["said_by_cell"], "I need it");
   EXPECT_EQ(ask["rememberable"], false);
@@ -314,8 +317,8 @@ TEST_F(WaitingTest, AScriptRunsAsItWasShown) {
   ASSERT_TRUE(cell.WaitForOutput("changed"));
   Approve(ask["id"].get<std::string>());
   const Outcome outcome = cell.Wait();
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("shown a b\n"), HasSubstr("status=0"),
-                                 Not(HasSubstr("EVIL"))))
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("shown a b\n"), HasSubstr("status=0"), Not(HasSubstr("EVIL"))))
       << outcome;
 }
 
@@ -354,8 +357,8 @@ TEST_F(WaitingTest, AMovedWorkingDirectoryIsRefusedAndAskedAgain) {
 }
 
 TEST_F(WaitingTest, TheEnvironmentThatMattersIsShown) {
-  Process cell = Start({"bash", "-c", "LD_PRELOAD=/x.so GIT_DIR=y HARMLESS=1 id -u; echo status=$?"},
-                       Asking());
+  Process cell = Start(
+      {"bash", "-c", "LD_PRELOAD=/x.so GIT_DIR=y HARMLESS=1 id -u; echo status=$?"}, Asking());
   const json ask = NextAsk();
   std::vector<std::string> names;
   for (const json& change : ask["env"]) names.push_back(change["name"].get<std::string>());
@@ -386,8 +389,8 @@ TEST_F(WaitingTest, RecordsSayWhatWasAskedAndWhatRan) {
 
 TEST_F(WaitingTest, AnInterruptFromTheTerminalEndsIt) {
   Options options = Asking();
-  Terminal terminal(CellrunCommand(RunArguments({"bash", "-c", "id -u; echo status=$?"}, options),
-                                   options));
+  Terminal terminal(
+      CellrunCommand(RunArguments({"bash", "-c", "id -u; echo status=$?"}, options), options));
   (void)NextId();
   ASSERT_TRUE(terminal.Expect("s left"));
   terminal.Send("\x03");
