@@ -310,7 +310,9 @@ void Cell::StartSupervisor() {
                                                                  .journal = services_.journal,
                                                                  .approvals = services_.approvals,
                                                                  .elsewhere = facts.run_elsewhere},
-                                          setup_.plan.id, std::move(scripts_));
+                                          setup_.plan.id,
+      std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
+                                     setup_.plan.host_gid));
   facts.admit = rooms_->Door();
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();

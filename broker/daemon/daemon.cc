@@ -60,6 +60,7 @@ Daemon::Daemon(Instance instance, Options options)
     : instance_(std::move(instance)), options_(options) {}
 
 Result<void> Daemon::Start() {
+  TRY(WatchSignals());  // the journal starts the first thread
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
   approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
   FollowRules();
@@ -75,7 +76,6 @@ Result<void> Daemon::Start() {
         if (stopping_) StopWhenEmpty();
       });
   cells::ToolDirectory::RemoveOld();
-  TRY(WatchSignals());
   TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);
   http::Router router;

@@ -121,13 +121,14 @@ Result<void> HoldScript(const AskInput& input, AskedExec& asked) {
                    "its interpreter is a script that the cell can write, which cannot be approved");
     }
   }
-  const auto path =
-      chain.final_argv.begin() + static_cast<std::ptrdiff_t>(chain.script_arguments[0]);
+  const std::vector<std::string>& argv = input.final_argv;
+  const std::size_t path = chain.script_arguments[0];
+  if (path >= argv.size()) return Error(EACCES, "", "its interpreter cannot be told");
   asked.script = {.file = std::move(asked.files[0]),
                   .is_image = true,
                   .argument = 0,
-                  .interpreter = {chain.final_argv.begin(), path}};
-  asked.sealed.program = chain.final_argv[0];
+                  .interpreter = {argv.begin(), argv.begin() + static_cast<std::ptrdiff_t>(path)}};
+  asked.sealed.program = argv[0];
   asked.files.erase(asked.files.begin());
   asked.writable.erase(asked.writable.begin());
   asked.sealed.images.erase(asked.sealed.images.begin());

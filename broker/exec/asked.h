@@ -23,6 +23,7 @@ struct AskInput {
   const policy::Policy& policy;
   const policy::Verdict& verdict;
   const policy::ExecRequest& request;
+  const std::vector<std::string>& final_argv;  // of the chain
   const Resolver& resolver;
   Chain& chain;  // its files are taken
 };

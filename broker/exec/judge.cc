@@ -80,7 +80,6 @@ class Judge::Case {
   Judgement Run() {
     StartRecord();
     out_.ticket = judge_.tickets_.TakeExec(tid_);
-    if (judge_.facts_.proposals != nullptr) proposal_ = judge_.facts_.proposals->Take(tid_);
     if (ReadCall() && ReadPath() && ChooseView() && Find() && ReadArguments() &&
         ReadSurroundings() && UnwrapAll()) {
       FillRequest();
@@ -365,6 +364,7 @@ class Judge::Case {
       out_.verdict.rule.name = "loader";
       out_.verdict.message = chain_.refused;
     }
+    if (judge_.facts_.proposals != nullptr) proposal_ = judge_.facts_.proposals->Take(tid_);
     if (proposal_.has_value() && MayPropose()) {
       out_.verdict.action = policy::Action::kAsk;
       denied_by_rule_ = true;
@@ -435,6 +435,7 @@ class Judge::Case {
          .policy = *view_->policy,
          .verdict = out_.verdict,
          .request = out_.request,
+         .final_argv = out_.final_argv,
          .resolver = judge_.resolver_,
          .chain = chain_});
     if (!asked.ok()) {

@@ -135,7 +135,7 @@ int AskedCell::Run(const std::function<int()>& body,
     on_loop([&] {
       rooms = std::make_unique<Rooms>(
           Rooms::Services{.loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
-          "cell", UniqueFd());
+          "cell", std::make_shared<Shelf>(UniqueFd(), 0, 0));
       facts.admit = rooms->Door();
     });
   };

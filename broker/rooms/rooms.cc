@@ -9,10 +9,10 @@
 
 namespace cellrun::rooms {
 
-Rooms::Rooms(Services services, std::string cell_id, UniqueFd scripts)
+Rooms::Rooms(Services services, std::string cell_id, std::shared_ptr<Shelf> scripts)
     : services_(services),
       cell_id_(std::move(cell_id)),
-      examiner_(std::make_shared<Examiner>(std::make_shared<Shelf>(std::move(scripts)))),
+      examiner_(std::make_shared<Examiner>(std::move(scripts))),
       self_(std::make_shared<Rooms*>(this)) {}
 
 Rooms::~Rooms() {

@@ -31,7 +31,7 @@ class Rooms {
     exec::Admit elsewhere = {};  // takes over what was approved, and runs elsewhere
   };
   // `scripts`: where copies of scripts are put (Shelf).
-  Rooms(Services services, std::string cell_id, UniqueFd scripts);
+  Rooms(Services services, std::string cell_id, std::shared_ptr<Shelf> scripts);
   ~Rooms();
   Rooms(const Rooms&) = delete;
   Rooms& operator=(const Rooms&) = delete;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "lib/sys/file.h"
+#include "lib/sys/thread.h"
 #include "lib/wire/control.h"
 
 namespace cellrun::rooms {
@@ -32,6 +33,7 @@ Result<std::shared_ptr<Shelf::Lease>> Shelf::Put(const std::string& contents,
   const std::lock_guard lock(mutex_);
   int& leases = leases_[name];
   if (leases == 0) {
+    const sys::FileIdentity as_the_cell(uid_, gid_);
     const Result<void> written = Write(directory_, name, contents);
     if (!written.ok()) {
       (void)sys::UnlinkAt(directory_.get(), name.c_str(), 0);  // what there is of it

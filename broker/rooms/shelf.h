@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,8 +18,9 @@ namespace cellrun::rooms {
 class Shelf : public std::enable_shared_from_this<Shelf> {
  public:
   // `directory`: as which the cell sees wire::kScriptDirectory, writable here. Invalid: nothing can
-  // be put down.
-  explicit Shelf(UniqueFd directory) noexcept : directory_(std::move(directory)) {}
+  // be put down. `uid`, `gid`: the cell's, as whom files are made (others mean nothing there).
+  Shelf(UniqueFd directory, uid_t uid, gid_t gid) noexcept
+      : directory_(std::move(directory)), uid_(uid), gid_(gid) {}
 
   // A copy, there as long as the lease is.
   class Lease {
@@ -40,6 +43,8 @@ class Shelf : public std::enable_shared_from_this<Shelf> {
   void Drop(const std::string& name);
 
   const UniqueFd directory_;
+  const uid_t uid_;
+  const gid_t gid_;
   std::mutex mutex_;
   std::map<std::string, int> leases_;  // guarded by mutex_
 };

@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "lib/sys/file.h"
+#include "lib/sys/thread.h"
 #include "lib/sys/landlock.h"
 #include "lib/sys/process.h"
 #include "lib/sys/socket.h"
@@ -201,6 +202,7 @@ class CellTest : public testing::TestWithParam<Lane> {
     say(std::string("shim mode=") + &mode[0]);
     say("shim owner=" + std::to_string(facts->st_uid) + ":" + std::to_string(facts->st_gid));
     say(std::string("denials=") + (sys::WriteAll(fds[1], "{}\n").ok() ? "ok" : "failed"));
+    const sys::FileIdentity as_the_cell(facts->st_uid, facts->st_gid);
     say(std::string("scripts=") +
         (sys::OpenAt(fds[4].get(), "x", O_CREAT | O_WRONLY, 0444).ok() ? "ok" : "failed"));
   }

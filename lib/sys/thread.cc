@@ -143,4 +143,14 @@ Result<bool> HungUp(int fd) {
   return (state.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
+FileIdentity::FileIdentity(uid_t uid, gid_t gid) noexcept
+    // Each gives what it was before. The group first: afterwards it is not ours to change.
+    : uid_(0), gid_(static_cast<gid_t>(syscall(SYS_setfsgid, gid))) {
+  uid_ = static_cast<uid_t>(syscall(SYS_setfsuid, uid));
+}
+FileIdentity::~FileIdentity() {
+  syscall(SYS_setfsuid, uid_);
+  syscall(SYS_setfsgid, gid_);
+}
+
 }  // namespace cellrun::sys

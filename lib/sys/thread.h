@@ -14,6 +14,21 @@
 // Threads whose stack size is chosen and whose blocking system calls can be interrupted.
 namespace cellrun::sys {
 
+// As long as it lives, what the calling thread makes in a file system belongs to somebody else:
+// setfsuid(2) and setfsgid(2), which are a thread's own. Without the right to do that, nothing
+// changes, and the next call on a file says so.
+class FileIdentity {
+ public:
+  FileIdentity(uid_t uid, gid_t gid) noexcept;
+  ~FileIdentity();
+  FileIdentity(const FileIdentity&) = delete;
+  FileIdentity& operator=(const FileIdentity&) = delete;
+
+ private:
+  uid_t uid_;
+  gid_t gid_;
+};
+
 // The signal that interrupts a thread's blocking call with EINTR: a real-time signal whose handler
 // does nothing, installed without SA_RESTART by the first InstallWakeSignal of the process.
 int WakeSignal();

@@ -159,19 +159,19 @@ TEST_F(WaitingTest, IsEndedByASignalLikeAnyCommand) {
 }
 
 TEST_F(WaitingTest, IsStoppedAndContinuedLikeAnyCommand) {
-  Process cell =
-      Start({"bash", "-c",
-             "id -u & p=$!; read -r line; kill -STOP $p; until grep -q 'State:.T' "
-             "/proc/$p/status; do :; done; echo stopped; read -r line; echo still-$(grep "
-             "-c 'State:.T' /proc/$p/status); kill -CONT $p; wait $p; echo status=$?"},
-            Asking());
-  const std::string id = NextId();
+  Process cell = Start({"bash", "-c",
+                        "id -u & p=$!; read -r line; kill -STOP $p; echo stopped; read -r line; "
+                        "kill -CONT $p; wait $p; echo status=$?"},
+                       Asking());
+  const json ask = NextAsk();
+  const std::string stat = "/proc/" + std::to_string(ask["pid"].get<int>()) + "/stat";
   cell.Write("stop\n");
   ASSERT_TRUE(cell.WaitForOutput("stopped"));
-  Approve(id);
+  Until("stopped", [&] { return Read(stat).find(") T ") != std::string::npos; });
+  Approve(ask["id"].get<std::string>());
+  EXPECT_THAT(Read(stat), HasSubstr(") T ")) << "it does nothing until it goes on";
   cell.Write("go on\n");
-  const Outcome outcome = cell.Wait();
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("still-1\n"), HasSubstr("status=0"))) << outcome;
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=0"));
 }
 
 TEST_F(WaitingTest, OutlivesItsParentAsACommandDoes) {
@@ -202,6 +202,40 @@ TEST_F(WaitingTest, IsDeniedWhenTheBrokerEnds) {
   const Outcome outcome = cell.Wait();
   EXPECT_NE(outcome.status, 0);
   EXPECT_THAT(outcome.out, Not(HasSubstr("status=0")));
+}
+
+TEST_F(WaitingTest, WhatIsDeniedCanBeProposedFromInside) {
+  Options options = {.profile = WriteProfile(
+                         "cellrun: 1\nname: denies\nextends: [base]\ncommands:\n  default: allow\n"
+                         "  rules:\n    - {name: no-id, when: {exe: id}, then: deny}\n"
+                         "approvals: {timeout: 60s}\n"),
+                     .flags = {"--read", Prefix()},
+                     .hold_input = true};
+  const std::string request = Prefix() + "/bin/cellrun request --reason 'I need it' -- id -u";
+  Process cell =
+      Start({"bash", "-c", "id -u; echo status=$?; " + request + "; echo status=$?"}, options);
+  const json ask = NextAsk();
+  EXPECT_EQ(ask["said_by_cell"], "I need it");
+  EXPECT_EQ(ask["rememberable"], false);
+  EXPECT_THAT(ask["risk"].dump(), HasSubstr("the rule denies it"));
+  EXPECT_THAT(cell.out(), Not(HasSubstr("status=0"))) << "proposing is not approving";
+  Approve(ask["id"].get<std::string>());
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=0\n"));
+}
+
+TEST_F(WaitingTest, TheSocketOfTheCellTakesNothingButProposals) {
+  const char* kClient =
+      "import socket, json\n"
+      "for text in [b'{\"type\":\"approve\",\"id\":\"1\"}', b'{', b'[]', b'{\"type\":\"propose\"}',"
+      " b'{\"type\":\"propose\",\"reason\":\"x\",\"verdict\":\"allow\"}',"
+      " b'{\"type\":\"propose\",\"reason\":\"' + b'x' * 2000 + b'\"}', b'x' * 20000]:\n"
+      "  s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+      "  s.connect('/run/cellrun/broker.sock'); s.send(text)\n"
+      "  print(json.loads(s.recv(4096))['ok'])\n";
+  Options options = Asking();
+  options.hold_input = false;
+  const Outcome outcome = Run({"python3", "-c", kClient}, options);
+  EXPECT_EQ(outcome.out, "False\nFalse\nFalse\nFalse\nFalse\nFalse\nFalse\n") << outcome;
 }
 
 TEST_F(WaitingTest, UnderObservationNobodyIsAsked) {
