@@ -3,6 +3,7 @@
 #include <variant>
 #include <vector>
 
+#include "launcher/approval_verbs.h"
 #include "launcher/broker/broker_verbs.h"
 #include "launcher/client/error_form.h"
 #include "launcher/doctor/doctor.h"
@@ -47,6 +48,20 @@ int Dispatch(const Arguments& arguments) {
       return HistoryVerb(arguments);
     case VerbId::kWhy:
       return WhyVerb(arguments);
+    case VerbId::kApprovalsList:
+      return ApprovalsListVerb(arguments);
+    case VerbId::kApprovalsShow:
+      return ApprovalsShowVerb(arguments);
+    case VerbId::kApprovalsRules:
+      return ApprovalsRulesVerb(arguments);
+    case VerbId::kApprovalsReport:
+      return ApprovalsReportVerb(arguments);
+    case VerbId::kApprove:
+      return ApproveVerb(arguments);
+    case VerbId::kDeny:
+      return DenyVerb(arguments);
+    case VerbId::kApprovalsWatch:
+      return ApprovalsWatchVerb(arguments);
     case VerbId::kAuditVerify:
       return AuditVerifyVerb(arguments);
     case VerbId::kAuditExport:

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -46,31 +47,41 @@ class ApprovalsTest : public ::testing::Test {
  protected:
   void SetUp() override {
     journal_ = journal::OpenJournal(state_);
-    approvals_ = std::make_unique<Approvals>(loop_, *journal_);
+    Start();
+  }
+  void Start() {
+    loop_ = std::make_unique<loop::Loop>();
+    approvals_ = Approvals::Open(*loop_, *journal_, state_.directory()).value();
     http::Router router;
-    RegisterRoutes(router, *approvals_);
+    routes_ = Routes::Make(*loop_, *approvals_, *journal_);
+    routes_->Register(router);
     socket_ = state_.directory() + "/api.sock";
     UniqueFd listener = sys::UnixSocket(SOCK_STREAM).value();
     ASSERT_THAT(sys::BindUnix(listener, socket_), IsOk());
     ASSERT_THAT(sys::Listen(listener, 128), IsOk());
-    server_ =
-        http::Server::Start(loop_, std::move(listener), std::move(router), {.max_connections = 256})
-            .value();
-    thread_ = std::thread([this] { loop_.Run(); });
+    server_ = http::Server::Start(*loop_, std::move(listener), std::move(router),
+                                  {.max_connections = 256})
+                  .value();
+    thread_ = std::thread([this] { loop_->Run(); });
   }
-  void TearDown() override {
+  void Stop() {
     OnLoop([this] {
       server_.reset();
+      routes_.reset();
       approvals_.reset();
-      loop_.Stop();
+      loop_->Stop();
     });
     thread_.join();
+    loop_.reset();
+  }
+  void TearDown() override {
+    Stop();
     EXPECT_THAT(journal_->Close(), IsOk());
   }
   template <typename Work>
   void OnLoop(Work work) {
     std::promise<void> done;
-    loop_.Post([&] {
+    loop_->Post([&] {
       work();
       done.set_value();
     });
@@ -100,6 +111,24 @@ class ApprovalsTest : public ::testing::Test {
                                });
     return asks;
   }
+  std::vector<json> RuleList() {
+    std::vector<json> rules;
+    (void)client::CallForLines(socket_, {.target = "/v1/approval-rules"},
+                               [&](std::string_view line) {
+                                 rules.push_back(json::parse(line));
+                                 return true;
+                               });
+    return rules;
+  }
+  static std::string ReadText(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void Restart() {
+    Stop();
+    unlink(socket_.c_str());
+    Start();
+  }
   std::vector<json> AskRecords() {
     EXPECT_THAT(journal_->Flush(5s), IsOk());
     std::vector<json> records;
@@ -111,9 +140,10 @@ class ApprovalsTest : public ::testing::Test {
 
   journal::TemporaryState state_;
   std::string socket_;
-  loop::Loop loop_;
+  std::unique_ptr<loop::Loop> loop_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<Approvals> approvals_;
+  std::unique_ptr<Routes> routes_;
   std::unique_ptr<http::Server> server_;
   std::thread thread_;
 };
@@ -264,6 +294,200 @@ TEST_F(ApprovalsTest, ListsByCellAndTheNewestOnly) {
   EXPECT_EQ(newest[1]["argv"][2], "9");
   EXPECT_EQ(Call("GET", "/v1/approvals?state=lost").status, 400);
   EXPECT_EQ(Call("GET", "/v1/approvals?nonsense=1").status, 400);
+}
+
+TEST_F(ApprovalsTest, WhatIsOverIsStillListedAndShown) {
+  const auto approved = Submit(Push(1));
+  const auto denied = Submit(Push(2));
+  const auto waiting = Submit(Push(3));
+  (void)Reply(approved.id, {{"verdict", "approve"}});
+  (void)Reply(denied.id, {{"verdict", "deny"}, {"reason", "no"}});
+  const auto all = List("?state=all");
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0]["state"], "approved");
+  EXPECT_EQ(all[1]["state"], "denied");
+  EXPECT_EQ(all[1]["answer"]["reason"], "no");
+  EXPECT_EQ(all[2]["state"], "pending");
+  EXPECT_GT(all[2]["left_ms"], 0);
+  EXPECT_EQ(List("?state=denied").size(), 1U);
+  EXPECT_EQ(List("?state=all&limit=2").size(), 2U);
+  EXPECT_EQ(List("?state=all&limit=2")[1]["id"], waiting.id);
+  EXPECT_EQ(List("?state=all&cell=other").size(), 0U);
+  EXPECT_EQ(Show(denied.id)["answer"]["reason"], "no");
+  EXPECT_EQ(Show(denied.id.substr(0, 6))["id"], denied.id);
+}
+
+TEST_F(ApprovalsTest, ARestartDeniesWhatWaited) {
+  const auto asked = Submit(Push());
+  const json answer = {{"verdict", "approve"}, {"digest", Show(asked.id)["digest"]}};
+  Restart();
+  EXPECT_TRUE(List().empty());
+  const json ask = Show(asked.id);
+  EXPECT_EQ(ask["state"], "denied");
+  EXPECT_EQ(ask["answer"]["by"], "restart");
+  EXPECT_THAT(ask["answer"]["reason"].get<std::string>(), HasSubstr("restarted"));
+  EXPECT_EQ(Reply(asked.id, answer).status, 409);
+  const auto records = AskRecords();
+  EXPECT_EQ(records.back()["result"], "denied");
+  EXPECT_EQ(records.back()["detail"]["id"], asked.id);
+}
+
+TEST_F(ApprovalsTest, AWiderScopeIsRememberedShownAndTakenBack) {
+  std::vector<std::string> changed;
+  OnLoop([&] { approvals_->OnRules([&](const Rule& rule) { changed.push_back(rule.id); }); });
+  const auto asked = Submit(Push());
+  const auto response =
+      Reply(asked.id, {{"verdict", "approve"}, {"scope", "project"}, {"for_ms", 600'000}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  ASSERT_EQ(changed.size(), 1U);
+  auto rules = RuleList();
+  ASSERT_EQ(rules.size(), 1U);
+  EXPECT_EQ(rules[0]["scope"], "project");
+  EXPECT_EQ(rules[0]["verdict"], "allow");
+  EXPECT_EQ(rules[0]["ask"], asked.id);
+  EXPECT_THAT(rules[0]["rule"].get<std::string>(), HasSubstr("args: [push, \"0\"]"));
+
+  std::vector<policy::Source> documents, elsewhere;
+  OnLoop([&] {
+    documents = approvals_->rules().DocumentsFor("other cell", "/home/u/p");
+    elsewhere = approvals_->rules().DocumentsFor("0123456789ab", "/home/u/q");
+  });
+  ASSERT_EQ(documents.size(), 1U);
+  EXPECT_EQ(documents[0].layer, policy::Layer::kRemembered);
+  EXPECT_TRUE(elsewhere.empty());
+
+  Restart();
+  rules = RuleList();
+  ASSERT_EQ(rules.size(), 1U);
+  // What a person reads is what counts.
+  EXPECT_EQ(ReadText(documents[0].origin), documents[0].text);
+
+  const std::string id = rules[0]["id"];
+  EXPECT_EQ(Call("DELETE", "/v1/approval-rules/" + id.substr(0, 4)).status, 200);
+  EXPECT_TRUE(RuleList().empty());
+  EXPECT_EQ(Call("DELETE", "/v1/approval-rules/" + id).status, 404);
+  Restart();
+  EXPECT_TRUE(RuleList().empty());
+  EXPECT_NE(access(documents[0].origin.c_str(), F_OK), 0);
+  std::vector<std::string> results;
+  for (const json& record : AskRecords()) results.push_back(record["result"]);
+  EXPECT_THAT(results, ::testing::ElementsAre("pending", "approved", "remembered", "revoked"));
+}
+
+TEST_F(ApprovalsTest, RulesOfACellGoWithIt) {
+  const auto asked = Submit(Push());
+  ASSERT_EQ(Reply(asked.id, {{"verdict", "deny"}, {"scope", "cell"}}).status, 200);
+  EXPECT_EQ(RuleList().size(), 1U);
+  EXPECT_EQ(RuleList()[0]["verdict"], "deny");
+  OnLoop([&] { approvals_->ForgetCell("0123456789ab"); });
+  EXPECT_TRUE(RuleList().empty());
+}
+
+TEST_F(ApprovalsTest, RulesExpireByThemselves) {
+  const auto asked = Submit(Push());
+  std::promise<void> expired;
+  int changes = 0;
+  OnLoop([&] {
+    approvals_->OnRules([&](const Rule&) {
+      if (++changes == 2) expired.set_value();
+    });
+  });
+  ASSERT_EQ(Reply(asked.id, {{"verdict", "approve"}, {"scope", "always"}, {"for_ms", 30}}).status,
+            200);
+  expired.get_future().wait();
+  EXPECT_TRUE(RuleList().empty());
+}
+
+TEST_F(ApprovalsTest, WithoutATimeRulesLastAMonthOrAsLongAsTheCell) {
+  (void)Reply(Submit(Push(1)).id, {{"verdict", "approve"}, {"scope", "always"}});
+  (void)Reply(Submit(Push(2)).id, {{"verdict", "approve"}, {"scope", "cell"}});
+  const auto rules = RuleList();
+  ASSERT_EQ(rules.size(), 2U);
+  for (const json& rule : rules) EXPECT_EQ(rule["expires"].is_null(), rule["scope"] == "cell");
+}
+
+TEST_F(ApprovalsTest, ThePreviewShowsTheRuleAndWhatItWouldMatch) {
+  journal::Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = "0123456789ab";
+  record.exe = "/usr/bin/git";
+  record.cwd = "/home/u/p";
+  for (int pid = 1; pid <= 3; ++pid) {
+    record.pid = pid;
+    record.argv = {"git", "push", pid == 3 ? "else" : "0"};
+    ASSERT_NE(journal_->Append(record), 0U);
+  }
+  ASSERT_THAT(journal_->Flush(5s), IsOk());
+  const auto asked = Submit(Push());
+  const auto preview = [&](json body) {
+    body["digest"] = Show(asked.id)["digest"];
+    body["verdict"] = "approve";
+    return Call("POST", "/v1/approvals/" + asked.id + "/preview", body.dump());
+  };
+  const json shown = json::parse(preview({{"scope", "project"}}).body);
+  EXPECT_THAT(shown["rule"].get<std::string>(), HasSubstr("exe: /usr/bin/git"));
+  EXPECT_EQ(shown["matches_total"], 2);
+  EXPECT_EQ(shown["matches"][0]["argv"], json({"git", "push", "0"}));
+  EXPECT_THAT(shown["file"].get<std::string>(), HasSubstr("project-"));
+  EXPECT_EQ(preview({{"scope", "once"}}).status, 409);
+  EXPECT_EQ(Show(asked.id)["state"], "pending");
+  EXPECT_TRUE(RuleList().empty());
+}
+
+TEST_F(ApprovalsTest, AnUnrememberableAnswerLeavesTheAskPending) {
+  Ask ask = Push();
+  ask.rule.layer = policy::Layer::kWorkspace;
+  const auto asked = Submit(ask);
+  EXPECT_EQ(Reply(asked.id, {{"verdict", "approve"}, {"scope", "always"}}).status, 409);
+  ask = Push(1);
+  ask.argv.push_back("\xff");
+  const auto bytes = Submit(ask);
+  EXPECT_EQ(Reply(bytes.id, {{"verdict", "approve"}, {"scope", "always"}}).status, 409);
+  EXPECT_EQ(List().size(), 2U);
+  EXPECT_TRUE(RuleList().empty());
+}
+
+std::size_t ResidentKilobytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  std::size_t kilobytes = 0;
+  while (status >> word) {
+    if (word == "VmRSS:") status >> kilobytes;
+  }
+  return kilobytes;
+}
+
+TEST_F(ApprovalsTest, TenThousandAsksOfTwoHundredCellsAreSmallAndListedAtOnce) {
+  constexpr int kCells = 200, kEach = 50;
+  OnLoop([&] {
+    for (int i = 0; i < kCells * kEach; ++i) {
+      Ask ask = Push(i, "cell" + std::to_string(1000 + i % kCells));
+      ask.parents = {"/usr/bin/make", "/usr/bin/bash", "/usr/bin/node"};
+      ask.argv.emplace_back("--message=a commit message of some length, as they are");
+      ask.environment = {{.name = "GIT_DIR", .is_set = true, .before = "", .after = "/tmp/x"}};
+      ask.risks = {"first time in this project"};
+      ASSERT_FALSE(approvals_->Submit(std::move(ask), [](const Decision&) {}).refusal);
+    }
+  });
+  ASSERT_THAT(journal_->Flush(20s), IsOk());
+  std::chrono::milliseconds best = 1h;
+  std::size_t asks = 0;
+  for (int i = 0; i < 5; ++i) {
+    asks = 0;
+    const auto begin = std::chrono::steady_clock::now();
+    (void)client::CallForLines(socket_, {.target = "/v1/approvals"}, [&](std::string_view) {
+      ++asks;
+      return true;
+    });
+    best = std::min(best, std::chrono::duration_cast<std::chrono::milliseconds>(
+                              std::chrono::steady_clock::now() - begin));
+  }
+  const std::size_t kilobytes = ResidentKilobytes();
+  printf("10,000 asks: listed in %d ms, %zu KiB resident\n", static_cast<int>(best.count()),
+         kilobytes);
+  EXPECT_EQ(asks, 10'000U);
+  EXPECT_LT(best, 200ms);
+  EXPECT_LT(kilobytes, 64U * 1024);
 }
 
 }  // namespace

@@ -140,6 +140,7 @@ std::string AskJson(const Entry& entry, Detail detail, std::chrono::steady_clock
   json.Text("reason", ask.reason);
   WriteTexts(json, "risk", ask.risks);
   json.Text("said_by_cell", ask.said_by_cell);
+  json.Text("on_timeout", policy::ActionName(ask.on_timeout));
   json.Number("approvers", std::int64_t{ask.approvers});
   json.OpenList("approved_by");
   for (const Approver& approver : entry.approved_by) json.Item(approver.ToString());

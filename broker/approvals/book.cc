@@ -47,9 +47,13 @@ std::string Approver::ToString() const {
   return "uid " + std::to_string(uid) + (terminal.empty() ? "" : " on " + terminal);
 }
 
-Book::Book(Limits limits, NewId new_id) : limits_(limits), new_id_(std::move(new_id)) {}
+Book::Book(Limits limits, NewId new_id, std::uint64_t last_order)
+    : limits_(limits), new_id_(std::move(new_id)), next_order_(last_order + 1) {}
 
 Book::Submitted Book::Submit(Ask ask, const Now& now) {
+  const policy::Layer layer = ask.rule.layer;
+  const bool each_time = layer == policy::Layer::kFloor || layer == policy::Layer::kWorkspace;
+  if (each_time) ask.rememberable = false;
   const std::string digest = DigestOf(ask);
   const std::size_t bytes = SizeOf(ask);
   Submitted submitted;
@@ -252,6 +256,8 @@ Book::Refusal Book::Check(const std::string& id, const Answer& answer,
   const bool remembers = answer.scope != Scope::kOnce;
   if (remembers && !entry.ask->rememberable) return Refusal::kNotRememberable;
   if (!answer.approve) return Refusal::kNone;
+  // What several must look at is looked at by several each time.
+  if (remembers && entry.ask->approvers > 1) return Refusal::kNotRememberable;
   if (answer.argv) {
     const bool possible = entry.ask->approvers <= 1 && !remembers && !answer.argv->empty() &&
                           answer.argv->size() <= kMaxArguments;
@@ -367,6 +373,11 @@ bool Book::Ambiguous(const std::string& prefix) const {
   }
   ++found;
   return found != ids_.end() && found->first.starts_with(prefix);
+}
+
+const Entry* Book::At(std::uint64_t order) const {
+  const auto found = entries_.find(order);
+  return found == entries_.end() ? nullptr : &found->second;
 }
 
 const Book::Past* Book::FindPast(const std::string& id) const {

@@ -80,7 +80,8 @@ class Book {
     std::size_t cooldowns_of_cell = 256;
   };
   using NewId = std::function<std::string()>;
-  Book(Limits limits, NewId new_id);
+  // `last_order`: of the asks that there were before.
+  Book(Limits limits, NewId new_id, std::uint64_t last_order = 0);
 
   // What happened, in order.
   struct Changes {
@@ -129,6 +130,8 @@ class Book {
     State state = State::kDenied;
     std::string by, next;  // next: the id under which identical asks wait on
   };
+  // By its place in the order. Null: it is over.
+  [[nodiscard]] const Entry* At(std::uint64_t order) const;
   [[nodiscard]] const Past* FindPast(const std::string& id) const;
   // Oldest first.
   [[nodiscard]] const std::map<std::uint64_t, Entry>& entries() const { return entries_; }

@@ -17,9 +17,9 @@ constexpr std::size_t kMaxWaitingBytes = std::size_t{8} << 20;
 
 class ListStream final : public http::ChunkSource, public std::enable_shared_from_this<ListStream> {
  public:
-  ListStream(Approvals& approvals, ListQuery query)
-      : approvals_(approvals), query_(std::move(query)) {
-    if (query_.limit) SkipAllBut(*query_.limit);
+  ListStream(loop::Loop& loop, Approvals& approvals, ListQuery query)
+      : loop_(loop), approvals_(approvals), query_(std::move(query)) {
+    if (query_.limit && query_.OnlyPending()) SkipAllBut(*query_.limit);
     // From the beginning, so that nothing is missed between the list and what follows.
     if (query_.follow) {
       subscription_ = approvals_.Subscribe([this](const Entry& entry) { OnChange(entry); });
@@ -28,6 +28,7 @@ class ListStream final : public http::ChunkSource, public std::enable_shared_fro
 
   void Next(Done done) override {
     if (!listed_) {
+      if (!query_.OnlyPending()) return NextStored(std::move(done));
       std::string piece = ListPiece();
       if (!piece.empty()) return done(std::move(piece));
       listed_ = true;
@@ -39,6 +40,50 @@ class ListStream final : public http::ChunkSource, public std::enable_shared_fro
   }
 
  private:
+  // From the store, which has those that are over as well.
+  void NextStored(Done done) {
+    const Store::Query query{.states = query_.states, .cell = query_.cell, .after = after_};
+    if (query_.limit && !skipped_) {
+      skipped_ = true;
+      return approvals_.store().FindNewest(
+          query, *query_.limit, OnLoop<std::uint64_t>(std::move(done), &ListStream::OnNewest));
+    }
+    approvals_.store().Find(query,
+                            OnLoop<std::vector<Store::Row>>(std::move(done), &ListStream::OnRows));
+  }
+
+  template <typename T>
+  std::function<void(Result<T>)> OnLoop(Done done, void (ListStream::*next)(Result<T>, Done)) {
+    return [&loop = loop_, weak = weak_from_this(), done = std::move(done), next](Result<T> found) {
+      loop.Post([weak, done, next, found = std::move(found)]() mutable {
+        if (const auto self = weak.lock()) ((*self).*next)(std::move(found), std::move(done));
+      });
+    };
+  }
+
+  void OnNewest(Result<std::uint64_t> after, Done done) {
+    after_ = after.ok() ? *after : 0;
+    Next(std::move(done));
+  }
+
+  void OnRows(Result<std::vector<Store::Row>> rows, Done done) {
+    if (!rows.ok()) {
+      listed_ = true;
+      return done(http::ErrorResponse(500, rows.error().ToString()).body);
+    }
+    std::string piece;
+    const auto now = std::chrono::steady_clock::now();
+    for (const Store::Row& row : *rows) {
+      after_ = row.order;
+      // What the store has of an ask that waits is as old as its last change.
+      const Entry* entry = approvals_.book().At(row.order);
+      piece += (entry != nullptr ? AskJson(*entry, Detail::kList, now) : row.json) + "\n";
+    }
+    if (!piece.empty()) return done(std::move(piece));
+    listed_ = true;
+    Next(std::move(done));
+  }
+
   [[nodiscard]] bool Wanted(const Entry& entry) const {
     return query_.WantsCell(entry.ask->cell_id, entry.ask->cell_name);
   }
@@ -82,10 +127,11 @@ class ListStream final : public http::ChunkSource, public std::enable_shared_fro
     if (done_) std::exchange(done_, nullptr)(std::exchange(waiting_, {}));
   }
 
+  loop::Loop& loop_;
   Approvals& approvals_;
   const ListQuery query_;
   std::uint64_t after_ = 0;  // the last one that was listed
-  bool listed_ = false;
+  bool listed_ = false, skipped_ = false;
   std::string waiting_;
   bool overflowed_ = false;
   Done done_;
@@ -94,8 +140,9 @@ class ListStream final : public http::ChunkSource, public std::enable_shared_fro
 
 }  // namespace
 
-std::shared_ptr<http::ChunkSource> MakeListStream(Approvals& approvals, ListQuery query) {
-  return std::make_shared<ListStream>(approvals, std::move(query));
+std::shared_ptr<http::ChunkSource> MakeListStream(loop::Loop& loop, Approvals& approvals,
+                                                  ListQuery query) {
+  return std::make_shared<ListStream>(loop, approvals, std::move(query));
 }
 
 }  // namespace cellrun::approvals

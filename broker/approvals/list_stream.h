@@ -11,6 +11,7 @@ namespace cellrun::approvals {
 
 // The body of GET /v1/approvals: one ask a line, and with `follow` each change after that. Made on
 // the loop's thread.
-std::shared_ptr<http::ChunkSource> MakeListStream(Approvals& approvals, ListQuery query);
+std::shared_ptr<http::ChunkSource> MakeListStream(loop::Loop& loop, Approvals& approvals,
+                                                  ListQuery query);
 
 }  // namespace cellrun::approvals

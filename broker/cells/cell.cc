@@ -213,9 +213,10 @@ void Cell::OnMessage(sys::Message message) {
   if (header.payload_bytes != payload.size()) return End("init sent a broken message");
   switch (header.type) {
     case wire::kCellBuilt:
-      if (message.fds.size() != 4 || shim_.valid()) return End("init sent a broken message");
+      if (message.fds.size() != 5 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
+      scripts_ = std::move(message.fds[4]);
       guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
@@ -302,7 +303,7 @@ void Cell::StartSupervisor() {
                                                                  .journal = services_.journal,
                                                                  .approvals = services_.approvals,
                                                                  .elsewhere = facts.run_elsewhere},
-                                          setup_.plan.id);
+                                          setup_.plan.id, std::move(scripts_));
   facts.admit = rooms_->Door();
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
@@ -357,6 +358,13 @@ void Cell::End(const std::string& why) {
 
 void Cell::ShareGuards(const wire::CellPlan& other) {
   if (!finished_) guards_->Share(other);
+}
+
+void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents) {
+  setup_.policy = std::move(policy);
+  setup_.documents = std::move(documents);
+  if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);
+  (void)Record("policy");  // what is decided under it is recorded by itself
 }
 
 void Cell::OnGuard(const Guards::Event& event) {

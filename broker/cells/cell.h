@@ -46,6 +46,8 @@ class Cell {
     wire::RunRequest request;  // without documents
     wire::CellPlan plan;
     std::shared_ptr<const policy::Policy> policy;
+    // What that is made of, without what is remembered: it is made again when that changes.
+    std::shared_ptr<const std::vector<policy::Source>> sources;
     Caller caller;
     Protection protection;
     std::vector<std::string> environment;
@@ -87,6 +89,8 @@ class Cell {
   // A cell with the same workspace has started: what hides and protects names there also holds
   // here.
   void ShareGuards(const wire::CellPlan& other);
+  // For commands from now on. `documents` as in Setup; recorded.
+  void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
@@ -116,7 +120,7 @@ class Cell {
   Callbacks callbacks_;
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
-  UniqueFd init_, shim_, denials_, listener_;
+  UniqueFd init_, shim_, denials_, scripts_, listener_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;

@@ -187,8 +187,10 @@ Result<void> LaunchSession::PlanOrAsk() {
 
 Result<void> LaunchSession::MakePlan() {
   const policy::Places places{.home = request_.home, .workspace = request_.workspace};
-  std::vector<policy::Source> documents = TRY(wire::ReadFloor());
-  documents.insert(documents.end(), request_.documents.begin(), request_.documents.end());
+  auto own = std::make_shared<std::vector<policy::Source>>(TRY(wire::ReadFloor()));
+  own->insert(own->end(), request_.documents.begin(), request_.documents.end());
+  const std::vector<policy::Source> documents =
+      broker_.refresh.SourcesFor("", request_.workspace, *own);
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
       broker_.policies.Get(documents, places);
   if (!policy.ok()) {
@@ -207,6 +209,7 @@ Result<void> LaunchSession::MakePlan() {
   Cell::Setup setup;
   setup.caller = caller_;
   setup.policy = policy.value();
+  setup.sources = std::move(own);
   std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
   for (const auto& [id, cell] : broker_.registry.cells()) {
     if (cell->setup().request.workspace != request_.workspace) continue;
@@ -238,6 +241,7 @@ Result<void> LaunchSession::MakePlan() {
       other->ShareGuards(cell_->plan());
   }
   broker_.registry.Add(*cell_);
+  broker_.refresh.Watch(*cell_);
   state_ = State::kPlanned;
   if (!Send(plan)) {
     Close();
@@ -275,6 +279,7 @@ void LaunchSession::OnCellEnd(const wire::ExitReport& report) {
       });
   sent.denials.erase(fits, sent.denials.end());
   if (state_ != State::kClosed) Send(wire::Encode(sent));
+  broker_.refresh.Forget(cell_->plan().id);
   broker_.registry.Remove(cell_->plan().id);
   // The cell is calling: it goes with the session, after it has returned.
   broker_.services.loop.Post([this] {

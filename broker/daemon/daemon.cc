@@ -59,7 +59,8 @@ Daemon::Daemon(Instance instance, Options options)
 
 Result<void> Daemon::Start() {
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
-  approvals_ = std::make_unique<approvals::Approvals>(loop_, *journal_);
+  approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
+  FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
   elsewhere_ = std::make_unique<run::Elsewhere>(
       run::Elsewhere::Broker{.loop = loop_,
@@ -77,7 +78,8 @@ Result<void> Daemon::Start() {
   records_ = http::Records::Make(*journal_);
   http::Router router;
   records_->Register(router);
-  approvals::RegisterRoutes(router, *approvals_);
+  approval_routes_ = approvals::Routes::Make(loop_, *approvals_, *journal_);
+  approval_routes_->Register(router);
   RegisterRoutes(router);
   api_ = TRY(http::Server::Start(loop_, TRY(sys::Duplicate(instance_.api)), std::move(router)));
   listeners_ = std::make_unique<cells::ListenerServer>(loop_, registry_,
@@ -110,6 +112,20 @@ Result<void> Daemon::WatchSignals() {
     if (sys::Read(signals_, record).ok()) Stop();
   });
   return {};
+}
+
+// What a person has remembered or taken back counts at once, also in the cells that run.
+void Daemon::FollowRules() {
+  refresh_ = std::make_unique<cells::PolicyRefresh>(
+      loop_, registry_, policies_, *journal_,
+      [this](const std::string& cell_id, const std::string& workspace) {
+        return approvals_->rules().DocumentsFor(cell_id, workspace);
+      });
+  approvals_->OnRules([this](const approvals::Rule& rule) {
+    refresh_->Refresh(rule.cell_id, [&rule](const cells::Cell& cell) {
+      return approvals::Rules::Concerns(rule, cell.plan().id, cell.setup().request.workspace);
+    });
+  });
 }
 
 void Daemon::RegisterRoutes(http::Router& router) {
@@ -189,6 +205,7 @@ void Daemon::OnLauncher() {
                                    .journal = *journal_,
                                    .registry = registry_,
                                    .policies = policies_,
+                                   .refresh = *refresh_,
                                    .draining = [this] { return stopping_; },
                                    .leave = [this] { Stop(); }},
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });

@@ -7,9 +7,11 @@
 #include <memory>
 
 #include "broker/approvals/approvals.h"
+#include "broker/approvals/routes.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/launch_session.h"
 #include "broker/cells/listener_server.h"
+#include "broker/cells/policy_refresh.h"
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/daemon/instance.h"
@@ -44,6 +46,7 @@ class Daemon {
   [[nodiscard]] http::Response Cells() const;
   [[nodiscard]] http::Response Status() const;
   http::Response OnStop(const http::Request& request);
+  void FollowRules();
   void OnLauncher();
   void OnSessionClosed(std::uint64_t id);
   void Stop();
@@ -63,7 +66,9 @@ class Daemon {
   cells::Registry registry_;
   cells::PolicyStore policies_;
   std::unique_ptr<run::Elsewhere> elsewhere_;
+  std::unique_ptr<cells::PolicyRefresh> refresh_;
   std::unique_ptr<http::Records> records_;
+  std::unique_ptr<approvals::Routes> approval_routes_;
   std::unique_ptr<http::Server> api_;
   std::unique_ptr<cells::ListenerServer> listeners_;
   UniqueFd signals_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/exec/asked.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/exec/command_environment.h"
@@ -110,7 +111,85 @@ void FillWhat(const notify::CellFacts& facts, const AskInput& input, AskedExec& 
   ask.environment = ChangesThatMatter(facts.environment, environment);
 }
 
+// The program is a script that the cell can write: what was read once runs, by its interpreter.
+Result<void> HoldScript(const AskInput& input, AskedExec& asked) {
+  const std::vector<policy::ExecImage>& images = input.request.images;
+  const Chain& chain = input.chain;
+  for (std::size_t i = 1; i < chain.script_arguments.size(); ++i) {
+    if (images[i].writable) {
+      return Error(EACCES, "",
+                   "its interpreter is a script that the cell can write, which cannot be approved");
+    }
+  }
+  const auto path =
+      chain.final_argv.begin() + static_cast<std::ptrdiff_t>(chain.script_arguments[0]);
+  asked.script = {.file = std::move(asked.files[0]),
+                  .is_image = true,
+                  .argument = 0,
+                  .interpreter = {chain.final_argv.begin(), path}};
+  asked.sealed.program = chain.final_argv[0];
+  asked.files.erase(asked.files.begin());
+  asked.writable.erase(asked.writable.begin());
+  asked.sealed.images.erase(asked.sealed.images.begin());
+  return {};
+}
+
+// The program is an interpreter, and an argument names a script that the cell can write.
+void HoldOperand(const AskInput& input, AskedExec& asked) {
+  const ScriptOperand operand = FindScriptOperand(asked.ask.program, asked.sealed.argv);
+  asked.operand = operand.kind;
+  if (operand.kind != ScriptOperand::Kind::kScript) return;
+  const std::string& path = asked.sealed.argv[operand.argument];
+  const Lookup lookup{.tid = input.pid, .path = path};
+  Result<File> file = input.resolver.Resolve(lookup);
+  if (!file.ok() || !S_ISREG(file->facts.st_mode)) return;
+  asked.operand_found = true;
+  if (!file->on_writable_mount && !file->anonymous && input.resolver.IsStable(lookup, *file))
+    return;
+  asked.script = {
+      .file = std::move(*file), .is_image = false, .argument = operand.argument, .interpreter = {}};
+}
+
+Result<void> HoldCode(const AskInput& input, AskedExec& asked) {
+  const std::vector<policy::ExecImage>& images = input.request.images;
+  const bool script = images[0].kind == policy::ExecImage::Kind::kScript;
+  asked.image_writable = images[input.chain.final_image].writable;
+  // In a sibling cell nothing of this one's own tree is there.
+  const bool copies = input.verdict.strategy != policy::Strategy::kGhost;
+  if (copies && script && images[0].writable) TRY(HoldScript(input, asked));
+  if (copies && images.size() == 1) HoldOperand(input, asked);
+  // The payload of a loader, which opens it again.
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const bool held = i == 0 && asked.script.has_value() && asked.script->is_image;
+    asked.content_may_change =
+        asked.content_may_change || (images[i].writable && !held && i != input.chain.final_image);
+  }
+  return {};
+}
+
 }  // namespace
+
+Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
+                                                const std::vector<std::string>& argv) {
+  if (!asked.script.has_value() || asked.ask.script_copy.empty()) return argv;
+  const AskedExec::Script& script = *asked.script;
+  if (argv.empty()) return Error(EINVAL, "execve");
+  std::vector<std::string> run;
+  if (script.is_image) {
+    run = script.interpreter;
+    run.push_back(asked.ask.script_copy);
+    run.insert(run.end(), argv.begin() + 1, argv.end());
+    return run;
+  }
+  const bool same =
+      argv.size() > script.argument &&
+      std::equal(argv.begin() + 1, argv.begin() + static_cast<std::ptrdiff_t>(script.argument) + 1,
+                 asked.ask.argv.begin() + 1);
+  if (!same) return Error(EINVAL, "execve");
+  run = argv;
+  run[script.argument] = asked.ask.script_copy;
+  return run;
+}
 
 Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input) {
   auto asked = std::make_shared<AskedExec>();
@@ -121,6 +200,7 @@ Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, As
   FillWhat(facts, input, *asked);
   FillWhy(input, asked->ask);
   asked->files = std::move(input.chain.files);
+  TRY(HoldCode(input, *asked));
   return asked;
 }
 

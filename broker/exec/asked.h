@@ -23,6 +23,7 @@ struct AskInput {
   const policy::Policy& policy;
   const policy::Verdict& verdict;
   const policy::ExecRequest& request;
+  const Resolver& resolver;
   Chain& chain;  // its files are taken
 };
 
@@ -30,5 +31,10 @@ struct AskInput {
 // nothing here takes long: hashes, copies and what follows from them come later. An error's
 // context says why this cannot be asked.
 Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input);
+
+// The arguments as they run, for arguments as they are shown: where there is a copy of the script,
+// that is named. EINVAL: these do not name the script that was copied.
+Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
+                                                const std::vector<std::string>& argv);
 
 }  // namespace cellrun::exec

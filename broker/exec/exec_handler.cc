@@ -287,7 +287,7 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
     return {};
   }();
   // The end of file that follows means denied. EPIPE: it has gone.
-  if (!sent.ok() && sent.error().code() != EPIPE) {
+  if (!sent.ok() && sent.error().code() != EPIPE && sent.error().code() != ECONNRESET) {
     log::Warn("a waiting room cannot be answered", {{"error", sent.error().ToString()}});
   }
 }

@@ -384,6 +384,7 @@ class Judge::Case {
          .policy = *view_->policy,
          .verdict = out_.verdict,
          .request = out_.request,
+         .resolver = judge_.resolver_,
          .chain = chain_});
     if (!asked.ok()) {
       out_.verdict.message = asked.error().context();

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/approvals/ask.h"
 #include "broker/exec/resolve.h"
+#include "broker/exec/script_operand.h"
 #include "broker/exec/ticket.h"
 #include "broker/journal/record.h"
 #include "lib/base/unique_fd.h"
@@ -30,6 +32,20 @@ struct AskedExec {
   std::string original_program;          // as the caller wrote it
   std::vector<std::string> environment;  // where a rule rewrote it; else empty: the shim's own
   bool own_environment = true;
+  // Code that the cell can write and that is no image: it runs from a copy.
+  struct Script {
+    File file;
+    bool is_image = false;     // the program is a #! script; else an argument names it
+    std::size_t argument = 0;  // which one
+    // What the kernel makes of the #! lines, up to the script's path.
+    std::vector<std::string> interpreter;
+  };
+  std::optional<Script> script;
+  // For FindRisks.
+  ScriptOperand::Kind operand = ScriptOperand::Kind::kNone;
+  bool operand_found = false;
+  bool image_writable = false;
+  bool content_may_change = false;
   journal::Record record;
   std::uint64_t seq = 0;  // of its record; 0: none
 };

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "broker/exec/asked.h"
 #include "broker/exec/denial_text.h"
 #include "broker/rooms/rooms.h"
 #include "broker/rooms/waiting_text.h"
@@ -23,16 +24,29 @@ AskErrand::~AskErrand() {
 }
 
 void AskErrand::Begin(Room& room) {
-  Submit(room);
-}
-
-void AskErrand::Submit(Room& room) {
-  approvals::Ask& ask = asked_->ask;
-  if (ask.timeout.count() <= 0) {
+  if (asked_->ask.timeout.count() <= 0) {
     approvals::Decision nobody;
     nobody.by = "no approver";
     return Decide(room, nobody);
   }
+  room.rooms().Examine(asked_, [&room, weak = std::weak_ptr(self_)](Rooms::Examined examined) {
+    const auto self = weak.lock();
+    if (!self) return;
+    if (!examined.ok()) return (*self)->DenyBecause(room, examined.error().context());
+    (*self)->copy_ = std::move(examined.value());
+    (*self)->Submit(room);
+  });
+}
+
+void AskErrand::DenyBecause(Room& room, std::string why) {
+  approvals::Decision decision;
+  decision.reason = std::move(why);
+  decision.by = "cellrun";
+  Decide(room, decision);
+}
+
+void AskErrand::Submit(Room& room) {
+  const approvals::Ask& ask = asked_->ask;
   approvals::Queue& queue = room.rooms().services().approvals;
   approvals::Queue::Submission submission =
       queue.Submit(ask, [&room, weak = std::weak_ptr(self_)](const approvals::Decision& decision) {
@@ -59,17 +73,24 @@ void AskErrand::Decide(Room& room, const approvals::Decision& decision) {
 }
 
 void AskErrand::Approve(Room& room, const approvals::Decision& decision) {
+  Result<std::vector<std::string>> argv = exec::ArgumentsToRun(*asked_, decision.argv);
+  if (!argv.ok()) {
+    decided_ = false;
+    return DenyBecause(room, "the edited arguments name another script than the one shown");
+  }
   SetResult(room, "approved");
   if (asked_->ask.strategy != policy::Strategy::kInPlace) {
     asked_->sealed.ask = id_;
-    asked_->sealed.argv = decision.argv;
+    // The copies of scripts are in the caller's cell; another one has none.
+    const bool same_cell = asked_->ask.strategy == policy::Strategy::kMirror;
+    asked_->sealed.argv = same_cell ? std::move(*argv) : decision.argv;
     return room.HandOver(asked_);
   }
   auto sealed = std::make_shared<exec::Sealed>(asked_->sealed);
   refusal_ = sealed->refusal;
   sealed->ask = id_;
-  const bool own_arguments = decision.argv == asked_->record.argv;
-  sealed->argv = decision.argv;
+  sealed->argv = std::move(*argv);
+  const bool own_arguments = sealed->argv == asked_->record.argv;
   room.Execute({.program = sealed->program,
                 .argv = own_arguments ? nullptr : &sealed->argv,
                 .env = asked_->own_environment ? nullptr : &asked_->environment},
@@ -105,6 +126,7 @@ void AskErrand::AskAnew(Room& room, const std::string& why) {
 
 void AskErrand::OnLeft(Room& room) {
   Withdraw();
+  if (decided_ && copy_ != nullptr) room.rooms().KeepFor(room.waiter(), std::move(copy_));
   room.waiter().desk->Grant(room.waiter().pid, room.waiter().ticket, nullptr);
   if (!decided_) SetResult(room, "withdrawn");
 }

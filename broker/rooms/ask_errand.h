@@ -9,6 +9,7 @@
 #include "broker/approvals/queue.h"
 #include "broker/exec/waiter.h"
 #include "broker/rooms/room.h"
+#include "broker/rooms/shelf.h"
 
 namespace cellrun::rooms {
 
@@ -25,6 +26,7 @@ class AskErrand final : public Room::Errand {
 
  private:
   void Submit(Room& room);
+  void DenyBecause(Room& room, std::string why);
   void Decide(Room& room, const approvals::Decision& decision);
   void Approve(Room& room, const approvals::Decision& decision);
   void Deny(Room& room, const approvals::Decision& decision);
@@ -37,6 +39,7 @@ class AskErrand final : public Room::Errand {
   std::uint64_t waiter_ = 0;
   std::string id_;
   bool decided_ = false;
+  std::shared_ptr<Shelf::Lease> copy_;      // of its script, where there is one
   std::shared_ptr<exec::Refusal> refusal_;  // of what was let through
   std::shared_ptr<AskErrand*> self_;
 };

@@ -24,6 +24,10 @@ approvals::Decision Approved(std::vector<std::string> argv) {
 
 approvals::Queue::Submission FakeQueue::Submit(approvals::Ask ask, Decided decided) {
   const std::lock_guard lock(mutex_);
+  if (denies && denies(ask)) {
+    loop_.Post([decided = std::move(decided)] { decided({}); });
+    return {.refusal = std::nullopt, .id = "0", .waiter = 0, .left = ask.timeout};
+  }
   asks_.push_back(ask);
   const std::uint64_t number = asks_.size();
   if (at_once) {
@@ -130,9 +134,8 @@ int AskedCell::Run(const std::function<int()>& body,
   cell.equip = [&](notify::CellFacts& facts) {
     on_loop([&] {
       rooms = std::make_unique<Rooms>(
-          Rooms::Services{
-              .loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
-          "cell");
+          Rooms::Services{.loop = loop, .pool = pool, .journal = cell.journal, .approvals = queue},
+          "cell", UniqueFd());
       facts.admit = rooms->Door();
     });
   };

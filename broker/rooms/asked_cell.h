@@ -38,6 +38,8 @@ class FakeQueue final : public approvals::Queue {
   void Deny(std::string reason);
   [[nodiscard]] std::size_t pending() const;
   void AwaitPending(std::size_t count);
+  // Denied at once, and not given to Next().
+  std::function<bool(const approvals::Ask&)> denies;
   // Answers everything at once from now on.
   std::function<approvals::Decision(const approvals::Ask&)> at_once;
 

@@ -26,7 +26,8 @@ void Room::Execute(const exec::ShimCommand& command, std::shared_ptr<const exec:
   if (closed_) return;
   waiter_.desk->Grant(waiter_.pid, waiter_.ticket, std::move(sealed));
   const Result<void> sent = exec::SendCommand(waiter_.channel, command);
-  if (sent.ok() || sent.error().code() == EPIPE) return;
+  const int failed = sent.ok() ? 0 : sent.error().code();
+  if (failed == 0 || failed == EPIPE || failed == ECONNRESET) return;  // it has gone
   log::Warn("an approved command could not be handed over", {{"error", sent.error().ToString()}});
   Leave("cellrun: the approved command could not be handed over: " +
         ErrnoText(sent.error().code()) + "\n");

@@ -14,6 +14,7 @@
 #include "broker/journal/record.h"
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
+#include "broker/rooms/examination.h"
 #include "broker/rooms/room.h"
 
 namespace cellrun::rooms {
@@ -29,7 +30,8 @@ class Rooms {
     approvals::Queue& approvals;
     exec::Admit elsewhere = {};  // takes over what was approved, and runs elsewhere
   };
-  Rooms(Services services, std::string cell_id);
+  // `scripts`: where copies of scripts are put (Shelf).
+  Rooms(Services services, std::string cell_id, UniqueFd scripts);
   ~Rooms();
   Rooms(const Rooms&) = delete;
   Rooms& operator=(const Rooms&) = delete;
@@ -39,16 +41,25 @@ class Rooms {
 
   // ---- For rooms and errands.
 
-  // Work on a thread of the pool, then `done` on the loop's. One after the other: a cell cannot
-  // keep others from theirs. Whoever has gone meanwhile must not be touched by `done`.
-  void Examine(std::function<void()> work, std::function<void()> done);
+  // Examiner::Examine on a thread of the pool, then `done` on the loop's. One after the other: a
+  // cell cannot keep others from theirs. Whoever has gone meanwhile must not be touched by `done`.
+  using Examined = Result<std::shared_ptr<Shelf::Lease>>;
+  void Examine(std::shared_ptr<exec::AskedExec> asked, std::function<void(Examined examined)> done);
+  // The copy stays as long as this process lives.
+  void KeepFor(const exec::Waiter& waiter, std::shared_ptr<Shelf::Lease> lease);
   void Remove(std::uint64_t number);
   [[nodiscard]] Services& services() { return services_; }
   [[nodiscard]] std::size_t size() const { return rooms_.size(); }
 
  private:
   struct Examination {
-    std::function<void()> work, done;
+    std::shared_ptr<exec::AskedExec> asked;
+    std::function<void(Examined examined)> done;
+  };
+  struct Reader {
+    UniqueFd process;
+    std::shared_ptr<Shelf::Lease> lease;
+    std::unique_ptr<loop::Loop::Watch> ended;
   };
   void Open(exec::Waiter waiter);
   void ExamineNext();
@@ -57,6 +68,8 @@ class Rooms {
   const std::string cell_id_;
   std::uint64_t next_number_ = 1;
   std::map<std::uint64_t, std::unique_ptr<Room>> rooms_;
+  const std::shared_ptr<Examiner> examiner_;
+  std::map<std::uint64_t, Reader> readers_;
   std::deque<Examination> examinations_;
   bool examining_ = false;
   // Gone when this is gone: what was posted for it does nothing then.

@@ -142,7 +142,8 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      .proc = {},
                      .quotas = {},
                      .cell_shim = {},
-                     .denials = {}};
+                     .denials = {},
+                     .scripts = {}};
     RunSteps(child);
   }
   return StartedCell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(orders->first),

@@ -13,6 +13,8 @@ namespace cellrun::wire {
 constexpr int kControlFd = 3;
 // Where the cell's own copy of the shim lies.
 constexpr char kShimPath[] = "/run/cellrun/shim";
+// Where copies of scripts lie that were approved by their content.
+constexpr char kScriptDirectory[] = "/run/cellrun/script";
 // And what is mounted over hidden names.
 constexpr char kEmptyFile[] = "/run/cellrun/.empty/file";
 constexpr char kEmptyDirectory[] = "/run/cellrun/.empty/directory";
@@ -25,7 +27,8 @@ constexpr uint64_t kChannelMagic = 0x63656c6c72756e00;
 
 enum ControlType : uint32_t {
   // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
-  // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace.
+  // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace, the
+  // directory of script copies (writable through it).
   kCellBuilt = 1,
 
   // broker -> init.
