@@ -65,7 +65,8 @@ void PolicyRefresh::RefreshNext() {
 
 void PolicyRefresh::RefreshOne(const std::string& cell_id) {
   Cell* cell = Find(cell_id);
-  if (cell == nullptr) return;
+  // A ghost has the floor's rules only, and ends with its command.
+  if (cell == nullptr || !cell->setup().ghost_of.empty()) return;
   const Cell::Setup& setup = cell->setup();
   const policy::Places places{.home = setup.request.home, .workspace = setup.request.workspace};
   const std::vector<policy::Source> sources =

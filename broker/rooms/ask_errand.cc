@@ -81,7 +81,9 @@ void AskErrand::Approve(Room& room, const approvals::Decision& decision) {
   SetResult(room, "approved");
   if (asked_->ask.strategy != policy::Strategy::kInPlace) {
     asked_->sealed.ask = id_;
-    asked_->sealed.argv = decision.argv;
+    // The copies of scripts are in the caller's cell; another one has none.
+    const bool same_cell = asked_->ask.strategy == policy::Strategy::kMirror;
+    asked_->sealed.argv = same_cell ? std::move(*argv) : decision.argv;
     return room.HandOver(asked_);
   }
   auto sealed = std::make_shared<exec::Sealed>(asked_->sealed);

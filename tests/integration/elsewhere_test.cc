@@ -113,7 +113,10 @@ TEST_F(ElsewhereTest, GhostedCommandsAreLikeNativeOnes4) {
 }
 
 TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
-  Options options = With("mirror");
+  // Not the programs that the job starts: what is typed goes to whichever has the terminal.
+  Options options{.profile = WriteProfile(
+                      "cellrun: 1\nname: jobs\nextends: [base]\ncommands:\n  default: allow\n"
+                      "  rules:\n    - {when: {exe: [sh, cat]}, then: allow, run: mirror}\n")};
   Terminal terminal(Bash(options));
   ASSERT_TRUE(terminal.Expect("<42> "));
   Write(Work("job"),
