@@ -305,12 +305,13 @@ void Cell::StartSupervisor() {
       runner.Run(id, std::move(*held));
     });
   };
-  rooms_ = std::make_unique<rooms::Rooms>(rooms::Rooms::Services{.loop = services_.loop,
-                                                                 .pool = services_.pool,
-                                                                 .journal = services_.journal,
-                                                                 .approvals = services_.approvals,
-                                                                 .elsewhere = facts.run_elsewhere},
-                                          setup_.plan.id,
+  rooms_ = std::make_unique<rooms::Rooms>(
+      rooms::Rooms::Services{.loop = services_.loop,
+                             .pool = services_.pool,
+                             .journal = services_.journal,
+                             .approvals = services_.approvals,
+                             .elsewhere = facts.run_elsewhere},
+      setup_.plan.id,
       std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
                                      setup_.plan.host_gid));
   facts.admit = rooms_->Door();

@@ -17,10 +17,10 @@
 #include <sstream>
 
 #include "lib/sys/file.h"
-#include "lib/sys/thread.h"
 #include "lib/sys/landlock.h"
 #include "lib/sys/process.h"
 #include "lib/sys/socket.h"
+#include "lib/sys/thread.h"
 #include "lib/wire/control.h"
 #include "tests/support/required.h"
 

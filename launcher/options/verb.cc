@@ -276,12 +276,32 @@ constexpr std::array kVerbs = {
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
 constexpr std::array<std::string_view, 26> kLaterVerbs = {
-    "inspect",    "logs",          "top",           "exec",          "shell",
-    "attach",     "stop",          "kill",          "pause",         "resume",
-    "rm",         "wait",          "egress",        "port",          "tool",
-    "trust",         "profile diff",  "profile init",  "egress list",
-    "egress add", "egress remove", "egress reload", "egress bypass", "tool add",
-    "tool rm",    "tool ls",
+    "inspect",
+    "logs",
+    "top",
+    "exec",
+    "shell",
+    "attach",
+    "stop",
+    "kill",
+    "pause",
+    "resume",
+    "rm",
+    "wait",
+    "egress",
+    "port",
+    "tool",
+    "trust",
+    "profile diff",
+    "profile init",
+    "egress list",
+    "egress add",
+    "egress remove",
+    "egress reload",
+    "egress bypass",
+    "tool add",
+    "tool rm",
+    "tool ls",
 };
 
 }  // namespace
