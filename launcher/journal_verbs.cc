@@ -10,6 +10,7 @@
 #include "launcher/client/error_form.h"
 #include "launcher/history/history.h"
 #include "launcher/options/value.h"
+#include "launcher/watch/watch.h"
 #include "lib/base/result.h"
 #include "lib/wire/runtime_directory.h"
 
@@ -74,6 +75,7 @@ int HistoryVerb(const Arguments& arguments) {
   history.places = *places;
   history.cell = FirstWord(arguments);
   history.kinds = arguments.All(OptionId::kKind);
+  if (arguments.Has(OptionId::kAsks)) history.kinds = {"ask"};
   history.verdicts = arguments.All(OptionId::kVerdict);
   history.since = arguments.Get(OptionId::kSince);
   history.until = arguments.Get(OptionId::kUntil);
@@ -102,6 +104,13 @@ int WhyVerb(const Arguments& arguments) {
   why.output = ToOutput(arguments);
   why.color = ToColor(arguments);
   return history::Why(why);
+}
+
+int ApprovalsWatchVerb(const Arguments& arguments) {
+  auto places = Places();
+  if (!places) return kFailed;
+  return watch::Watch(
+      {.api_socket = places->api_socket, .color = arguments.Get(OptionId::kColor, "auto")});
 }
 
 int AuditVerifyVerb(const Arguments& arguments) {

@@ -3,11 +3,13 @@
 
 #include "launcher/options/arguments.h"
 
-// The verbs of launcher/history with their options from the command line. The exit status.
+// The verbs of launcher/history and launcher/watch with their options from the command line. The
+// exit status.
 namespace cellrun::launcher {
 
 int HistoryVerb(const options::Arguments& arguments);
 int WhyVerb(const options::Arguments& arguments);
+int ApprovalsWatchVerb(const options::Arguments& arguments);
 int AuditVerifyVerb(const options::Arguments& arguments);
 int AuditExportVerb(const options::Arguments& arguments);
 

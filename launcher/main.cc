@@ -3,6 +3,7 @@
 #include <variant>
 #include <vector>
 
+#include "launcher/approval_verbs.h"
 #include "launcher/broker/broker_verbs.h"
 #include "launcher/client/error_form.h"
 #include "launcher/doctor/doctor.h"
@@ -11,8 +12,11 @@
 #include "launcher/options/help.h"
 #include "launcher/output/rows.h"
 #include "launcher/profile/profile_verbs.h"
+#include "launcher/request_verb.h"
+#include "launcher/run/build.h"
 #include "launcher/run_verb.h"
 #include "launcher/text_verbs.h"
+#include "lib/wire/launch.h"
 
 namespace cellrun::launcher {
 namespace {
@@ -43,8 +47,24 @@ int Dispatch(const Arguments& arguments) {
       return broker::ListCells(output, headers);
     case VerbId::kHistory:
       return HistoryVerb(arguments);
+    case VerbId::kRequest:
+      return RequestVerb(arguments);
     case VerbId::kWhy:
       return WhyVerb(arguments);
+    case VerbId::kApprovalsList:
+      return ApprovalsListVerb(arguments);
+    case VerbId::kApprovalsShow:
+      return ApprovalsShowVerb(arguments);
+    case VerbId::kApprovalsRules:
+      return ApprovalsRulesVerb(arguments);
+    case VerbId::kApprovalsReport:
+      return ApprovalsReportVerb(arguments);
+    case VerbId::kApprove:
+      return ApproveVerb(arguments);
+    case VerbId::kDeny:
+      return DenyVerb(arguments);
+    case VerbId::kApprovalsWatch:
+      return ApprovalsWatchVerb(arguments);
     case VerbId::kAuditVerify:
       return AuditVerifyVerb(arguments);
     case VerbId::kAuditExport:
@@ -82,6 +102,7 @@ int Dispatch(const Arguments& arguments) {
 }
 
 int Main(const std::vector<std::string>& words) {
+  if (words.size() == 1 && words[0] == &wire::kBuildWord[0]) return BuildForBroker();
   auto outcome = options::Parse(words);
   if (const auto* error = std::get_if<options::UsageError>(&outcome)) {
     PrintError(*error);

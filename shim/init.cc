@@ -18,6 +18,7 @@
 #include "lib/wire/control.h"
 #include "shim/children.h"
 #include "shim/exit.h"
+#include "shim/keeper.h"
 #include "shim/protocol.h"
 #include "shim/spawn.h"
 
@@ -200,13 +201,21 @@ void SignalOrdered(const ControlHeader& header) {
   kill(header.a, header.b);
 }
 
+// Not on record: it answers to the broker itself, and its end closes its socket.
+void KeepOrdered(const Packet& packet) {
+  if (!is_filtered) Fail("keep before setup", EPROTO);
+  if (packet.fd_count != 1) Fail("keep order", EPROTO);
+  if (fork() == 0) RunKeeper(packet.fds[0]);  // failed: the socket is closed with the packet
+}
+
 void CarryOut(Packet& packet) {
   ControlHeader header{};
   if (packet.truncated || packet.bytes < sizeof header) Fail("order", EPROTO);
   memcpy(&header, packet_bytes, sizeof header);
   if (header.payload_bytes != packet.bytes - sizeof header) Fail("order", EPROTO);
   const char* payload = packet_bytes + sizeof header;
-  if (header.type != wire::kSpawn && packet.fd_count != 0) Fail("order", EPROTO);
+  const bool takes_fds = header.type == wire::kSpawn || header.type == wire::kKeep;
+  if (!takes_fds && packet.fd_count != 0) Fail("order", EPROTO);
   switch (header.type) {
     case wire::kSetup:
       SetUp(header, payload);
@@ -216,6 +225,9 @@ void CarryOut(Packet& packet) {
       break;
     case wire::kSignal:
       SignalOrdered(header);
+      break;
+    case wire::kKeep:
+      KeepOrdered(packet);
       break;
     default:
       Fail("order", EPROTO);

@@ -19,7 +19,7 @@ bool HasControlSocket() {
 
 }  // namespace
 
-int main() {
+int main(int /*count*/, char** arguments, char** environment) {
   if (getpid() == 1 && HasControlSocket()) cellrun::shim::RunInit();
-  cellrun::shim::RunWaitingRoom();
+  cellrun::shim::RunWaitingRoom(arguments, environment);
 }

@@ -50,14 +50,15 @@ void WaitForRoom(int socket, int code, int64_t left_ms) {
   }
 }
 
-void AttachFd(msghdr& message, FdBuffer& buffer, int fd) {
+void AttachFds(msghdr& message, FdBuffer& buffer, const int* fds, unsigned count) {
+  const size_t bytes = count * sizeof(int);
   message.msg_control = buffer.bytes;
-  message.msg_controllen = CMSG_SPACE(sizeof(int));
+  message.msg_controllen = static_cast<socklen_t>(CMSG_SPACE(bytes));
   cmsghdr* c = CMSG_FIRSTHDR(&message);
   c->cmsg_level = SOL_SOCKET;
   c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  c->cmsg_len = static_cast<socklen_t>(CMSG_LEN(bytes));
+  memcpy(CMSG_DATA(c), fds, bytes);
 }
 
 }  // namespace
@@ -72,7 +73,11 @@ Received ReceivePacket(int socket, void* buffer, size_t capacity, int flags, Pac
   message.msg_control = control.bytes;
   message.msg_controllen = sizeof control.bytes;
   const ssize_t bytes = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-  if (bytes < 0) return errno == EAGAIN || errno == EINTR ? Received::kNothing : Received::kEnd;
+  // ECONNRESET, once: the other end has gone without reading all that was sent to it. What it sent
+  // before comes next, and then the end of file.
+  if (bytes < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
+    return Received::kNothing;
+  if (bytes < 0) return Received::kEnd;
   // A stacked filter that answers 0 for recvmsg leaves the message as it was set up here.
   if (bytes == 0) return Received::kEnd;
   TakeFds(message, packet);
@@ -90,6 +95,11 @@ void CloseFds(Packet& packet) {
 }
 
 int SendPacket(int socket, const wire::ControlHeader& header, const void* payload, int fd) {
+  return SendPacket(socket, header, payload, &fd, fd >= 0 ? 1 : 0);
+}
+
+int SendPacket(int socket, const wire::ControlHeader& header, const void* payload, const int* fds,
+               unsigned count) {
   wire::ControlHeader copy = header;
   iovec parts[2] = {{.iov_base = &copy, .iov_len = sizeof copy},
                     {.iov_base = const_cast<void*>(payload), .iov_len = header.payload_bytes}};
@@ -97,7 +107,7 @@ int SendPacket(int socket, const wire::ControlHeader& header, const void* payloa
   message.msg_iov = parts;
   message.msg_iovlen = header.payload_bytes != 0 ? 2 : 1;
   FdBuffer control{};
-  if (fd >= 0) AttachFd(message, control, fd);
+  if (count != 0) AttachFds(message, control, fds, count);
   const int64_t deadline = NowMs() + kSendTimeoutMs;
   while (true) {
     if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return 0;

@@ -9,7 +9,7 @@
 // Packets with descriptors on a SOCK_SEQPACKET socket. No heap: the caller owns every buffer.
 namespace cellrun::shim {
 
-constexpr unsigned kMaxPacketFds = 4;  // a memory file and three streams
+constexpr unsigned kMaxPacketFds = 16;  // as many as the broker sends
 constexpr size_t kMaxPacketBytes = 65'536;
 
 enum class Received { kPacket, kNothing, kEnd };
@@ -17,8 +17,8 @@ enum class Received { kPacket, kNothing, kEnd };
 struct Packet {
   size_t bytes = 0;
   unsigned fd_count = 0;
-  int fds[kMaxPacketFds] = {-1, -1, -1, -1};  // CLOEXEC; the caller closes them
-  bool truncated = false;  // more bytes or descriptors came than fit: not to be used
+  int fds[kMaxPacketFds] = {};  // `fd_count` of them; CLOEXEC; the caller closes them
+  bool truncated = false;       // more bytes or descriptors came than fit: not to be used
 };
 
 // One packet into `buffer`. kNothing: EAGAIN or EINTR. kEnd: end of file, or any other error.
@@ -30,6 +30,8 @@ void CloseFds(Packet& packet);
 // long is gone.
 constexpr int kSendTimeoutMs = 15'000;  // a broker may take 10 s to be replaced
 int SendPacket(int socket, const wire::ControlHeader& header, const void* payload, int fd);
+int SendPacket(int socket, const wire::ControlHeader& header, const void* payload, const int* fds,
+               unsigned count);
 
 // Whatever happens to `fd` (EINTR, EAGAIN of a non-blocking one, short writes), until all is
 // written or it takes no more.

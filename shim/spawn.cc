@@ -53,13 +53,8 @@ int ConnectStreams(Child& child) {
   return LastError(syscall(SYS_close_range, kFailureFd + 1, ~0U, 0));
 }
 
-int LowerFileLimit(Child&) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return errno;
-  const rlim_t quarter = limit.rlim_max / 4;
-  limit.rlim_max -= quarter < wire::kReservedFiles ? quarter : rlim_t{wire::kReservedFiles};
-  if (limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
-  return LastError(setrlimit(RLIMIT_NOFILE, &limit));
+int LowerLimits(Child&) {
+  return LowerFileLimit();
 }
 
 int Execute(Child& child) {
@@ -87,7 +82,7 @@ struct Step {
 constexpr Step kSteps[] = {
     {wire::kStepTerminal, OpenTerminal},
     {wire::kStepStreams, ConnectStreams},
-    {wire::kStepLimits, LowerFileLimit},
+    {wire::kStepLimits, LowerLimits},
     {wire::kStepWorkingDirectory, EnterDirectory},  // after the streams: nothing of init's is left
     {wire::kStepExec, Execute},
 };
@@ -104,25 +99,31 @@ constexpr Step kSteps[] = {
   Exit(failure.step == wire::kStepExec && failure.code == ENOENT ? 127 : 126);
 }
 
-// ---- Init's side.
+}  // namespace
 
-// Straight from devpts, whose root a cell cannot write to; 0 or an errno.
-int OpenMaster(const wire::SpawnOrder& order, int& master) {
+int LowerFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return errno;
+  const rlim_t quarter = limit.rlim_max / 4;
+  limit.rlim_max -= quarter < wire::kReservedFiles ? quarter : rlim_t{wire::kReservedFiles};
+  if (limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
+  return LastError(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+int OpenMaster(uint16_t rows, uint16_t columns, int& master) {
   master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (master < 0) return errno;
   int unlocked = 0;
   if (ioctl(master, TIOCSPTLCK, &unlocked) != 0) return errno;
-  const winsize size{.ws_row = order.rows, .ws_col = order.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  const winsize size{.ws_row = rows, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
   return LastError(ioctl(master, TIOCSWINSZ, &size));
 }
-
-}  // namespace
 
 Spawned Spawn(const SpawnPlan& plan, SpawnFailure& failure) {
   Spawned spawned;
   failure = {.step = wire::kStepTerminal, .code = 0};
   if ((plan.order.flags & kAnyTerminal) != 0) {
-    failure.code = OpenMaster(plan.order, spawned.terminal);
+    failure.code = OpenMaster(plan.order.rows, plan.order.columns, spawned.terminal);
   }
   int ends[2] = {-1, -1};
   if (failure.code == 0) {

@@ -30,4 +30,9 @@ struct Spawned {
 // init must go on answering it meanwhile. `failure.code` is 0, or why there is no process.
 Spawned Spawn(const SpawnPlan& plan, SpawnFailure& failure);
 
+// A PTY straight from devpts, whose root a cell cannot write to; 0 or an errno.
+int OpenMaster(uint16_t rows, uint16_t columns, int& master);
+// Leaves wire::kReservedFiles to init; 0 or an errno.
+int LowerFileLimit();
+
 }  // namespace cellrun::shim

@@ -62,14 +62,15 @@ TEST_F(WaitingRoomDenialTest, GarbageMeansDenied) {
   };
   const std::string cases[] = {
       "x",
-      std::string(23, '\0'),
-      std::string(24, '\0'),
-      std::string(24, '\xff'),
+      std::string(sizeof(wire::ShimMessage) - 1, '\0'),
+      std::string(sizeof(wire::ShimMessage), '\0'),
+      std::string(sizeof(wire::ShimMessage), '\xff'),
       std::string(sizeof(wire::ShimMessage) + wire::kMaxShimText + 1, '\1'),
-      bytes({wire::kShimExplain, 0, 0, 0, 0, 5}),
-      bytes({wire::kShimExplain, 0, 0, 0, 0, 0}) + "tail",
-      bytes({wire::kShimExec, 0, 1, 0, 5, 0}),
-      bytes({77, 0, 0, 0, 0, 0}),
+      bytes({wire::kShimExplain, 0, 0, 0, 0, 5, 0}),
+      bytes({wire::kShimExplain, 0, 0, 0, 0, 0, 0}) + "tail",
+      bytes({wire::kShimExec, 0, 1, 0, 5, 0, 0}),
+      bytes({77, 0, 0, 0, 0, 0, 0}),
+      bytes({wire::kShimFailed, 13, 0, 0, 0, 0, 0}),
   };
   for (const std::string& c : cases) {
     Start();
@@ -82,9 +83,9 @@ TEST_F(WaitingRoomDenialTest, GarbageMeansDenied) {
 
 TEST_F(WaitingRoomDenialTest, CommandThatDoesNotFitItsCountsIsNotExecuted) {
   const wire::ShimMessage cases[] = {
-      {wire::kShimExec, 0, 2, 0, 15, 0}, {wire::kShimExec, 0, 1, 1, 15, 0},
-      {wire::kShimExec, 0, 0, 1, 15, 0}, {wire::kShimExec, 0, 1, 0, 14, 0},
-      {wire::kShimExec, 0, 1, 0, 16, 0}, {wire::kShimExec, 0, 0xffffffff, 0xffffffff, 15, 0}};
+      {wire::kShimExec, 0, 2, 0, 15, 0, 0}, {wire::kShimExec, 0, 1, 1, 15, 0, 0},
+      {wire::kShimExec, 0, 0, 1, 15, 0, 0}, {wire::kShimExec, 0, 1, 0, 14, 0, 0},
+      {wire::kShimExec, 0, 1, 0, 16, 0, 0}, {wire::kShimExec, 0, 0xffffffff, 0xffffffff, 15, 0, 0}};
   for (const wire::ShimMessage& message : cases) {
     Start();
     GiveChannel();

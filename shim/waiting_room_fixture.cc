@@ -118,7 +118,8 @@ void WaitingRoomFixture::Explain(int status, std::string_view text) {
                .argument_count = 0,
                .environment_count = 0,
                .block_bytes = 0,
-               .payload_bytes = 0},
+               .payload_bytes = 0,
+               .flags = 0},
               text);
 }
 void WaitingRoomFixture::Execute(const std::string& program,
@@ -134,7 +135,8 @@ void WaitingRoomFixture::Execute(const std::string& program,
                .argument_count = static_cast<std::uint32_t>(arguments.size()),
                .environment_count = static_cast<std::uint32_t>(environment.size()),
                .block_bytes = static_cast<std::uint32_t>(block.size()),
-               .payload_bytes = 0},
+               .payload_bytes = 0,
+               .flags = 0},
               {}, {memory->get()});
 }
 int WaitingRoomFixture::Wait() {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -55,8 +56,9 @@ struct Ask {
 
   std::chrono::milliseconds timeout{0};
   policy::Action on_timeout = policy::Action::kDeny;
-  int approvers = 1;         // so many different people must approve
-  bool rememberable = true;  // false: the floor asks, so it asks each time
+  int approvers = 1;             // so many different people must approve
+  bool rememberable = true;      // false: the floor or the workspace asks, so it asks each time
+  std::size_t max_pending = 64;  // `approvals.pending`: so many of the cell may wait at once
 };
 
 // What came of an ask.

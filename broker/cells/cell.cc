@@ -78,9 +78,9 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
 }
 
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
-  TRY(guards_->WatchForNew(setup_.protection));
+  TRY(guards_->WatchForNew(std::exchange(setup_.protection, Protection())));
   TRY(SendSetup());
-  TRY(SendSpawn(std::move(streams)));
+  if (setup_.ghost_of.empty()) TRY(SendSpawn(std::move(streams)));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
   return {};
 }
@@ -150,6 +150,10 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
   init_ = std::move(pidfd);
   init_pid_ = PidOf(init_);
   lost_layers_ = lost_layers;
+  // The tree is built, and what guards it has its own copy: a hundred steps need not be kept for as
+  // long as the cell lives.
+  std::exchange(setup_.plan.mounts, std::vector<wire::MountStep>()).clear();
+  std::exchange(setup_.plan.landlock, std::vector<wire::LandlockRule>()).clear();
   init_watch_ = services_.loop.WatchReadable(init_, [this] { Finish(); });
   if (init_pid_ == 0) return End("init could not be looked at");
   const std::vector<std::string> layers = Layers();
@@ -173,7 +177,8 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
 void Cell::AwaitInit() {
   constexpr std::chrono::seconds kAnswer{10};
   answer_deadline_ = services_.loop.After(kAnswer, [this] {
-    if (main_pid_ == 0) End("init did not start the command within 10 s");
+    const bool answered = setup_.ghost_of.empty() ? main_pid_ != 0 : supervisor_ != nullptr;
+    if (!answered) End("init did not start the command within 10 s");
   });
 }
 
@@ -214,9 +219,11 @@ void Cell::OnMessage(sys::Message message) {
   if (header.payload_bytes != payload.size()) return End("init sent a broken message");
   switch (header.type) {
     case wire::kCellBuilt:
-      if (message.fds.size() != 4 || shim_.valid()) return End("init sent a broken message");
+      if (message.fds.size() != 6 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
+      scripts_ = std::move(message.fds[4]);
+      broker_ = std::move(message.fds[5]);
       guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
@@ -278,7 +285,10 @@ void Cell::StartSupervisor() {
     return;
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
+  facts.cell_name = setup_.plan.name;
   facts.profile_name = setup_.plan.profile;
+  facts.workspace = setup_.request.workspace;
+  facts.environment = setup_.environment;
   facts.policy = setup_.policy;
   facts.journal = &services_.journal;
   facts.shim = std::move(shim_);
@@ -289,7 +299,23 @@ void Cell::StartSupervisor() {
   facts.inside_uid = setup_.plan.inside_uid;
   facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
   facts.observe = setup_.request.observe;
+  facts.run_elsewhere = [&loop = services_.loop, &runner = services_.runner,
+                         id = setup_.plan.id](exec::Waiter waiter) {
+    loop.Post([&runner, id, held = std::make_shared<exec::Waiter>(std::move(waiter))] {
+      runner.Run(id, std::move(*held));
+    });
+  };
+  rooms_ = std::make_unique<rooms::Rooms>(rooms::Rooms::Services{.loop = services_.loop,
+                                                                 .pool = services_.pool,
+                                                                 .journal = services_.journal,
+                                                                 .approvals = services_.approvals,
+                                                                 .elsewhere = facts.run_elsewhere},
+                                          setup_.plan.id, std::move(scripts_));
+  facts.admit = rooms_->Door();
   facts.nests = setup_.plan.namespaces > 0;
+  facts.proposals = std::make_shared<exec::Proposals>();
+  cell_socket_ = std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_),
+                                                     facts.proposals);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -300,6 +326,17 @@ void Cell::StartSupervisor() {
     return;
   }
   supervisor_ = std::move(*started);
+  if (callbacks_.on_ready) callbacks_.on_ready();
+}
+
+Result<void> Cell::Keep(UniqueFd keeper) {
+  const int number = keeper.get();
+  return sys::SendMessage(control_, Packet(wire::kKeep, 0, ""), std::span(&number, 1))
+      .With("ordering a keeper");
+}
+
+exec::Desk* Cell::desk() const {
+  return supervisor_ != nullptr ? &supervisor_->desk() : nullptr;
 }
 
 Result<void> Cell::AdoptListener(const std::string& token, UniqueFd listener) {
@@ -334,6 +371,13 @@ void Cell::ShareGuards(const wire::CellPlan& other) {
   if (!finished_) guards_->Share(other);
 }
 
+void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents) {
+  setup_.policy = std::move(policy);
+  setup_.documents = std::move(documents);
+  if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);
+  (void)Record("policy");  // what is decided under it is recorded by itself
+}
+
 void Cell::OnGuard(const Guards::Event& event) {
   if (event.set_aside) report_.quarantined.push_back(event.to);
   journal::Record record;
@@ -366,13 +410,16 @@ void Cell::Finish() {
   control_watch_.reset();
   time_limit_.reset();
   answer_deadline_.reset();
-  OnControl();  // what init said last may still lie in the socket
+  OnControl();                                 // what init said last may still lie in the socket
+  services_.runner.CellEnded(setup_.plan.id);  // while its supervisor is there
   if (supervisor_ != nullptr) {
     const notify::Counters counters = supervisor_->counters();
     report_.allowed = counters.allowed;
     report_.asked = counters.asked;
     report_.denied = counters.denied;
     if (setup_.request.report) report_.denials = supervisor_->denials();
+    cell_socket_.reset();
+    rooms_.reset();
     supervisor_.reset();
   }
   // The last descriptor of the mount namespace takes all its mounts down.
@@ -383,6 +430,7 @@ void Cell::Finish() {
   for (const std::string& warning : setup_.plan.warnings) {
     if (warning.starts_with("limits.")) report_.cut_limits.push_back(warning);
   }
+  services_.approvals.ForgetCell(setup_.plan.id);
   if (!ended_ && report_.lost.empty()) report_.lost = "init ended before the command did";
   (void)Record("ended");  // the cell is over either way
   callbacks_.on_end(report_);
@@ -404,6 +452,7 @@ bool Cell::Record(const char* result) {
   nlohmann::json facts = {{"profile", setup_.request.profile},
                           {"workspace", text::Escape(setup_.request.workspace)},
                           {"observe", setup_.request.observe}};
+  if (!setup_.ghost_of.empty()) facts["ghost_of"] = setup_.ghost_of;
   if (!setup_.documents.empty())
     facts["documents"] = nlohmann::json::parse(setup_.documents, nullptr, false);
   if (record.result == "ended") {

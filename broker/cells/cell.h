@@ -7,13 +7,19 @@
 #include <string>
 #include <vector>
 
+#include "broker/approvals/queue.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
+#include "broker/cells/runner.h"
+#include "broker/cells/tool_directory.h"
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 #include "broker/notify/supervisor.h"
+#include "broker/rooms/cell_socket.h"
+#include "broker/rooms/rooms.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
 #include "lib/sys/socket.h"
@@ -27,6 +33,9 @@ struct Services {
   journal::Sink& journal;
   InotifyHub& inotify;
   loop::Janitor& janitor;
+  Runner& runner;
+  loop::Pool& pool;
+  approvals::Queue& approvals;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -38,15 +47,20 @@ class Cell {
     wire::RunRequest request;  // without documents
     wire::CellPlan plan;
     std::shared_ptr<const policy::Policy> policy;
+    // What that is made of, without what is remembered: it is made again when that changes.
+    std::shared_ptr<const std::vector<policy::Source>> sources;
     Caller caller;
     Protection protection;
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
+    ToolDirectory tools;
+    std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
   };
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;
     std::function<void(const wire::ExitReport& report)>
-        on_end;  // last call; the cell may be destroyed in it
+        on_end;                           // last call; the cell may be destroyed in it
+    std::function<void()> on_ready = {};  // of a ghost: it is supervised, and Keep works
   };
   // Watches what is masked and records the start; then the launcher may have the plan. ENOSPC: the
   // journal cannot keep the record, so nothing may run.
@@ -69,12 +83,19 @@ class Cell {
   }
   Result<void> AdoptListener(const std::string& token, UniqueFd listener);
   void Signal(int signal);  // to the command's process group
+  // Has init fork a keeper with this end of its socket (lib/wire/run.h).
+  Result<void> Keep(UniqueFd keeper);
+  // What its processes may do once; null as long as nothing is supervised.
+  [[nodiscard]] exec::Desk* desk() const;
   // A cell with the same workspace has started: what hides and protects names there also holds
   // here.
   void ShareGuards(const wire::CellPlan& other);
+  // For commands from now on. `documents` as in Setup; recorded.
+  void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
+  // Without mounts and Landlock rules once the launcher has carried them out.
   [[nodiscard]] const wire::CellPlan& plan() const { return setup_.plan; }
   [[nodiscard]] const Setup& setup() const { return setup_; }
   [[nodiscard]] std::chrono::system_clock::time_point created() const { return created_; }
@@ -102,7 +123,7 @@ class Cell {
   Callbacks callbacks_;
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
-  UniqueFd init_, shim_, denials_, listener_;
+  UniqueFd init_, shim_, denials_, scripts_, broker_, listener_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
@@ -114,6 +135,8 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  std::unique_ptr<rooms::CellSocket> cell_socket_;
+  std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;
   std::unique_ptr<loop::Loop::Watch> control_watch_, init_watch_;
   std::unique_ptr<loop::Loop::Timer> time_limit_, answer_deadline_;

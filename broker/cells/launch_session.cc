@@ -187,8 +187,10 @@ Result<void> LaunchSession::PlanOrAsk() {
 
 Result<void> LaunchSession::MakePlan() {
   const policy::Places places{.home = request_.home, .workspace = request_.workspace};
-  std::vector<policy::Source> documents = TRY(wire::ReadFloor());
-  documents.insert(documents.end(), request_.documents.begin(), request_.documents.end());
+  auto own = std::make_shared<std::vector<policy::Source>>(TRY(wire::ReadFloor()));
+  own->insert(own->end(), request_.documents.begin(), request_.documents.end());
+  const std::vector<policy::Source> documents =
+      broker_.refresh.SourcesFor("", request_.workspace, *own);
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
       broker_.policies.Get(documents, places);
   if (!policy.ok()) {
@@ -207,19 +209,24 @@ Result<void> LaunchSession::MakePlan() {
   Cell::Setup setup;
   setup.caller = caller_;
   setup.policy = policy.value();
+  setup.sources = std::move(own);
   std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
   for (const auto& [id, cell] : broker_.registry.cells()) {
     if (cell->setup().request.workspace != request_.workspace) continue;
-    protecting.push_back(&cell->setup().policy->profile());
+    const policy::Profile* profile = &cell->setup().policy->profile();
+    if (std::find(protecting.begin(), protecting.end(), profile) == protecting.end())
+      protecting.push_back(profile);
   }
   setup.protection = TRY(FindProtection(protecting, request_.workspace));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
+  setup.tools = TRY(ToolDirectory::Make(identity_->id, setup.policy->profile().tools));
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,
                         .caller = caller_,
                         .protection = setup.protection,
                         .id = identity_->id,
                         .name = identity_->name,
+                        .tools = setup.tools.path(),
                         .cell_uid = identity_->uid.value_or(caller_.uid)};
   setup.plan = TRY(BuildPlan(input));
   setup.environment = CellEnvironment(setup.policy->profile(), request_,
@@ -236,8 +243,11 @@ Result<void> LaunchSession::MakePlan() {
       other->ShareGuards(cell_->plan());
   }
   broker_.registry.Add(*cell_);
+  broker_.refresh.Watch(*cell_);
   state_ = State::kPlanned;
-  if (!Send(plan)) {
+  const Result<void> sent = wire::SendPlan(socket_, plan);
+  if (!sent.ok()) {
+    log::Warn("launcher cannot be given its plan", {{"error", sent.error().ToString()}});
     Close();
     return {};
   }
@@ -273,6 +283,7 @@ void LaunchSession::OnCellEnd(const wire::ExitReport& report) {
       });
   sent.denials.erase(fits, sent.denials.end());
   if (state_ != State::kClosed) Send(wire::Encode(sent));
+  broker_.refresh.Forget(cell_->plan().id);
   broker_.registry.Remove(cell_->plan().id);
   // The cell is calling: it goes with the session, after it has returned.
   broker_.services.loop.Post([this] {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "broker/cells/cell.h"
+#include "broker/cells/policy_refresh.h"
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/journal/journal.h"
@@ -26,6 +27,7 @@ class LaunchSession {
     journal::Journal& journal;
     Registry& registry;
     PolicyStore& policies;
+    PolicyRefresh& refresh;
     std::function<bool()> draining;  // no new cells
     std::function<void()> leave;     // ends the broker, which has no cells
   };

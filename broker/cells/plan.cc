@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "lib/policy/syscalls.h"
+#include "lib/policy/tool_rules.h"
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
 #include "lib/wire/control.h"
@@ -171,6 +172,11 @@ class PlanBuilder {
     AddSymlink("/var/run", "/run");
     AddSymlink("/var/lock", "/run/lock");
     Add(MountKind::kCellrun, "/run/cellrun");
+    if (!in_.tools.empty()) {
+      MountStep& tools = Add(MountKind::kBind, &policy::kToolsDirectory[0], "tools");
+      tools.from = in_.tools;
+      tools.read_only = true;
+    }
     if (in_.profile.filesystem.home.value.empty()) {
       AddTmpfs(in_.request.home, kHomeTmpfs, 0700);
     } else {

@@ -27,7 +27,8 @@ struct PlanInput {
   const Caller& caller;
   const Protection& protection;  // what hide and protect mean in this workspace
   std::string id, name;
-  uid_t cell_uid = 0;  // on the host; the caller's own unless the caller is root
+  std::string tools = {};  // the broker's directory of them; "" for none
+  uid_t cell_uid = 0;      // on the host; the caller's own unless the caller is root
 };
 
 // Everything that the launcher does to build the cell. Looks at the host (which directories exist,

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <set>
 
+#include "lib/policy/tool_rules.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::cells {
@@ -105,29 +106,43 @@ bool PolicyStore::StillTrue(const Entry& entry) {
       [](const Directory& directory) { return LookAt(directory.path) == directory; });
 }
 
+std::optional<std::shared_ptr<const policy::Policy>> PolicyStore::Find(const std::string& key) {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.key == key; });
+  if (found == entries_.end()) return std::nullopt;
+  Entry entry = std::move(*found);
+  entries_.erase(found);
+  if (!StillTrue(entry)) return std::nullopt;
+  entries_.push_front(entry);
+  return entry.policy;
+}
+
 policy::Checked<std::shared_ptr<const policy::Policy>> PolicyStore::Get(
     const std::vector<policy::Source>& documents, const policy::Places& places) {
   const std::string key = KeyOf(documents, places);
-  const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                  [&](const Entry& entry) { return entry.key == key; });
-  if (found != entries_.end()) {
-    Entry entry = std::move(*found);
-    entries_.erase(found);
-    if (StillTrue(entry)) {
-      entries_.push_front(entry);
-      return entry.policy;
-    }
-  }
-
+  if (const auto found = Find(key)) return *found;
   policy::Checked<policy::Profile> profile = policy::LoadProfile(documents, places);
   if (!profile.ok()) return profile.problems();
   const std::vector<policy::Problem> unsupported = policy::UnsupportedFeatures(profile.value());
   if (!unsupported.empty()) return unsupported;
+  policy::AddToolRules(profile.value());
+  return Compile(key, std::move(profile.value()), places);
+}
+
+policy::Checked<std::shared_ptr<const policy::Policy>> PolicyStore::Get(
+    const std::string& key, const std::function<policy::Profile()>& make,
+    const policy::Places& places) {
+  if (const auto found = Find(key)) return *found;
+  return Compile(key, make(), places);
+}
+
+policy::Checked<std::shared_ptr<const policy::Policy>> PolicyStore::Compile(
+    const std::string& key, policy::Profile profile, const policy::Places& places) {
   const std::string root =
-      profile.value().filesystem.root.value == "host" ? "" : profile.value().filesystem.root.value;
+      profile.filesystem.root.value == "host" ? "" : profile.filesystem.root.value;
   ProgramLookup lookup(root);
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
-      policy::Policy::Compile(std::move(profile.value()), places, std::ref(lookup));
+      policy::Policy::Compile(std::move(profile), places, std::ref(lookup));
   if (!policy.ok()) return policy;
 
   Entry entry{.key = key, .directories = {}, .policy = policy.value()};

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -26,6 +28,10 @@ class PolicyStore {
   // The policy of these documents (any order; `floor` is added and put first).
   policy::Checked<std::shared_ptr<const policy::Policy>> Get(
       const std::vector<policy::Source>& documents, const policy::Places& places);
+  // Of a profile that the broker has made itself; `key` is the same only for the same profile.
+  policy::Checked<std::shared_ptr<const policy::Policy>> Get(
+      const std::string& key, const std::function<policy::Profile()>& make,
+      const policy::Places& places);
 
  private:
   struct Directory {
@@ -38,6 +44,10 @@ class PolicyStore {
     std::vector<Directory> directories;
     std::shared_ptr<const policy::Policy> policy;
   };
+  std::optional<std::shared_ptr<const policy::Policy>> Find(const std::string& key);
+  policy::Checked<std::shared_ptr<const policy::Policy>> Compile(const std::string& key,
+                                                                 policy::Profile profile,
+                                                                 const policy::Places& places);
   static Directory LookAt(const std::string& path);
   static bool StillTrue(const Entry& entry);
   policy::Checked<std::vector<std::string>> Extends(const policy::Source& document);

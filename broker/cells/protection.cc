@@ -112,7 +112,8 @@ class Finder {
       return Error(ENOTSUP, "",
                    entry.at.ToString() + ": a pattern outside the workspace is not supported yet");
     } else {
-      (hide ? result_.hidden_outside : result_.protected_outside).push_back(path);
+      auto& outside = hide ? result_.hidden_outside : result_.protected_outside;
+      if (std::find(outside.begin(), outside.end(), path) == outside.end()) outside.push_back(path);
     }
     return {};
   }

@@ -2,6 +2,7 @@
 #include "broker/daemon/daemon.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "broker/approvals/routes.h"
 #include "broker/peer/peer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
@@ -20,6 +22,7 @@ namespace cellrun::daemon {
 namespace {
 
 constexpr std::size_t kMaxSessions = 1024;
+constexpr std::chrono::seconds kTrimAfter{2};
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
   const time_t seconds = std::chrono::system_clock::to_time_t(time);
@@ -41,7 +44,8 @@ nlohmann::json CellObject(const cells::Cell& cell) {
           {"created", Rfc3339(cell.created())},
           {"pid", cell.init_pid()},
           {"layers", cell.Layers()},
-          {"user", cell.setup().caller.user}};
+          {"user", cell.setup().caller.user},
+          {"ghost_of", cell.setup().ghost_of}};
 }
 
 }  // namespace
@@ -57,12 +61,27 @@ Daemon::Daemon(Instance instance, Options options)
 
 Result<void> Daemon::Start() {
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
+  FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
+  elsewhere_ = std::make_unique<run::Elsewhere>(
+      run::Elsewhere::Broker{.loop = loop_,
+                             .journal = *journal_,
+                             .janitor = janitor_,
+                             .registry = registry_,
+                             .policies = policies_,
+                             .services = [this] { return SharedServices(); }},
+      [this] {
+        if (stopping_) StopWhenEmpty();
+      });
+  cells::ToolDirectory::RemoveOld();
   TRY(WatchSignals());
   TRY(instance_.Listen());
   records_ = http::Records::Make(*journal_);
   http::Router router;
   records_->Register(router);
+  approval_routes_ = approvals::Routes::Make(loop_, *approvals_, *journal_);
+  approval_routes_->Register(router);
   RegisterRoutes(router);
   api_ = TRY(http::Server::Start(loop_, TRY(sys::Duplicate(instance_.api)), std::move(router)));
   listeners_ = std::make_unique<cells::ListenerServer>(loop_, registry_,
@@ -95,6 +114,20 @@ Result<void> Daemon::WatchSignals() {
     if (sys::Read(signals_, record).ok()) Stop();
   });
   return {};
+}
+
+// What a person has remembered or taken back counts at once, also in the cells that run.
+void Daemon::FollowRules() {
+  refresh_ = std::make_unique<cells::PolicyRefresh>(
+      loop_, registry_, policies_, *journal_,
+      [this](const std::string& cell_id, const std::string& workspace) {
+        return approvals_->rules().DocumentsFor(cell_id, workspace);
+      });
+  approvals_->OnRules([this](const approvals::Rule& rule) {
+    refresh_->Refresh(rule.cell_id, [&rule](const cells::Cell& cell) {
+      return approvals::Rules::Concerns(rule, cell.plan().id, cell.setup().request.workspace);
+    });
+  });
 }
 
 void Daemon::RegisterRoutes(http::Router& router) {
@@ -137,6 +170,16 @@ http::Response Daemon::OnStop(const http::Request& request) {
   return {.status = 202, .body = R"({"stopping":true})"};
 }
 
+cells::Services Daemon::SharedServices() {
+  return {.loop = loop_,
+          .journal = *journal_,
+          .inotify = *inotify_,
+          .janitor = janitor_,
+          .runner = *elsewhere_,
+          .pool = pool_,
+          .approvals = *approvals_};
+}
+
 void Daemon::OnLauncher() {
   Result<UniqueFd> socket = sys::Accept(instance_.launch, SOCK_NONBLOCK);
   if (!socket.ok()) {
@@ -160,16 +203,16 @@ void Daemon::OnLauncher() {
   idle_timer_.reset();
   const std::uint64_t id = next_session_++;
   sessions_[id] = std::make_unique<cells::LaunchSession>(
-      cells::LaunchSession::Broker{.services = {.loop = loop_,
-                                                .journal = *journal_,
-                                                .inotify = *inotify_,
-                                                .janitor = janitor_},
+      cells::LaunchSession::Broker{.services = SharedServices(),
                                    .journal = *journal_,
                                    .registry = registry_,
                                    .policies = policies_,
+                                   .refresh = *refresh_,
                                    .draining = [this] { return stopping_; },
                                    .leave = [this] { Stop(); }},
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
+  // What starting took is free again; given back once nobody starts anything more.
+  trim_timer_ = loop_.After(kTrimAfter, [this] { janitor_.Do([] { malloc_trim(0); }); });
 }
 
 void Daemon::OnSessionClosed(std::uint64_t id) {

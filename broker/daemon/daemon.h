@@ -6,9 +6,12 @@
 #include <map>
 #include <memory>
 
+#include "broker/approvals/approvals.h"
+#include "broker/approvals/routes.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/launch_session.h"
 #include "broker/cells/listener_server.h"
+#include "broker/cells/policy_refresh.h"
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/daemon/instance.h"
@@ -17,6 +20,8 @@
 #include "broker/journal/journal.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
+#include "broker/run/elsewhere.h"
 
 namespace cellrun::daemon {
 
@@ -27,6 +32,8 @@ class Daemon {
   struct Options {
     std::chrono::seconds idle{60};
   };
+  // Threads that look into files for those who decide about them.
+  static constexpr std::size_t kExaminers = 2;
   static Result<std::unique_ptr<Daemon>> Make(Instance instance, Options options);
 
   void Run();  // returns when stopped: cells ended, journal on disk
@@ -39,22 +46,29 @@ class Daemon {
   [[nodiscard]] http::Response Cells() const;
   [[nodiscard]] http::Response Status() const;
   http::Response OnStop(const http::Request& request);
+  void FollowRules();
   void OnLauncher();
   void OnSessionClosed(std::uint64_t id);
   void Stop();
   void StopWhenEmpty();
   void ArmIdleTimer();
+  cells::Services SharedServices();
 
   Instance instance_;
   const Options options_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
   loop::Janitor janitor_;
+  loop::Pool pool_{kExaminers};
   std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;
+  std::unique_ptr<run::Elsewhere> elsewhere_;
+  std::unique_ptr<cells::PolicyRefresh> refresh_;
   std::unique_ptr<http::Records> records_;
+  std::unique_ptr<approvals::Routes> approval_routes_;
   std::unique_ptr<http::Server> api_;
   std::unique_ptr<cells::ListenerServer> listeners_;
   UniqueFd signals_;
@@ -62,7 +76,7 @@ class Daemon {
   std::uint64_t next_session_ = 1;
   std::map<std::uint64_t, std::unique_ptr<cells::LaunchSession>> sessions_;
   std::unique_ptr<loop::Loop::Watch> launchers_, signal_watch_;
-  std::unique_ptr<loop::Loop::Timer> idle_timer_, stop_timer_, accept_again_;
+  std::unique_ptr<loop::Loop::Timer> idle_timer_, stop_timer_, accept_again_, trim_timer_;
 };
 
 }  // namespace cellrun::daemon

@@ -65,6 +65,9 @@ class Unwrapper {
     argv.insert(argv.begin(), name);
     if (shebang.argument.has_value()) argv.insert(argv.begin(), *shebang.argument);
     argv.insert(argv.begin(), shebang.interpreter);
+    const std::size_t added = shebang.argument.has_value() ? 2 : 1;
+    for (std::size_t& at : chain_.script_arguments) at += added;
+    chain_.script_arguments.push_back(added);
   }
 
   // The image is a loader: find what it will run.

@@ -20,6 +20,8 @@ struct Chain {
   // What the kernel will have made of it: the image of the process, and its arguments.
   std::size_t final_image = 0;
   std::vector<std::string> final_argv;
+  // Where in final_argv the scripts of the chain are named: the file itself first.
+  std::vector<std::size_t> script_arguments;
   // What rules look at: the payload's arguments where a loader runs one, else as given.
   std::vector<std::string> judged_argv;
   std::string refused;  // not empty: no rule can allow this; why

@@ -69,6 +69,24 @@ std::string DenialText(const std::string& raw_path, const std::vector<std::strin
   return shown;
 }
 
+std::string AskDenialReason(const approvals::Decision& decision) {
+  if (decision.by == "no approver") return "no approver is connected";
+  if (!decision.reason.empty()) return decision.reason;
+  return decision.state == approvals::State::kExpired ? "nobody answered in time"
+                                                      : "a person denied it";
+}
+
+std::string AskDenialText(const std::string& raw_path, const std::vector<std::string>& argv,
+                          const approvals::Ask& ask, const approvals::Decision& decision) {
+  std::string shown = "cellrun: denied: " + Command(raw_path, argv) + "\n";
+  const std::string rule = RuleLine(ask.rule, ask.reason);
+  if (!rule.empty()) shown += "rule: " + rule + "\n";
+  if (decision.by == "no approver") {
+    return shown + "needs a person's approval, and no approver is connected\n";
+  }
+  return shown + "approval: " + text::EscapeShort(AskDenialReason(decision), kMaxLineBytes) + "\n";
+}
+
 std::string DenialReason(const policy::Verdict& verdict) {
   if (!verdict.message.empty()) return verdict.message;
   if (!verdict.reason.empty()) return verdict.reason;

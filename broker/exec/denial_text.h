@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/approvals/ask.h"
 #include "lib/policy/policy.h"
 
 namespace cellrun::exec {
@@ -19,5 +20,10 @@ std::string DenialText(const std::string& raw_path, const std::vector<std::strin
 
 // One line: what a rule said, for the journal.
 std::string DenialReason(const policy::Verdict& verdict);
+
+// The same for a command that was asked about and not approved.
+std::string AskDenialText(const std::string& raw_path, const std::vector<std::string>& argv,
+                          const approvals::Ask& ask, const approvals::Decision& decision);
+std::string AskDenialReason(const approvals::Decision& decision);
 
 }  // namespace cellrun::exec

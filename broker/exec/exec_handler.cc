@@ -4,10 +4,12 @@
 #include <chrono>
 #include <utility>
 
+#include "broker/exec/channel.h"
 #include "broker/exec/task.h"
 #include "broker/exec/tracee.h"
 #include "broker/exec/verify.h"
 #include "lib/base/log.h"
+#include "lib/sys/file.h"
 #include "lib/sys/process.h"
 #include "lib/sys/seccomp.h"
 
@@ -103,6 +105,7 @@ void ExecHandler::Handle(const seccomp_notif& notification, notify::Lane& lane) 
     case Judgement::Answer::kRun:
     case Judgement::Answer::kExplain:
     case Judgement::Answer::kRewrite:
+    case Judgement::Answer::kAsk:
       return Attach(notification, std::move(judgement), lane);
   }
 }
@@ -120,6 +123,7 @@ ExecHandler::Recorded ExecHandler::Record(const Judgement& judgement, notify::La
       return recorded;
     case policy::Action::kAsk:
       ++tally_.asked;
+      if (judgement.answer == Judgement::Answer::kAsk) return recorded;  // not denied yet
       break;
     case policy::Action::kDeny:
       ++tally_.denied;
@@ -226,26 +230,85 @@ void ExecHandler::RunVerified(const seccomp_notif& notification, pid_t tgid,
 
 void ExecHandler::Redirect(const seccomp_notif& notification, pid_t tgid, Judgement judgement,
                            notify::Lane& lane) {
-  const bool rewrite = judgement.answer == Judgement::Answer::kRewrite;
+  const Judgement::Answer answer = judgement.answer;
   const Recorded recorded = Record(judgement, lane);
   if (!recorded.kept) return RefuseUnrecordable(notification);
-  Ticket ticket;
-  ticket.rule = judgement.verdict.rule;
-  if (rewrite) {
-    ticket.program = judgement.program;
-    ticket.image = judgement.image;
-    ticket.argv = std::move(judgement.request.argv);
-    ticket.env = std::move(judgement.request.env);
-  } else {
-    ticket.explanation = std::move(judgement.explanation);
-  }
   const Result<ExecCall> call = ExecCall::Of(notification.data);
   CHECK(call.ok());  // it was judged
   const std::uint64_t path_end = call->path + judgement.request.raw_path.size();
-  const Redirector::Outcome outcome =
-      redirector_.Redirect(notification, tgid, path_end, std::move(ticket), lane);
+  const Redirector::Outcome outcome = redirector_.Redirect(
+      notification, tgid, path_end, TicketFor(std::move(judgement), recorded.seq), lane);
   if (outcome == Redirector::Outcome::kKilled) ++tally_.mismatches;
-  if (rewrite && outcome != Redirector::Outcome::kWaiting) SetResult(recorded, "failed");
+  if (outcome == Redirector::Outcome::kWaiting || answer == Judgement::Answer::kExplain) return;
+  SetResult(recorded, "failed");
+}
+
+Ticket ExecHandler::TicketFor(Judgement judgement, std::uint64_t seq) {
+  Ticket ticket;
+  switch (judgement.answer) {
+    case Judgement::Answer::kRewrite:
+      ticket.purpose = Ticket::Purpose::kExecute;
+      ticket.sealed = std::make_shared<const Sealed>(std::move(judgement.sealed));
+      ticket.environment = std::move(judgement.request.env);
+      break;
+    case Judgement::Answer::kAsk:
+      ticket.purpose = Ticket::Purpose::kAsk;
+      ticket.asked = std::move(judgement.asked);
+      ticket.asked->record = std::move(judgement.record);
+      ticket.asked->seq = seq;
+      break;
+    default:
+      ticket.purpose = Ticket::Purpose::kExplain;
+      ticket.explanation = std::move(judgement.explanation);
+  }
+  return ticket;
+}
+
+void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
+  const auto sent = [&]() -> Result<void> {
+    switch (ticket.purpose) {
+      case Ticket::Purpose::kExplain:
+        return SendExplanation(channel, ticket.explanation);
+      case Ticket::Purpose::kExecute:
+        return SendCommand(channel, {.program = ticket.sealed->program,
+                                     .argv = &ticket.sealed->argv,
+                                     .env = &ticket.environment});
+      case Ticket::Purpose::kAsk:
+        break;
+    }
+    if (ticket.asked == nullptr) return Error(EPROTO, "", "nothing was asked");
+    TRY(sys::SetNonBlocking(channel, true));
+    const Admit& takes_over = ticket.asked->allowed ? facts_.run_elsewhere : facts_.admit;
+    takes_over({.pid = pid,
+                .start_time = ticket.start_time,
+                .ticket = ticket.number,
+                .channel = std::move(channel),
+                .asked = std::move(ticket.asked),
+                .desk = this});
+    return {};
+  }();
+  // The end of file that follows means denied. EPIPE: it has gone.
+  if (!sent.ok() && sent.error().code() != EPIPE && sent.error().code() != ECONNRESET) {
+    log::Warn("a waiting room cannot be answered", {{"error", sent.error().ToString()}});
+  }
+}
+
+void ExecHandler::Grant(pid_t tgid, std::uint64_t ticket, std::shared_ptr<const Sealed> sealed) {
+  tickets_.Grant(tgid, ticket, std::move(sealed));
+}
+
+void ExecHandler::Allow(pid_t tgid, std::uint64_t start_time,
+                        std::shared_ptr<const Sealed> sealed) {
+  Ticket ticket;
+  ticket.purpose = Ticket::Purpose::kExecute;
+  ticket.start_time = start_time;
+  ticket.sealed = std::move(sealed);
+  ticket.has_channel = true;  // it is no shim
+  tickets_.Add(tgid, std::move(ticket));
+}
+
+void ExecHandler::Deny(const journal::Record& record, std::uint64_t seq) {
+  denials_.Add(record, seq);
 }
 
 }  // namespace cellrun::exec

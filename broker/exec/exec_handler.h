@@ -10,6 +10,7 @@
 #include "broker/exec/judge.h"
 #include "broker/exec/redirect.h"
 #include "broker/exec/ticket.h"
+#include "broker/exec/waiter.h"
 #include "broker/notify/cell_facts.h"
 #include "broker/notify/denial_log.h"
 #include "broker/notify/listener.h"
@@ -19,8 +20,9 @@
 namespace cellrun::exec {
 
 // Answers execve and execveat: judges, records, then refuses, redirects, or lets run and verifies.
-// Thread-safe; everything that it is given outlives it.
-class ExecHandler {
+// Thread-safe; everything that it is given outlives it. An exec that needs a person's word is never
+// held: its process becomes a waiting room, and CellFacts::admit takes that over.
+class ExecHandler final : public Desk {
  public:
   ExecHandler(const notify::CellFacts& facts, const notify::Listener& listener, Resolver resolver,
               notify::DenialLog& denials, notify::Tally& tally);
@@ -30,6 +32,12 @@ class ExecHandler {
   std::optional<seccomp_notif> Next() { return attachments_.Next(); }
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy);
   [[nodiscard]] Tickets& tickets() noexcept { return tickets_; }
+  // What a process with this ticket is told, now that it has its channel.
+  void Serve(pid_t pid, UniqueFd channel, Ticket ticket);
+
+  void Grant(pid_t tgid, std::uint64_t ticket, std::shared_ptr<const Sealed> sealed) override;
+  void Allow(pid_t tgid, std::uint64_t start_time, std::shared_ptr<const Sealed> sealed) override;
+  void Deny(const journal::Record& record, std::uint64_t seq) override;
 
  private:
   struct Recorded {
@@ -50,6 +58,8 @@ class ExecHandler {
                    notify::Lane& lane);
   void Redirect(const seccomp_notif& notification, pid_t tgid, Judgement judgement,
                 notify::Lane& lane);
+
+  static Ticket TicketFor(Judgement judgement, std::uint64_t seq);
 
   const notify::CellFacts& facts_;
   const notify::Listener& listener_;

@@ -59,6 +59,12 @@ Result<std::string> HashContents(const UniqueFd& contents, const std::atomic<boo
   return Error(EFBIG, "sha256");  // it grew meanwhile
 }
 
+Result<std::string> HashText(std::string_view text) {
+  Sha256 sha;
+  sha.Add(text);
+  return sha.Finish();
+}
+
 Result<std::string> HashStrings(const std::vector<std::string>& strings) {
   Sha256 sha;
   for (const std::string& text : strings) sha.Add({text.c_str(), text.size() + 1});

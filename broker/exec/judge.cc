@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/exec/asked.h"
 #include "broker/exec/denial_text.h"
 #include "broker/exec/hash.h"
 #include "broker/exec/rewrite.h"
@@ -79,6 +80,7 @@ class Judge::Case {
   Judgement Run() {
     StartRecord();
     out_.ticket = judge_.tickets_.TakeExec(tid_);
+    if (judge_.facts_.proposals != nullptr) proposal_ = judge_.facts_.proposals->Take(tid_);
     if (ReadCall() && ReadPath() && ChooseView() && Find() && ReadArguments() &&
         ReadSurroundings() && UnwrapAll()) {
       FillRequest();
@@ -241,7 +243,6 @@ class Judge::Case {
     request.check_only = call_.check_only();
     out_.final_argv = std::move(chain_.final_argv);
     out_.image = FileVersion::Of(chain_.files[chain_.final_image].facts);
-    out_.program = request.images[0].path;
     FillRecord();
   }
 
@@ -266,19 +267,62 @@ class Judge::Case {
     if (digest.ok()) record.env_digest = std::move(digest).value();
   }
 
-  // The shim executes what a rule made of its command: exactly that, or nothing.
+  // The shim executes what was decided for it: exactly that, or nothing.
   void MatchTicket() {
-    const Ticket* ticket = &*out_.ticket;
-    const bool matches = ticket->explanation.empty() && out_.request.raw_path == ticket->program &&
-                         FileVersion::Of(chain_.files[0].facts) == ticket->image &&
-                         out_.record.argv == ticket->argv && out_.request.env == ticket->env;
-    if (!matches) {
-      (void)Refuse(EACCES, "not what the waiting room was told to run");
+    const Ticket& ticket = *out_.ticket;
+    const bool may = ticket.purpose == Ticket::Purpose::kExecute && ticket.sealed != nullptr;
+    const std::string difference = may ? Difference(*ticket.sealed) : "it may run nothing yet";
+    if (!difference.empty()) {
+      if (may && ticket.sealed->refusal != nullptr) ticket.sealed->refusal->Set(difference);
+      (void)Refuse(EACCES, "not what the waiting room was told to run: " + difference);
       return;
     }
+    const Sealed& sealed = *ticket.sealed;
     out_.record.verdict = policy::Action::kAllow;
-    out_.record.rule = ticket->rule;
+    out_.record.rule = sealed.rule;
+    if (!sealed.ask.empty()) out_.record.detail = "{\"ask\":\"" + sealed.ask + "\"}";
+    if (!sealed.by_path && out_.request.images[chain_.final_image].writable) {
+      out_.image_hash = sealed.images[chain_.final_image].hash;
+    }
     out_.answer = Judgement::Answer::kRun;
+  }
+
+  // What is not as it was sealed; "" where everything is.
+  std::string Difference(const Sealed& sealed) {
+    if (out_.request.raw_path != sealed.program) return "another program";
+    if (out_.record.argv != sealed.argv) return "other arguments";
+    if (out_.record.env_digest.empty() || out_.record.env_digest != sealed.env_digest) {
+      return "another environment";
+    }
+    if (!sealed.cwd.empty()) {
+      const Result<policy::FileId> directory = ReadWorkingDirectoryId(tid_);
+      if (out_.request.cwd != sealed.cwd || !directory.ok() || *directory != sealed.cwd_id) {
+        return "the working directory is another one now";
+      }
+    }
+    if (sealed.by_path) return WritableImage();
+    if (chain_.files.size() != sealed.images.size()) return "it has another interpreter now";
+    for (std::size_t i = 0; i < chain_.files.size(); ++i) {
+      if (!IsSealedImage(i, sealed.images[i])) return out_.request.images[i].path + " has changed";
+    }
+    return "";
+  }
+
+  [[nodiscard]] std::string WritableImage() const {
+    for (const policy::ExecImage& image : out_.request.images) {
+      if (image.writable || image.anonymous) return image.path + " could have been changed";
+    }
+    return "";
+  }
+
+  // A version that is the same says nothing about what the cell can write, but such an image is
+  // hashed again in its exec stop.
+  bool IsSealedImage(std::size_t i, const Sealed::Image& image) {
+    if (FileVersion::Of(chain_.files[i].facts) == image.version) return true;
+    if (image.hash.empty()) return false;
+    (void)lane_.EnsureReceiver();
+    const Result<std::string> hash = judge_.inspector_.Hash(chain_.files[i], lane_.stop_flag());
+    return hash.ok() && *hash == image.hash;
   }
 
   // Whether what a hash was taken of is what runs: the image of the process is hashed again in its
@@ -321,6 +365,10 @@ class Judge::Case {
       out_.verdict.rule.name = "loader";
       out_.verdict.message = chain_.refused;
     }
+    if (proposal_.has_value() && MayPropose()) {
+      out_.verdict.action = policy::Action::kAsk;
+      denied_by_rule_ = true;
+    }
     const policy::Verdict& verdict = out_.verdict;
     out_.record.verdict = verdict.action;
     out_.record.strategy = verdict.strategy;
@@ -331,6 +379,9 @@ class Judge::Case {
         verdict.action == policy::Action::kDeny && verdict.rule.layer == policy::Layer::kFloor;
     if (judge_.facts_.observe && !floor_denies) {
       Observe();
+    } else if (verdict.action == policy::Action::kAsk && judge_.facts_.admit != nullptr &&
+               !call_.check_only()) {
+      Ask();
     } else if (verdict.action != policy::Action::kAllow) {
       Deny();
     } else {
@@ -343,7 +394,63 @@ class Judge::Case {
     out_.record.verdict = policy::Action::kAllow;
     out_.verdict.action = policy::Action::kAllow;
     out_.verdict.rewrite = nullptr;
+    out_.verdict.strategy = policy::Strategy::kInPlace;
     Allow();
+  }
+
+  // What the floor or a workspace denies stays denied, and so does what no rule may allow.
+  [[nodiscard]] bool MayPropose() const {
+    const policy::Verdict& verdict = out_.verdict;
+    return verdict.action == policy::Action::kDeny && chain_.refused.empty() &&
+           verdict.rule.layer != policy::Layer::kFloor &&
+           verdict.rule.layer != policy::Layer::kWorkspace && judge_.facts_.admit != nullptr;
+  }
+
+  // Waits for a person, off this thread.
+  void Ask() {
+    if (!Prepare()) return;
+    out_.record.reason = out_.verdict.reason;
+    out_.record.image_hash.clear();
+  }
+
+  // Its process becomes the shim of a command that runs elsewhere.
+  void RunElsewhere() {
+    if (judge_.facts_.run_elsewhere == nullptr) {
+      out_.verdict.message = "it cannot be run outside the process that asked for it";
+      out_.record.verdict = policy::Action::kDeny;
+      out_.record.reason = out_.verdict.message;
+      return Deny();
+    }
+    if (Prepare()) out_.asked->allowed = true;
+  }
+
+  // False: it is denied.
+  bool Prepare() {
+    Result<std::shared_ptr<AskedExec>> asked = PrepareAsk(
+        judge_.facts_,
+        {.call_names_file = call_.directory == AT_FDCWD || out_.request.raw_path.starts_with('/'),
+         .pid = tid_,
+         .original_argv = out_.record.argv,
+         .env_digest = out_.record.env_digest,
+         .policy = *view_->policy,
+         .verdict = out_.verdict,
+         .request = out_.request,
+         .resolver = resolver(),
+         .chain = chain_});
+    if (!asked.ok()) {
+      out_.verdict.message = asked.error().context();
+      if (out_.record.verdict == policy::Action::kAllow)
+        out_.record.verdict = policy::Action::kDeny;
+      out_.record.reason = out_.verdict.message;
+      Deny();
+      return false;
+    }
+    out_.asked = std::move(*asked);
+    if (proposal_.has_value()) out_.asked->ask.said_by_cell = *proposal_;
+    out_.asked->denied_by_rule = denied_by_rule_;
+    if (denied_by_rule_) out_.asked->ask.rememberable = false;
+    out_.answer = Judgement::Answer::kAsk;
+    return true;
   }
 
   void Deny() {
@@ -358,6 +465,8 @@ class Judge::Case {
     if (call_.check_only()) {
       out_.record.result = "check";
       out_.answer = Judgement::Answer::kAnswerCheck;
+    } else if (out_.verdict.strategy != policy::Strategy::kInPlace) {
+      RunElsewhere();
     } else if (out_.verdict.rewrite != nullptr && !out_.verdict.rewrite->empty()) {
       PrepareRewrite();
     } else {
@@ -377,7 +486,18 @@ class Judge::Case {
       (void)Refuse(EACCES, "its arguments cannot be rewritten");
       return;
     }
-    out_.image = FileVersion::Of(chain_.files[0].facts);
+    const Result<std::string> digest = HashStrings(out_.request.env);
+    if (!digest.ok()) {
+      (void)Refuse(EACCES, "its environment cannot be hashed");
+      return;
+    }
+    out_.sealed.program = images[0].path;
+    for (const File& file : chain_.files) {
+      out_.sealed.images.push_back({.version = FileVersion::Of(file.facts), .hash = ""});
+    }
+    out_.sealed.argv = out_.request.argv;
+    out_.sealed.env_digest = *digest;
+    out_.sealed.rule = out_.verdict.rule;
     out_.record.result = "rewritten";
     out_.answer = Judgement::Answer::kRewrite;
   }
@@ -395,6 +515,8 @@ class Judge::Case {
   File named_;
   Chain chain_;
   bool hash_may_change_ = false;
+  std::optional<std::string> proposal_;  // the caller's words
+  bool denied_by_rule_ = false;          // and asked about only because of them
 };
 
 Judge::Judge(const notify::CellFacts& facts, const notify::Listener& listener, Resolver resolver,

@@ -14,6 +14,7 @@
 #include "broker/exec/image.h"
 #include "broker/exec/resolve.h"
 #include "broker/exec/ticket.h"
+#include "broker/exec/waiter.h"
 #include "broker/journal/record.h"
 #include "broker/notify/cell_facts.h"
 #include "broker/notify/listener.h"
@@ -39,7 +40,9 @@ struct Judgement {
     kMissing,      // `error`, as the lookup gave it; not recorded
     kRefuse,       // `error`, recorded
     kExplain,      // redirect to the shim, which says `explanation`
-    kRewrite,      // redirect to the shim, which runs `request.argv` with `request.env`
+    kRewrite,      // redirect to the shim, which runs what is sealed, with `request.env`
+    kAsk,          // redirect to the shim, which waits for what becomes of `asked`, a person's
+                   // word or a run elsewhere
     kRun,          // in place, verified
     kRunFreely,    // in place, not verified: no exec of this cell can be denied
     kAnswerCheck,  // AT_EXECVE_CHECK: 0
@@ -58,8 +61,8 @@ struct Judgement {
   std::string working_directory;
   std::optional<policy::FileId> directory_id;
   std::vector<std::string> final_argv;
-  // What runs, by name: of kRewrite, what the shim executes.
-  std::string program;
+  Sealed sealed;                     // of kRewrite
+  std::shared_ptr<AskedExec> asked;  // of kAsk
 
   // What the caller held, to be given back if it is put aside.
   std::optional<Ticket> ticket;

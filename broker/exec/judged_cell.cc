@@ -222,6 +222,7 @@ int JudgedCell::Run(const std::function<int()>& body) {
   }
   policy = std::make_shared<FakePolicy>(decide);
   policy->wants_hash = wants_hash;
+  policy->profile_value = profile;
   policy->uniform = uniform;
   journal.refuses = journal_refuses;
   notify::CellFacts facts;
@@ -235,6 +236,7 @@ int JudgedCell::Run(const std::function<int()>& body) {
   facts.user = "tester";
   facts.observe = observe;
   facts.denials = std::move(denial_file);
+  if (equip) equip(facts);
   supervisor_ = notify::Supervisor::Start(
                     std::move(ready->fds[0]), std::move(facts), on_end ? on_end : [] {})
                     .value();

@@ -71,7 +71,9 @@ class JudgedCell {
  public:
   FakePolicy::Decider decide;  // null: allow
   bool observe = false;
+  std::function<void(notify::CellFacts&)> equip;  // before the supervisor starts
   bool wants_hash = false;
+  policy::Profile profile;
   std::optional<policy::Action> uniform;
   bool without_shim = false;
   bool journal_refuses = false;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
@@ -147,6 +148,26 @@ Result<std::string> ReadWorkingDirectory(pid_t tid) {
 }
 Result<std::string> ReadExecutablePath(pid_t tid) {
   return sys::ReadLinkAt(AT_FDCWD, ProcPath(tid, "exe").c_str());
+}
+
+Result<policy::FileId> ReadWorkingDirectoryId(pid_t tid) {
+  const struct stat facts = TRY(sys::FstatAt(AT_FDCWD, ProcPath(tid, "cwd").c_str(), 0));
+  return policy::FileId{facts.st_dev, facts.st_ino};
+}
+
+std::vector<std::string> ReadParents(pid_t pid, pid_t init_pid, std::size_t limit) {
+  std::vector<std::string> parents;
+  while (parents.size() < limit) {
+    const Result<std::string> status = ReadStatus(pid);
+    const std::optional<pid_t> parent =
+        status.ok() ? LastNumber(*status, "\nPPid:\t") : std::nullopt;
+    if (!parent.has_value() || *parent <= 1 || *parent == init_pid) break;
+    pid = *parent;
+    Result<std::string> program = ReadExecutablePath(pid);
+    if (!program.ok()) break;
+    parents.push_back(std::move(*program));
+  }
+  return parents;
 }
 
 Result<UniqueFd> OpenDescriptor(pid_t tid, int number) {

@@ -9,6 +9,7 @@
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
+#include "lib/policy/request.h"
 
 // What /proc says about a task that waits for an answer. Each of these is only true as long as the
 // notification's id is valid: check that (notify::RemoteMemory) after the last of them.
@@ -43,6 +44,11 @@ Result<std::uint64_t> StartTime(pid_t pid);
 // As the cell sees them.
 Result<std::string> ReadWorkingDirectory(pid_t tid);
 Result<std::string> ReadExecutablePath(pid_t tid);
+// Which directory it is, whatever it is called.
+Result<policy::FileId> ReadWorkingDirectoryId(pid_t tid);
+// The programs of the processes above it, nearest first: at most `limit`, and none above the cell's
+// init. Descriptive only: a parent may have gone.
+std::vector<std::string> ReadParents(pid_t pid, pid_t init_pid, std::size_t limit);
 
 // What a descriptor of the task refers to, as O_PATH. EBADF: no such descriptor.
 Result<UniqueFd> OpenDescriptor(pid_t tid, int number);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/exec/ticket.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/exec/task.h"
 
 namespace cellrun::exec {
 namespace {
-
-constexpr std::size_t kMaxTickets = 1024;
 
 bool IsCurrent(pid_t pid, const Ticket& ticket) {
   const Result<std::uint64_t> start = StartTime(pid);
@@ -19,11 +18,13 @@ bool IsCurrent(pid_t pid, const Ticket& ticket) {
 
 void Tickets::Add(pid_t tgid, Ticket ticket) {
   const std::lock_guard lock(mutex_);
-  if (tickets_.size() >= kMaxTickets) {
-    // Processes that died before they used it; a live one asks within milliseconds.
+  if (tickets_.size() >= sweep_at_) {
+    // Processes that died before they used it.
     std::erase_if(tickets_,
                   [](const auto& entry) { return !IsCurrent(entry.first, entry.second); });
+    sweep_at_ = std::max(kFirstSweep, tickets_.size() * 2);
   }
+  if (ticket.number == 0) ticket.number = next_number_++;  // not one that is given back
   tickets_.insert_or_assign(tgid, std::move(ticket));
   count_ = tickets_.size();
 }
@@ -34,8 +35,12 @@ std::optional<Ticket> Tickets::TakeChannel(pid_t pid) {
   if (found == tickets_.end() || found->second.has_channel || !IsCurrent(pid, found->second)) {
     return std::nullopt;
   }
+  Ticket ticket = found->second;
   found->second.has_channel = true;
-  return found->second;
+  // What the process waits for is the business of whoever took this.
+  found->second.asked.reset();
+  found->second.environment.clear();
+  return ticket;
 }
 
 std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
@@ -48,6 +53,19 @@ std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
   count_ = tickets_.size();
   if (!IsCurrent(pid, ticket)) return std::nullopt;  // left behind by a process that died
   return ticket;
+}
+
+void Tickets::Grant(pid_t tgid, std::uint64_t number, std::shared_ptr<const Sealed> sealed) {
+  const std::lock_guard lock(mutex_);
+  const auto found = tickets_.find(tgid);
+  if (found == tickets_.end() || found->second.number != number) return;
+  if (sealed != nullptr) {
+    found->second.purpose = Ticket::Purpose::kExecute;
+    found->second.sealed = std::move(sealed);
+    return;
+  }
+  tickets_.erase(found);
+  count_ = tickets_.size();
 }
 
 }  // namespace cellrun::exec

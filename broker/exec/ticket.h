@@ -5,27 +5,36 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "broker/exec/image.h"
+#include "broker/exec/sealed.h"
 #include "lib/policy/policy.h"
 
 namespace cellrun::exec {
 
+struct AskedExec;
+
 // What a waiting room may do: one process, once. Made while the process is stopped in the exec of
 // the shim, so it cannot be anybody else; number and start time together are never used again.
 struct Ticket {
+  enum class Purpose : std::uint8_t {
+    kExplain,  // says `explanation` and leaves
+    kExecute,  // executes what is sealed
+    kAsk,      // waits for what a person says; may do nothing yet
+  };
+  Purpose purpose = Purpose::kExplain;
   std::uint64_t start_time = 0;
-  std::string explanation;  // for its stderr; or, if empty:
-  // the one exec that it may do.
-  std::string program;
-  FileVersion image;
-  std::vector<std::string> argv, env;
-  policy::RuleReference rule;  // that allowed it
+  std::uint64_t number =
+      0;  // of the ticket, given by Tickets: a process may hold one after another
+  std::string explanation;
+  std::shared_ptr<const Sealed> sealed;  // of kExecute
+  std::vector<std::string> environment;  // likewise
+  std::shared_ptr<AskedExec> asked;      // of kAsk; taken with the channel
   bool has_channel = false;
 };
 
@@ -38,10 +47,18 @@ class Tickets {
   // The ticket of a process that makes an exec: gone afterwards, whatever the exec is. Nothing if
   // the process holds none.
   std::optional<Ticket> TakeExec(pid_t pid);
+  // For a process that waits with this ticket, and with this one only: the one exec that it may do.
+  // Null: it holds none any more, and its next exec is judged like anybody's.
+  void Grant(pid_t tgid, std::uint64_t number, std::shared_ptr<const Sealed> sealed);
+  [[nodiscard]] std::size_t size() const noexcept { return count_; }
 
  private:
+  static constexpr std::size_t kFirstSweep = 64;
+
   std::mutex mutex_;
   std::unordered_map<pid_t, Ticket> tickets_;  // guarded by mutex_
+  std::uint64_t next_number_ = 1;              // likewise
+  std::size_t sweep_at_ = kFirstSweep;         // likewise
   std::atomic<std::size_t> count_{0};          // to look without the mutex
 };
 

@@ -12,7 +12,7 @@ namespace {
 Ticket Current() {
   Ticket ticket;
   ticket.start_time = StartTime(getpid()).value();
-  ticket.program = "/bin/x";
+  ticket.explanation = "no";
   return ticket;
 }
 
@@ -26,9 +26,23 @@ TEST(TicketsTest, AnExecUsesTheTicketUp) {
   Tickets tickets;
   tickets.Add(getpid(), Current());
   ASSERT_TRUE(tickets.TakeChannel(getpid()).has_value());
-  EXPECT_EQ(tickets.TakeExec(getpid())->program, "/bin/x");
+  EXPECT_EQ(tickets.TakeExec(getpid())->explanation, "no");
   EXPECT_FALSE(tickets.TakeExec(getpid()).has_value());
   EXPECT_FALSE(tickets.TakeChannel(getpid()).has_value());
+}
+TEST(TicketsTest, AGrantIsForOneTicketOnly) {
+  const auto sealed = std::make_shared<const Sealed>();
+  Tickets tickets;
+  tickets.Add(getpid(), Current());
+  const std::uint64_t first = tickets.TakeChannel(getpid())->number;
+  tickets.Add(getpid(), Current());  // it was redirected again
+  const std::uint64_t second = tickets.TakeChannel(getpid())->number;
+  tickets.Grant(getpid(), first, sealed);
+  tickets.Grant(getpid(), first, nullptr);
+  tickets.Grant(getpid(), second, sealed);
+  EXPECT_EQ(tickets.TakeExec(getpid())->sealed, sealed);
+  tickets.Grant(getpid(), second, sealed);  // it has been used
+  EXPECT_FALSE(tickets.TakeExec(getpid()).has_value());
 }
 TEST(TicketsTest, ARecycledNumberHoldsNothing) {
   Tickets tickets;

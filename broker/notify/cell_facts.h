@@ -5,7 +5,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "broker/exec/proposals.h"
+#include "broker/exec/waiter.h"
 #include "broker/journal/record.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
@@ -16,7 +19,12 @@ namespace cellrun::notify {
 // borrowed and outlives the supervisor.
 struct CellFacts {
   std::string cell_id;
+  std::string cell_name;
   std::string profile_name;
+  std::string workspace;
+  // What the cell's command was started with: changes of a command's environment are shown against
+  // it.
+  std::vector<std::string> environment;
   std::shared_ptr<const policy::Policy> policy;  // not null; see Supervisor::ReplacePolicy
   journal::Sink* journal = nullptr;              // not null
   // The cell's copy of the shim, opened O_RDONLY through the cell's own read-only mount. Invalid:
@@ -29,7 +37,13 @@ struct CellFacts {
   gid_t host_gid = 0;
   uid_t inside_uid = 0;
   std::string user;
+  // Takes over what has to wait for somebody. Null: nobody is there, asks are denied at once.
+  exec::Admit admit;
+  // Takes over what is allowed, but runs elsewhere (`run: mirror`, `run: ghost`). Null: it is
+  // denied.
+  exec::Admit run_elsewhere;
   bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
+  std::shared_ptr<exec::Proposals> proposals;  // may be null
   bool observe = false;  // run what would be denied, and record what the verdict would have been
 };
 

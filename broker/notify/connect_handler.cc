@@ -12,7 +12,6 @@
 #include <string_view>
 #include <utility>
 
-#include "broker/exec/channel.h"
 #include "broker/notify/remote_memory.h"
 #include "lib/base/log.h"
 #include "lib/sys/seccomp.h"
@@ -129,17 +128,25 @@ void ConnectHandler::Refuse(const seccomp_notif& notification, const std::string
 }
 
 void ConnectHandler::HandOverChannel(const seccomp_notif& notification) const {
-  const auto ticket = tickets_.TakeChannel(static_cast<pid_t>(notification.pid));
+  const auto pid = static_cast<pid_t>(notification.pid);
+  std::optional<exec::Ticket> ticket = exec_.tickets().TakeChannel(pid);
   // Without a ticket it is what it looks like: a descriptor that does not exist.
   if (!ticket.has_value()) return listener_.Refuse(notification.id, EBADF);
-  Result<UniqueFd> channel = exec::MakeChannel(*ticket);
-  if (channel.ok()) {
-    const Result<int> sent = sys::SeccompAddFd(listener_.fd(), notification.id, *channel, true);
-    if (sent.ok() || sent.error().code() == ENOENT) return;
+  Result<std::pair<UniqueFd, UniqueFd>> channel = sys::SocketPair(SOCK_SEQPACKET);
+  if (!channel.ok()) {
+    log::Warn("a waiting room gets no channel", {{"error", channel.error().ToString()}});
+    return listener_.Refuse(notification.id, ENOMEM);
+  }
+  auto& [ours, theirs] = channel.value();
+  const Result<int> sent = sys::SeccompAddFd(listener_.fd(), notification.id, theirs, true);
+  if (!sent.ok()) {
+    // ENOENT: a signal took the call back (no WAIT_KILLABLE_RECV), and it comes again. Killed: the
+    // ticket is swept away.
+    if (sent.error().code() == ENOENT) return exec_.tickets().Add(pid, std::move(*ticket));
     return listener_.Refuse(notification.id, sent.error().code());  // EMFILE
   }
-  log::Warn("a waiting room gets no channel", {{"error", channel.error().ToString()}});
-  listener_.Refuse(notification.id, ENOMEM);
+  theirs.Reset();
+  exec_.Serve(pid, std::move(ours), std::move(*ticket));
 }
 
 }  // namespace cellrun::notify

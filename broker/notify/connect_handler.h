@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "broker/exec/ticket.h"
+#include "broker/exec/exec_handler.h"
 #include "broker/notify/cell_facts.h"
 #include "broker/notify/listener.h"
 #include "broker/notify/receivers.h"
@@ -19,9 +19,9 @@ namespace cellrun::notify {
 // waiting room is answered with its channel.
 class ConnectHandler {
  public:
-  ConnectHandler(const CellFacts& facts, const Listener& listener, exec::Tickets& tickets,
+  ConnectHandler(const CellFacts& facts, const Listener& listener, exec::ExecHandler& exec,
                  Repeats& repeats, Tally& tally) noexcept
-      : facts_(facts), listener_(listener), tickets_(tickets), repeats_(repeats), tally_(tally) {}
+      : facts_(facts), listener_(listener), exec_(exec), repeats_(repeats), tally_(tally) {}
 
   void Handle(const seccomp_notif& notification, Lane& lane, const policy::Profile& profile) const;
 
@@ -32,7 +32,7 @@ class ConnectHandler {
 
   const CellFacts& facts_;
   const Listener& listener_;
-  exec::Tickets& tickets_;
+  exec::ExecHandler& exec_;
   Repeats& repeats_;
   Tally& tally_;
 };

@@ -86,7 +86,9 @@ bool Receivers::EnsureReceiver() {
   if (receiving_.load() > 0) return true;
   const std::lock_guard lock(mutex_);
   if (receiving_.load() > 0) return true;
-  if (running_ >= kMaxThreads || stopping_) return false;
+  if (stopping_) return false;
+  // More than can be attached: those that are not come back to receive by themselves.
+  if (running_ >= kMaxThreads) return true;
   const Result<void> started = StartWorker();
   if (!started.ok()) {
     log::Warn("no further supervisor thread", {{"error", started.error().ToString()}});

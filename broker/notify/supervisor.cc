@@ -34,7 +34,7 @@ class Supervisor::Impl {
         repeats_(*facts_.journal, denials_),
         exec_(facts_, listener_, std::move(resolver), denials_, tally_),
         nested_(facts_, listener_, std::move(names)),
-        connect_(facts_, listener_, exec_.tickets(), repeats_, tally_),
+        connect_(facts_, listener_, exec_, repeats_, tally_),
         receivers_(listener_, {.handle = [this](const seccomp_notif& notification,
                                                 Lane& lane) { Handle(notification, lane); },
                                .next = [this] { return exec_.Next(); },
@@ -47,6 +47,7 @@ class Supervisor::Impl {
   }
   [[nodiscard]] const Tally& tally() const { return tally_; }
   [[nodiscard]] std::vector<std::string> denials() const { return denials_.lines(); }
+  [[nodiscard]] exec::Desk& desk() { return exec_; }
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
     exec_.ReplacePolicy(policy);
     const std::lock_guard lock(mutex_);
@@ -171,6 +172,9 @@ Counters Supervisor::counters() const {
 }
 std::vector<std::string> Supervisor::denials() const {
   return impl_->denials();
+}
+exec::Desk& Supervisor::desk() {
+  return impl_->desk();
 }
 void Supervisor::ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
   impl_->ReplacePolicy(std::move(policy));

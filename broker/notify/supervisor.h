@@ -51,6 +51,8 @@ class Supervisor {
   [[nodiscard]] Counters counters() const;
   // JSON `record` objects of what was denied, oldest first; at most 1000 are kept.
   [[nodiscard]] std::vector<std::string> denials() const;
+  // What processes of the cell may do once.
+  [[nodiscard]] exec::Desk& desk();
   // For notifications received from now on.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy);
 

@@ -142,15 +142,19 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      .proc = {},
                      .quotas = {},
                      .cell_shim = {},
-                     .denials = {}};
+                     .denials = {},
+                     .scripts = {},
+                     .broker = {}};
     RunSteps(child);
   }
   return StartedCell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(orders->first),
                      std::move(report->read)};
 }
 
-Result<void> SendPlan(const StartedCell& cell, std::string_view text) {
-  Result<void> sent = sys::SendMessage(cell.orders, text, {});
+Result<void> ForwardPlan(const StartedCell& cell, const sys::Message& plan) {
+  std::vector<int> fds;
+  for (const UniqueFd& fd : plan.fds) fds.push_back(fd.get());
+  Result<void> sent = sys::SendMessage(cell.orders, plan.bytes, fds);
   if (!sent.ok() && sent.error().code() == EPIPE)
     return {};  // it has ended, and its report says why
   return sent;

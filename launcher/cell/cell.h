@@ -39,7 +39,7 @@ std::vector<std::string> FindLostLayers(const wire::CellPlan& plan);
 Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim);
 
 // Sends the plan to the child, as it came; it reads it by itself.
-Result<void> SendPlan(const StartedCell& cell, std::string_view text);
+Result<void> ForwardPlan(const StartedCell& cell, const sys::Message& plan);
 
 // What only the parent can do for the same plan, afterwards: the id maps and mapped trees of a cell
 // that root runs, whose user is then plan.host_uid, never root.

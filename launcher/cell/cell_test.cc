@@ -166,7 +166,9 @@ class CellTest : public testing::TestWithParam<Lane> {
     control->second.Reset();
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&cell))
       return say("error=" + failed->what + "\ncause=" + failed->cause);
-    CHECK(SendPlan(std::get<StartedCell>(cell), wire::EncodePlan(plan_)).ok());
+    sys::Message plan;
+    plan.bytes = wire::EncodePlan(plan_);
+    CHECK(ForwardPlan(std::get<StartedCell>(cell), plan).ok());
     const std::optional<ErrorForm> refused = GivePlan(std::get<StartedCell>(cell), plan_);
     if (refused) return say("error=" + refused->what + "\ncause=" + refused->cause);
     const Outcome<std::vector<std::string>> finished =
@@ -179,7 +181,7 @@ class CellTest : public testing::TestWithParam<Lane> {
       if (!message.ok() || message->bytes.empty()) break;
       wire::ControlHeader header{};
       memcpy(&header, message->bytes.data(), std::min(sizeof header, message->bytes.size()));
-      if (header.type == wire::kCellBuilt && message->fds.size() == 4) {
+      if (header.type == wire::kCellBuilt && message->fds.size() == 6) {
         SayDescriptors(message->fds, say);
       } else {
         say(message->bytes);
@@ -199,6 +201,8 @@ class CellTest : public testing::TestWithParam<Lane> {
     say(std::string("shim mode=") + &mode[0]);
     say("shim owner=" + std::to_string(facts->st_uid) + ":" + std::to_string(facts->st_gid));
     say(std::string("denials=") + (sys::WriteAll(fds[1], "{}\n").ok() ? "ok" : "failed"));
+    say(std::string("scripts=") +
+        (sys::OpenAt(fds[4].get(), "x", O_CREAT | O_WRONLY, 0444).ok() ? "ok" : "failed"));
   }
 
   fs::path scratch_, project_;
@@ -238,7 +242,7 @@ TEST_P(CellTest, ShowsNothingOfTheHostButThePlan) {
   EXPECT_EQ(facts["ls /sys"], "ENOENT");
   EXPECT_EQ(facts["ls /run"], "cellrun");
   EXPECT_EQ(facts["ls /tmp"], "program") << "only what the probe itself made";
-  EXPECT_EQ(facts["ls /run/cellrun"], "denials.jsonl shim tools");
+  EXPECT_EQ(facts["ls /run/cellrun"], "broker.sock denials.jsonl script shim tools");
   EXPECT_EQ(facts["ls /dev/pts"], "ptmx");
   EXPECT_EQ(facts["pty"], "/dev/pts/0");
   EXPECT_THAT(facts["ls /proc"], StartsWith("1 "));
@@ -289,6 +293,7 @@ TEST_P(CellTest, HandsOutTheShimThroughItsReadOnlyMount) {
   EXPECT_EQ(facts["shim owner"],
             std::to_string(plan_.host_uid) + ":" + std::to_string(plan_.host_gid));
   EXPECT_EQ(facts["denials"], "ok");
+  EXPECT_EQ(facts["scripts"], "ok");
 }
 
 TEST_P(CellTest, LandlockBoundsExecutionAndWritesToProc) {

@@ -32,7 +32,10 @@ constexpr char kStage[] = "/.cellrun";
 constexpr char kStageReadOnly[] = "/.cellrun/read-only";
 constexpr char kStageShim[] = "/.cellrun/own/shim";
 constexpr char kStageDenials[] = "/.cellrun/own/denials.jsonl";
-constexpr std::array kStageDirectories = {kStageReadOnly, "/.cellrun/own", "/.cellrun/own/tools",
+constexpr char kStageBroker[] = "/.cellrun/own/broker.sock";
+constexpr char kStageScripts[] = "/.cellrun/own/script";
+constexpr std::array kStageDirectories = {kStageReadOnly,         "/.cellrun/own",
+                                          "/.cellrun/own/tools",  kStageScripts,
                                           "/.cellrun/own/.empty", "/.cellrun/own/.empty/directory"};
 constexpr char kOwn[] = "/own";  // below either mount
 constexpr char kEmptyFile[] = "/own/.empty/file";
@@ -223,6 +226,11 @@ Result<void> FillStage(ChildState& child) {
   TRY(WriteNewFile((std::string(kStage) + kEmptyFile).c_str(), "", 0444));
   child.denials =
       TRY(sys::OpenAt(AT_FDCWD, kStageDenials, O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0444));
+  child.broker = TRY(sys::UnixSocket(SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC));
+  TRY(sys::BindUnix(child.broker, kStageBroker));
+  constexpr int kBacklog = 8;
+  TRY(sys::Listen(child.broker, kBacklog));
+  child.scripts = TRY(sys::OpenAt(AT_FDCWD, kStageScripts, O_RDONLY | O_DIRECTORY));
   for (std::size_t i = 0; i < child.plan.mounts.size(); ++i) {
     const MountStep& step = child.plan.mounts[i];
     if (step.kind == MountKind::kFile)

@@ -12,7 +12,7 @@ Result<void> ReceivePlan(ChildState& child) {
   const sys::Message message = TRY(sys::ReceiveMessage(child.orders, wire::kMaxLaunchBytes));
   if (message.bytes.empty())
     return Error(EPIPE, "recvmsg");  // the run was refused, or the launcher died
-  child.plan = TRY(wire::DecodePlan(message.bytes));
+  child.plan = TRY(wire::TakePlan(message));
   child.trees.resize(child.plan.mounts.size());
   return {};
 }

@@ -48,8 +48,8 @@ Result<void> AnnounceCell(ChildState& child) {
   // With these the broker mounts again what the host's replacement of a file takes away.
   const UniqueFd user = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/user", O_RDONLY));
   const UniqueFd mount = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
-  const std::array<int, 4> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
-                                  mount.get()};
+  const std::array<int, 6> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
+                                  mount.get(), child.scripts.get(), child.broker.get()};
   return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
                           fds);
 }

@@ -31,7 +31,7 @@ struct ChildState {
   std::vector<UniqueFd> trees;
   UniqueFd proc;    // mounted, not yet attached
   UniqueFd quotas;  // the host's /proc/sys/user
-  UniqueFd cell_shim, denials;
+  UniqueFd cell_shim, denials, scripts, broker;
   std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
   mode_t umask = 022;
 };

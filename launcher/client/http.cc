@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "launcher/client/exchange.h"
 #include "launcher/client/http_response.h"
 #include "lib/sys/process.h"
 #include "lib/sys/socket.h"
@@ -37,8 +38,8 @@ void AppendEncoded(std::string& target, std::string_view value) {
   }
 }
 
-Result<UniqueFd> Connect(const std::string& path) {
-  UniqueFd socket = TRY(sys::UnixSocket(SOCK_STREAM));
+Result<UniqueFd> Connect(const std::string& path, int flags = 0) {
+  UniqueFd socket = TRY(sys::UnixSocket(SOCK_STREAM | flags));
   TRY(sys::ConnectUnix(socket, path).With(path));
   // Whoever serves here is believed and told everything, so it has to be us or root.
   const ucred peer = TRY(sys::PeerCredentials(socket));
@@ -120,6 +121,26 @@ Result<HttpResponse> Call(const std::string& socket_path, const HttpRequest& req
   if (body.size() > request.max_body_bytes) return TooLong();
   return HttpResponse{
       .status = parser.status(), .content_type = parser.content_type(), .body = std::move(body)};
+}
+
+Result<Exchange> Exchange::Start(const std::string& socket_path, const HttpRequest& request) {
+  // A broker that takes no connections is as good as none: nobody is kept waiting here.
+  UniqueFd socket = TRY(Connect(socket_path, SOCK_NONBLOCK));
+  TRY(SendRequest(socket, request));
+  return Exchange(std::move(socket));
+}
+
+Result<void> Exchange::Read(std::string& body) {
+  std::array<char, kReadBytes> buffer;
+  while (!parser_.done()) {
+    Result<std::size_t> got = ReceiveSome(socket_, buffer);
+    if (!got.ok() && got.error().code() == EAGAIN) return {};
+    if (!got.ok()) return std::move(got).error();
+    const std::string_view piece(buffer.data(), *got);
+    TRY(piece.empty() ? parser_.End() : parser_.Put(piece, body));
+    if (body.size() >= kReadBytes) return {};
+  }
+  return {};
 }
 
 Result<HttpResponse> CallForLines(const std::string& socket_path, const HttpRequest& request,

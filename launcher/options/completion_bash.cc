@@ -52,6 +52,8 @@ std::string WordReply(const Verb& verb) {
       return "_cellrun_command \"$current\"";
     case WordKind::kCell:
       return "compgen -W \"$(cellrun ps -o name 2>/dev/null)\" -- \"$current\"";
+    case WordKind::kAsk:
+      return "compgen -W \"$(cellrun approvals list -o name 2>/dev/null)\" -- \"$current\"";
     case WordKind::kProfile:
       return "_cellrun_profiles \"$current\"";
     case WordKind::kShell:

@@ -64,6 +64,8 @@ std::string WordLine(const Verb& verb) {
       return start + " -F -a '(__fish_complete_subcommand --fcs-skip=1)'\n";
     case WordKind::kCell:
       return start + " -a '(cellrun ps -o name 2>/dev/null)'\n";
+    case WordKind::kAsk:
+      return start + " -a '(cellrun approvals list -o name 2>/dev/null)'\n";
     case WordKind::kProfile:
       return start + " -F -a '(cellrun profile list -o name 2>/dev/null)'\n";
     case WordKind::kShell:

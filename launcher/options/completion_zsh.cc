@@ -50,6 +50,8 @@ std::string WordSpecification(const Verb& verb) {
       return " \\\n        '(-):command:_command_names -e' '*::argument:_normal'";
     case WordKind::kCell:
       return " \\\n        ':cell:(${(f)\"$(cellrun ps -o name 2>/dev/null)\"})'";
+    case WordKind::kAsk:
+      return " \\\n        '*:ask:(${(f)\"$(cellrun approvals list -o name 2>/dev/null)\"})'";
     case WordKind::kProfile:
       return " \\\n        '*:profile:_cellrun_profiles'";
     case WordKind::kShell:

@@ -8,11 +8,13 @@
 namespace cellrun::options {
 namespace {
 
-// scdoc gives a meaning to these; a backslash takes it away.
+// scdoc gives a meaning to these, and to a dash that begins a line; a backslash takes it away.
 std::string Plain(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (std::string_view("\\*_<>`#").find(c) != std::string_view::npos) out += '\\';
+    const bool begins_line = out.empty() || out.back() == '\n';
+    const bool special = std::string_view("\\*_<>`#").find(c) != std::string_view::npos;
+    if (special || (c == '-' && begins_line)) out += '\\';
     out += c;
   }
   return out;

@@ -12,10 +12,14 @@ constexpr VerbMask kExport = In(VerbId::kAuditExport);
 constexpr VerbMask kVerify = In(VerbId::kAuditVerify);
 constexpr VerbMask kAll = (VerbMask{1} << static_cast<unsigned>(VerbId::kCount)) - 1;
 // How verbs print: rows with names, one object, rows that may follow each other, a text.
-constexpr VerbMask kNamedRows = In(VerbId::kPs) | In(VerbId::kProfileList);
+constexpr VerbMask kNamedRows = In(VerbId::kPs) | In(VerbId::kProfileList) |
+                                In(VerbId::kApprovalsList) | In(VerbId::kApprovalsRules);
 constexpr VerbMask kObject = In(VerbId::kProfileLint) | In(VerbId::kProfileTest) |
-                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus);
+                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus) |
+                             In(VerbId::kApprovalsShow) | In(VerbId::kApprovalsReport);
 constexpr VerbMask kReport = In(VerbId::kWhy) | kVerify;
+constexpr VerbMask kAskList = In(VerbId::kApprovalsList);
+constexpr VerbMask kApproveDeny = In(VerbId::kApprove) | In(VerbId::kDeny);
 constexpr VerbMask kText = In(VerbId::kProfileShow) | In(VerbId::kVersion);
 
 constexpr std::array kOptions = {
@@ -61,24 +65,50 @@ constexpr std::array kOptions = {
            "only records of this kind"},
     Option{OptionId::kVerdict, "--verdict", '\0', ValueKind::kChoice, "VERDICT", "allow|ask|deny",
            true, Support::kNow, kHistory, "only records with this verdict"},
+    Option{OptionId::kAsks, "--asks", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           kHistory, "only what was asked of a person and what was answered: --kind ask"},
     Option{OptionId::kProgram, "--exe", '\0', ValueKind::kText, "GLOB", "", false, Support::kNow,
            kHistory, "only records of programs with this path, or name if it has no slash"},
     Option{OptionId::kText, "--text", '\0', ValueKind::kText, "TEXT", "", false, Support::kNow,
            kHistory, "only records with TEXT in some field"},
     Option{OptionId::kSince, "--since", '\0', ValueKind::kMoment, "TIME", "", false, Support::kNow,
-           kHistory | kExport, "only records from TIME on: RFC 3339, or 10m for ten minutes ago"},
+           kHistory | kExport | In(VerbId::kApprovalsReport),
+           "only records from TIME on: RFC 3339, or 10m for ten minutes ago"},
     Option{OptionId::kUntil, "--until", '\0', ValueKind::kMoment, "TIME", "", false, Support::kNow,
            kHistory | kExport, "only records before TIME"},
     Option{OptionId::kRecordLimit, "--limit", '\0', ValueKind::kCount, "N", "", false,
-           Support::kNow, kHistory, "at most N records, the newest; default: 100 in a table"},
+           Support::kNow, kHistory | kAskList,
+           "at most N, the newest; default of history: 100 in a table"},
     Option{OptionId::kFollow, "--follow", 'f', ValueKind::kFlag, "", "", false, Support::kNow,
-           kHistory | In(VerbId::kBrokerLogs), "go on with what is added, until interrupted"},
+           kHistory | kAskList | In(VerbId::kBrokerLogs),
+           "go on with what is added, until interrupted"},
     Option{OptionId::kExportFormat, "--format", '\0', ValueKind::kChoice, "FORMAT", "jsonl|ocsf",
            false, Support::kNow, kExport, "form of the records; default jsonl"},
     Option{OptionId::kDatabase, "--file", '\0', ValueKind::kPath, "FILE", "", false, Support::kNow,
            kVerify | kExport, "a copy of the journal; default: the journal itself"},
     Option{OptionId::kHead, "--head", '\0', ValueKind::kText, "SEQ:HASH", "", false, Support::kNow,
            kVerify, "a record kept elsewhere, which must be in the chain"},
+
+    Option{OptionId::kState, "--state", '\0', ValueKind::kChoice, "STATE",
+           "pending|approved|denied|expired|withdrawn|all", true, Support::kNow, kAskList,
+           "only asks in this state; default pending"},
+    Option{OptionId::kScope, "--scope", '\0', ValueKind::kChoice, "SCOPE",
+           "once|cell|project|always", false, Support::kNow, kApproveDeny,
+           "what the answer is for; above once it is stored as a rule; default once"},
+    Option{OptionId::kFor, "--for", '\0', ValueKind::kDuration, "DURATION", "", false,
+           Support::kNow, kApproveDeny, "how long the rule counts: 10m, 2h, 7d; default 30d"},
+    Option{OptionId::kReason, "--reason", '\0', ValueKind::kText, "TEXT", "", false, Support::kNow,
+           kApproveDeny | In(VerbId::kRequest), "why; a denial's reason is told to the caller"},
+    Option{OptionId::kEdit, "--edit", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           In(VerbId::kApprove), "change the arguments in $EDITOR first, as a JSON array"},
+    Option{OptionId::kArgv, "--argv", '\0', ValueKind::kText, "JSON", "", false, Support::kNow,
+           In(VerbId::kApprove), "run these arguments instead: [\"git\", \"push\", \"-n\"]"},
+    Option{OptionId::kWiden, "--widen", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           kApproveDeny, "the rule does not pin the program's hash: updates of it count too"},
+    Option{OptionId::kRemember, "--remember", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
+           In(VerbId::kDeny), "the same as --scope project"},
+    Option{OptionId::kYes, "--yes", 'y', ValueKind::kFlag, "", "", false, Support::kNow,
+           kApproveDeny, "store the rule without asking"},
 
     Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
            "table|json|jsonl|yaml|name", false, Support::kNow, kNamedRows,
@@ -95,7 +125,8 @@ constexpr std::array kOptions = {
     Option{OptionId::kNoHeaders, "--no-headers", '\0', ValueKind::kFlag, "", "", false,
            Support::kNow, kNamedRows | kHistory, "a table without its first line"},
     Option{OptionId::kColor, "--color", '\0', ValueKind::kChoice, "WHEN", "auto|always|never",
-           false, Support::kNow, kHistory | In(VerbId::kWhy) | In(VerbId::kDoctor),
+           false, Support::kNow,
+           kHistory | In(VerbId::kWhy) | In(VerbId::kDoctor) | In(VerbId::kApprovalsWatch),
            "colour; default: on a terminal, unless NO_COLOR is set"},
     Option{OptionId::kForce, "--force", '\0', ValueKind::kFlag, "", "", false, Support::kNow,
            In(VerbId::kBrokerStop), "end the cells that still run"},

@@ -95,6 +95,7 @@ std::variant<Choice, UsageError> ChooseVerb(Words words) {
     if (words.size() > 1 && (words[1] == "-h" || words[1] == "--help")) {
       return Choice{&VerbOf(VerbId::kHelp), 0};
     }
+    if (!more && words[0] == "approvals") return Choice{&VerbOf(VerbId::kApprovalsList), 1};
     if (!more) return UnknownSubverb(words[0], nullptr);
     const std::string name = words[0] + " " + words[1];
     if (const Verb* verb = FindVerb(name)) return Choice{verb, 2};

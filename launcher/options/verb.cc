@@ -28,9 +28,42 @@ constexpr std::array kHistoryExamples = {
     Example{"cellrun history -f quiet-otter", "follow one cell"},
     Example{"cellrun history -o jsonl --limit 1000", "records for a program, one a line"},
 };
+constexpr std::array kRequestExamples = {
+    Example{"cellrun request --reason 'the tests need it' -- make install",
+            "ask a person to let make install run"},
+};
 constexpr std::array kWhyExamples = {
     Example{"cellrun why 4711", "which rule decided record 4711"},
     Example{"cellrun why -- git push origin main", "what would happen, without running anything"},
+};
+constexpr std::array kApprovalsListExamples = {
+    Example{"cellrun approvals", "what waits for an answer"},
+    Example{"cellrun approvals list --state all --limit 20",
+            "the last 20 asks, whatever came of them"},
+    Example{"cellrun approvals list -f -o jsonl", "every ask that comes or changes, for a program"},
+};
+constexpr std::array kApprovalsShowExamples = {
+    Example{"cellrun approvals show 7f3a", "everything that the answer to 7f3a91c2 is about"},
+};
+constexpr std::array kApprovalsRulesExamples = {
+    Example{"cellrun approvals rules", "the answers that were remembered, as rules"},
+    Example{"cellrun approvals rules rm 5b20", "take one back; cells that run ask again at once"},
+};
+constexpr std::array kApprovalsReportExamples = {
+    Example{"cellrun approvals report --since 7d",
+            "how often what was approved this week, and how long people thought"},
+};
+constexpr std::array kApproveExamples = {
+    Example{"cellrun approve 7f3a", "let exactly this command run, once"},
+    Example{"cellrun approve 7f3a --scope project --for 2h",
+            "and again in this project for 2 hours"},
+    Example{"cellrun approve 7f3a --edit", "change its arguments first"},
+};
+constexpr std::array kDenyExamples = {
+    Example{"cellrun deny 7f3a --reason 'push to a branch'", "the reason reaches the caller"},
+};
+constexpr std::array kApprovalsWatchExamples = {
+    Example{"cellrun approvals watch", "answer what cells ask, on the whole screen"},
 };
 constexpr std::array kAuditVerifyExamples = {
     Example{"cellrun audit verify", "check every link of the journal's hash chain"},
@@ -104,6 +137,62 @@ constexpr std::array kVerbs = {
          "and the smallest change that would alter it. With a command: the same for that command, "
          "without running it. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
+    Verb{VerbId::kRequest, "request", "[--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
+         "in a cell: propose a command to a person, and run it if it is approved",
+         "For programs in a cell. Runs the command; where the profile would deny it, or asks about "
+         "it, it waits for a person, who sees the reason as what the cell says. What the floor "
+         "denies stays denied. Exit status: the command's; 126 where it is denied.",
+         kRequestExamples},
+    Verb{VerbId::kApprovalsList, "approvals list", "[CELL]", WordKind::kCell, 0, 1,
+         "list the commands that wait for a person",
+         "Lists the asks of this user's broker, oldest first; list may be left out. Identical "
+         "commands of one cell wait under one id.",
+         kApprovalsListExamples},
+    Verb{VerbId::kApprovalsShow, "approvals show", "ID", WordKind::kAsk, 1, 1,
+         "show everything that an answer is about",
+         "Shows one ask, also one that is over: who asks, what exactly would run, the program and "
+         "its hash, the variables that matter, the rule that asks, what to be careful about. ID "
+         "may be the beginning of an id that only one ask has. Text that comes from the cell is "
+         "escaped.",
+         kApprovalsShowExamples},
+    Verb{VerbId::kApprovalsWatch, "approvals watch", "", WordKind::kNone, 0, 0,
+         "show what waits for an answer, on the whole screen",
+         "Lists the commands that wait for a person, with everything that the answer is about: who "
+         "asks, what exactly would run, the image and whether the cell could have written it, the "
+         "rule that asks, the time left. What does not fit has to be paged through before it can "
+         "be approved.\n\n"
+         "Keys: y approves once, s for this cell, p for the project; n denies once, r with a "
+         "reason that the caller gets, N from now on; e changes the arguments first. s, p and N "
+         "show the rule that would be stored, and what else it would match, and store it after a "
+         "further y. v shows one ask on the whole screen, q leaves; Enter does nothing. Arrows or "
+         "j and k select, Space and b page. For half a second after the list moved, keys are "
+         "dropped.",
+         kApprovalsWatchExamples},
+    Verb{VerbId::kApprovalsRules, "approvals rules", "[rm ID…]", WordKind::kNone, 0, kAnyNumber,
+         "list or remove the answers that were remembered",
+         "Lists the rules that answers with a scope above once have stored, verbatim, with their "
+         "expiry and how often they decided. rm removes them, which counts at once, also in cells "
+         "that run.",
+         kApprovalsRulesExamples},
+    Verb{VerbId::kApprovalsReport, "approvals report", "", WordKind::kNone, 0, 0,
+         "show how asks were answered",
+         "Counts the asks in the journal by the rule that asked: how many were approved, denied or "
+         "left without an answer, the approval rate, and the median time that people thought. A "
+         "rule of which everything is approved within a second protects nobody.",
+         kApprovalsReportExamples},
+    Verb{VerbId::kApprove, "approve", "ID…", WordKind::kAsk, 1, kAnyNumber,
+         "let a command run that waits",
+         "Approves asks. The answer is bound to what the ask is at that moment: should it have "
+         "changed, nothing runs and the exit status is 1. On a terminal the whole ask is shown.\n\n"
+         "A --scope of cell, project or always stores a rule for exactly this command, which is "
+         "shown with what else it would have matched in the journal and has to be confirmed. Rules "
+         "for a project or always expire after 30 days unless --for says otherwise.",
+         kApproveExamples},
+    Verb{VerbId::kDeny, "deny", "ID…", WordKind::kAsk, 1, kAnyNumber, "refuse a command that waits",
+         "Denies asks: everybody who waits for exactly this. The reason is told to the caller. The "
+         "same command is denied without asking for the next ten seconds, and for longer with "
+         "--scope.",
+         kDenyExamples},
     Verb{VerbId::kAuditVerify, "audit verify", "", WordKind::kNone, 0, 0,
          "check the journal's hash chain",
          "Reads the whole journal and checks that every record names the hash of the one before "
@@ -175,42 +264,13 @@ constexpr std::array kVerbs = {
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
-constexpr std::array<std::string_view, 35> kLaterVerbs = {
-    "inspect",
-    "logs",
-    "top",
-    "exec",
-    "shell",
-    "attach",
-    "stop",
-    "kill",
-    "pause",
-    "resume",
-    "rm",
-    "wait",
-    "approvals",
-    "approve",
-    "deny",
-    "egress",
-    "port",
-    "tool",
-    "trust",
-    "request",
-    "profile diff",
-    "profile init",
-    "profile import",
-    "egress list",
-    "egress add",
-    "egress remove",
-    "egress reload",
-    "egress bypass",
-    "tool add",
-    "tool rm",
-    "tool ls",
-    "approvals list",
-    "approvals watch",
-    "approvals show",
-    "approvals rules",
+constexpr std::array<std::string_view, 28> kLaterVerbs = {
+    "inspect",     "logs",       "top",           "exec",          "shell",
+    "attach",      "stop",       "kill",          "pause",         "resume",
+    "rm",          "wait",       "egress",        "port",          "tool",
+    "trust",       "request",    "profile diff",  "profile init",  "profile import",
+    "egress list", "egress add", "egress remove", "egress reload", "egress bypass",
+    "tool add",    "tool rm",    "tool ls",
 };
 
 }  // namespace

@@ -15,6 +15,14 @@ enum class VerbId : std::uint8_t {
   kPs,
   kHistory,
   kWhy,
+  kRequest,
+  kApprovalsList,
+  kApprovalsShow,
+  kApprovalsWatch,
+  kApprovalsRules,
+  kApprovalsReport,
+  kApprove,
+  kDeny,
   kAuditVerify,
   kAuditExport,
   kProfileList,
@@ -58,6 +66,16 @@ enum class OptionId : std::uint8_t {
   kRecordLimit,
   kFollow,
   kText,
+  kAsks,
+  kState,
+  kScope,
+  kFor,
+  kReason,
+  kEdit,
+  kArgv,
+  kWiden,
+  kRemember,
+  kYes,
   kOutput,
   kNoHeaders,
   kColor,
@@ -92,11 +110,11 @@ enum class Support : std::uint8_t {
   kHidden,  // cellrun's own, for the processes that it starts
 };
 
-using VerbMask = std::uint32_t;
+using VerbMask = std::uint64_t;
 constexpr VerbMask In(VerbId verb) {
   return VerbMask{1} << static_cast<unsigned>(verb);
 }
-static_assert(static_cast<unsigned>(VerbId::kCount) < 32);
+static_assert(static_cast<unsigned>(VerbId::kCount) < 64);
 
 struct Option {
   OptionId id;
@@ -117,7 +135,7 @@ struct Example {
 };
 
 // What the words after the options are, for checks and completion.
-enum class WordKind : std::uint8_t { kNone, kCommand, kCell, kProfile, kShell, kTopic };
+enum class WordKind : std::uint8_t { kNone, kCommand, kCell, kProfile, kShell, kTopic, kAsk };
 
 struct Verb {
   VerbId id;

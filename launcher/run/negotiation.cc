@@ -142,9 +142,9 @@ class Negotiation {
       if (wire::IsPlan(message->bytes)) {
         if (ErrorForm* failed = std::get_if<ErrorForm>(&*cell_)) return std::move(*failed);
         // To the child first, which reads it on its own core.
-        const Result<void> sent = SendPlan(std::get<StartedCell>(*cell_), message->bytes);
+        const Result<void> sent = ForwardPlan(std::get<StartedCell>(*cell_), *message);
         if (!sent.ok()) return Broken(sent.error());
-        Result<wire::CellPlan> plan = wire::DecodePlan(message->bytes);
+        Result<wire::CellPlan> plan = wire::TakePlan(*message);
         if (!plan.ok()) return Broken(plan.error());
         return Build(std::move(connection), std::move(plan).value());
       }

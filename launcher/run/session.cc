@@ -18,6 +18,7 @@
 #include "launcher/terminal/output_filter.h"
 #include "launcher/terminal/raw_mode.h"
 #include "lib/sys/file.h"
+#include "lib/sys/memory.h"
 #include "lib/sys/process.h"
 #include "lib/sys/terminal.h"
 
@@ -34,6 +35,7 @@ constexpr milliseconds kSecondTermWithin{2000};
 constexpr milliseconds kAfterHangup{2000};
 constexpr milliseconds kReportAfterEnd{
     10'000};  // of init, until the broker must have said what happened
+constexpr milliseconds kRestAfter{100};
 constexpr milliseconds kQuietAfterEnd{1000};  // somebody outside the cell still holds a stream open
 
 class Session {
@@ -145,8 +147,12 @@ class Session {
     poll_set.push_back(
         {.fd = init_ended_ ? -1 : cell_.init.pidfd().get(), .events = POLLIN, .revents = 0});
     for (Channel& channel : channels_) channel.AddTo(poll_set);
-    if (poll(poll_set.data(), poll_set.size(), Timeout()) < 0)
-      return;  // EINTR: SIGSTOP and SIGCONT
+    int ready = poll(poll_set.data(), poll_set.size(), Timeout());
+    if (ready == 0 && rest_at_ && sys::MonotonicNow() > *rest_at_) {
+      rest_at_.reset();
+      ready = sys::PollAtRest(poll_set, Timeout());
+    }
+    if (ready < 0) return;  // EINTR: SIGSTOP and SIGCONT
     // Channels first: their slots belong to this poll, and messages may add channels.
     for (Channel& channel : channels_) {
       channel.Run(poll_set);
@@ -163,6 +169,7 @@ class Session {
   [[nodiscard]] int Timeout() const {
     nanoseconds until = nanoseconds::max();
     if (deadline_) until = std::min(until, *deadline_);
+    if (rest_at_) until = std::min(until, *rest_at_);
     if (over_) until = std::min(until, quiet_until_);
     if (until == nanoseconds::max()) return -1;
     const auto left = std::chrono::ceil<milliseconds>(until - sys::MonotonicNow());
@@ -325,6 +332,9 @@ class Session {
   Channel* input_channel_ = nullptr;
 
   std::optional<nanoseconds> deadline_, last_term_;
+  // When what starting needed is let go of: a short command is over before, a long one mostly
+  // waits.
+  std::optional<nanoseconds> rest_at_ = sys::MonotonicNow() + kRestAfter;
   nanoseconds quiet_until_{0};
   bool over_ = false;
   bool init_ended_ = false;

@@ -16,7 +16,8 @@ namespace cellrun::policy {
 struct CompiledRule {
   // kFinal: decides. kLayerMinimum: the first match of its layer (floor, workspace) raises the
   // verdict, what follows may only raise it further. kMinimum: raises it, whatever else matches.
-  enum class Role : std::uint8_t { kFinal, kLayerMinimum, kMinimum };
+  // kAnswer: a remembered approval: where what follows asks, it has been answered.
+  enum class Role : std::uint8_t { kFinal, kLayerMinimum, kMinimum, kAnswer };
 
   const CommandRule* source = nullptr;  // in the policy's profile
   CompiledWhen when;
@@ -25,11 +26,12 @@ struct CompiledRule {
   bool expired = false;
 };
 
-// What the rules say about one link: the rule that decides and the rule that sets the least strict
-// verdict possible, either of which may be missing.
+// What the rules say about one link: the rule that decides, the rule that sets the least strict
+// verdict possible, and the remembered approval, each of which may be missing.
 struct Judgement {
   const CompiledRule* final = nullptr;
   const CompiledRule* minimum = nullptr;
+  const CompiledRule* answer = nullptr;
 };
 
 class CompiledPolicy final : public Policy {
@@ -50,6 +52,7 @@ class CompiledPolicy final : public Policy {
   void CompileRule(const CommandRule& rule, const Places& places, ProgramBinder& binder, Time now);
   [[nodiscard]] Verdict JudgeChain(const ExecRequest& request) const;
   [[nodiscard]] Verdict JudgeLink(const Link& link) const;
+  [[nodiscard]] Verdict WithoutAnswer(const Judgement& judgement, const Link& link) const;
   [[nodiscard]] Judgement TryRules(const Link& link) const;
   [[nodiscard]] Verdict WithoutRule(const Link& link) const;
   [[nodiscard]] Verdict FromRule(const CompiledRule& rule) const;

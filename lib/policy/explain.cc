@@ -15,8 +15,10 @@ std::string WhyNot(const CompiledRule& rule, const Link& link) {
   if (const std::optional<Condition> failed = rule.when.FirstFailing(link)) {
     return rule.when.Explain(*failed, link);
   }
-  const bool blocked = link.program().anonymous && rule.role == CompiledRule::Role::kFinal &&
-                       rule.source->then != Action::kDeny && rule.when.anonymous() != true;
+  const bool blocked =
+      link.program().anonymous &&
+      (rule.role == CompiledRule::Role::kFinal || rule.role == CompiledRule::Role::kAnswer) &&
+      rule.source->then != Action::kDeny && rule.when.anonymous() != true;
   return blocked ? "anonymous: the image is anonymous and the rule does not name that" : "";
 }
 

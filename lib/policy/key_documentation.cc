@@ -146,7 +146,9 @@ element "\*\*" stands for any number of arguments.
 Rules are tried in this order: the floor (/etc/cellrun/floor.d, owned by root), remembered
 approvals, the command line, the workspace's .cellrun.yaml, the profile, what it extends. The first
 match decides, with two exceptions: a rule of the floor or of .cellrun.yaml only makes the verdict
-stricter, it never loosens what the rest says.
+stricter, it never loosens what the rest says; and a remembered approval only answers what a rule of
+the command line, the profile or what it extends asks: it loosens no denial, and how the command runs
+is what the asking rule says.
 
 Along *extends*, rules and tests append, own first; read, write, hide, protect, require, pass, set,
 tools, secrets and groups unite, and of two with one name the nearest wins; of every other value the

@@ -98,7 +98,11 @@ constexpr auto kKeys = std::to_array<Key>({
      .choices = "ghost mirror",
      .standard = "ghost",
      .meaning = "Where it runs."},
-    {.path = "tools[].image", .type = Type::kImage, .meaning = "The image that it runs in."},
+    {.path = "tools[].image",
+     .type = Type::kImage,
+     .meaning = "Its root file system, a directory in this release; without it that of the cell. "
+                "The program is "
+                "looked for there, in the directories of `path`."},
     {.path = "tools[].network",
      .shape = Shape::kList,
      .type = Type::kEndpoint,
@@ -123,7 +127,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .required = true},
     {.path = "secrets[].from",
      .type = Type::kSecretSource,
-     .meaning = "`env:NAME`, `file:PATH` or `command:COMMAND`.",
+     .meaning = "`env:NAME`, of the environment that the cell was started from; `file:PATH`; or "
+                "`command:COMMAND`, split at spaces and run without a shell. Read at each use.",
      .risk = "`command:` runs on the host.",
      .required = true},
 
@@ -134,8 +139,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .type = Type::kDuration,
      .standard = "100s",
      .meaning = "How long a question waits; shorter than the two minutes after which agents kill a "
-                "command.",
-     .min = kSecond,
+                "command. `0s`: nobody is asked, what would wait is denied at once.",
+     .min = 0,
      .max = 7 * kDay,
      .floor = kBounded,
      .workspace = kBounded},

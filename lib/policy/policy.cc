@@ -23,6 +23,9 @@ CompiledRule::Role RoleOf(const CommandRule& rule) {
   if (rule.layer == Layer::kFloor || rule.layer == Layer::kWorkspace) {
     return CompiledRule::Role::kLayerMinimum;
   }
+  if (rule.layer == Layer::kRemembered && rule.then == Action::kAllow) {
+    return CompiledRule::Role::kAnswer;
+  }
   return CompiledRule::Role::kFinal;
 }
 
@@ -149,6 +152,10 @@ Judgement CompiledPolicy::TryRules(const Link& link) const {
     bool& layer_done = rule.source->layer == Layer::kFloor ? floor_done : workspace_done;
     if (rule.role == CompiledRule::Role::kLayerMinimum && layer_done) continue;
     if (!rule.when.Matches(link)) continue;
+    if (rule.role == CompiledRule::Role::kAnswer) {
+      if (!judgement.answer && LetsRun(rule, link.program())) judgement.answer = &rule;
+      continue;
+    }
     if (rule.role == CompiledRule::Role::kFinal) {
       if (!LetsRun(rule, link.program())) continue;
       judgement.final = &rule;
@@ -162,8 +169,22 @@ Judgement CompiledPolicy::TryRules(const Link& link) const {
   return judgement;
 }
 
+// A person answered what asks: the floor and the workspace ask each time, a denial is no question,
+// and what the asking rule says of how the command runs stays as it is.
 Verdict CompiledPolicy::JudgeLink(const Link& link) const {
   const Judgement judgement = TryRules(link);
+  Verdict verdict = WithoutAnswer(judgement, link);
+  const Layer layer = verdict.rule.layer;
+  const bool each_time = layer == Layer::kFloor || layer == Layer::kWorkspace;
+  if (verdict.action == Action::kAsk && judgement.answer && !each_time) {
+    verdict.action = Action::kAllow;
+    verdict.rule = ReferenceTo(*judgement.answer->source);
+    verdict.reason = judgement.answer->source->reason;
+  }
+  return verdict;
+}
+
+Verdict CompiledPolicy::WithoutAnswer(const Judgement& judgement, const Link& link) const {
   const CompiledRule* minimum = judgement.minimum;
   if (minimum && minimum->source->then == Action::kDeny) return FromRule(*minimum);
   Verdict verdict = judgement.final ? FromRule(*judgement.final) : WithoutRule(link);
@@ -198,6 +219,7 @@ Verdict CompiledPolicy::FromRule(const CompiledRule& rule) const {
   verdict.action = source.then;
   verdict.strategy = source.run;
   verdict.rule = ReferenceTo(source);
+  verdict.from = &source;
   verdict.reason = source.reason;
   verdict.message = source.message;
   verdict.suggest = source.suggest;

@@ -29,7 +29,9 @@ struct Verdict {
   Strategy strategy = Strategy::kInPlace;
   RuleReference rule;
   std::string reason, message, suggest;
-  int error = 0;                     // deny with this errno instead of an explanation; 0: explain
+  int error = 0;  // deny with this errno instead of an explanation; 0: explain
+  // The rule that decided; owned by the policy. Null: none did (a default, the loader, …).
+  const CommandRule* from = nullptr;
   const Rewrite* rewrite = nullptr;  // owned by the policy; null: run as asked
   bool audit = true;                 // whether a record is kept
   bool audit_sync = false;

@@ -20,8 +20,7 @@ class Finder {
     Network();
     Syscalls();
     UsedLimits();
-    if (!profile_.tools.empty()) Note(profile_.tools.front().at, "tools");
-    if (!profile_.secrets.empty()) Note(profile_.secrets.front().at, "secrets");
+    for (const Tool& tool : profile_.tools) GhostRights(tool.at, tool.ghost);
     return std::move(problems_);
   }
 
@@ -58,11 +57,15 @@ class Finder {
 
   void Commands() {
     for (const CommandRule& rule : profile_.command_rules) {
-      if (rule.run != Strategy::kInPlace) {
-        Note(rule.at, std::string("run: ") + StrategyName(rule.run));
-      }
+      if (rule.ghost) GhostRights(rule.at, *rule.ghost);
       if (!rule.check.empty()) Note(rule.at, "check");
     }
+  }
+
+  void GhostRights(const Position& at, const Ghost& rights) {
+    if (!rights.network.empty()) Note(at, "ghost: network");
+    if (!rights.image.empty() && !rights.image.starts_with("/"))
+      Note(at, "ghost: image " + rights.image + " (only a directory)");
   }
 
   void Network() {

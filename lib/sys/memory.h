@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <poll.h>
+
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -40,5 +42,10 @@ Result<UniqueFd> MakeSealedMemfd(const char* name, std::string_view bytes);
 // change (else it could change under the reader, or shrink and kill it with SIGBUS), EFBIG over the
 // limit. An empty file gives an empty mapping.
 Result<Mapping> MapSealedMemfd(const UniqueFd& fd, std::size_t limit_bytes);
+
+// poll(2), once the pages of this program's code and constants have been unmapped: what is used
+// afterwards comes back from the page cache, sixteen pages at a fault. For a program that will
+// mostly wait. The number of ready descriptors, or −1 and errno.
+int PollAtRest(std::span<pollfd> descriptors, int timeout_ms) noexcept;
 
 }  // namespace cellrun::sys

@@ -85,6 +85,12 @@ Result<UniqueFd> PeerPidfd(const UniqueFd& socket) {
   return UniqueFd(pidfd);
 }
 
+Result<void> PassCredentials(const UniqueFd& socket) {
+  constexpr int kOn = 1;
+  return Check(setsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &kOn, sizeof kOn),
+               "setsockopt(SO_PASSCRED)");
+}
+
 Result<void> SendMessage(const UniqueFd& socket, std::string_view bytes, std::span<const int> fds) {
   if (fds.size() > kMaxMessageFds) return Error(EINVAL, "sendmsg");
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxMessageFds * sizeof(int))> control{};
@@ -110,7 +116,9 @@ Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, 
   Message received;
   received.bytes.resize(limit_bytes);
   // Room for one descriptor more than allowed, so that "too many" is seen and not just cut off.
-  alignas(cmsghdr) std::array<char, CMSG_SPACE((kMaxMessageFds + 1) * sizeof(int))> control{};
+  alignas(cmsghdr)
+      std::array<char, CMSG_SPACE((kMaxMessageFds + 1) * sizeof(int)) + CMSG_SPACE(sizeof(ucred))>
+          control{};
   iovec data{.iov_base = received.bytes.data(), .iov_len = received.bytes.size()};
   msghdr message{};
   message.msg_iov = &data;
@@ -123,6 +131,11 @@ Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, 
   received.bytes.resize(static_cast<std::size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS) {
+      ucred sender{};
+      memcpy(&sender, CMSG_DATA(header), sizeof sender);
+      received.sender = sender.pid;
+    }
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {

@@ -33,10 +33,13 @@ inline constexpr std::size_t kMaxMessageFds = 16;
 struct Message {
   std::string bytes;          // empty at end of file
   std::vector<UniqueFd> fds;  // CLOEXEC; at most kMaxMessageFds
+  pid_t sender = 0;           // in this pid namespace; 0 without PassCredentials
   bool truncated = false;     // more bytes or descriptors were sent than fit; what did not fit was
                               // closed by the kernel
 };
 
+// What is received from now on says which process sent it, by the kernel's word.
+Result<void> PassCredentials(const UniqueFd& socket);
 // One packet with descriptors; MSG_NOSIGNAL. EAGAIN is an error.
 Result<void> SendMessage(const UniqueFd& socket, std::string_view bytes, std::span<const int> fds);
 // One packet of at most `limit_bytes`. EAGAIN is an error.

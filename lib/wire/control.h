@@ -13,6 +13,10 @@ namespace cellrun::wire {
 constexpr int kControlFd = 3;
 // Where the cell's own copy of the shim lies.
 constexpr char kShimPath[] = "/run/cellrun/shim";
+// Where copies of scripts lie that were approved by their content.
+constexpr char kScriptDirectory[] = "/run/cellrun/script";
+// Where a cell's programs reach the broker, to propose something.
+constexpr char kBrokerSocket[] = "/run/cellrun/broker.sock";
 // And what is mounted over hidden names.
 constexpr char kEmptyFile[] = "/run/cellrun/.empty/file";
 constexpr char kEmptyDirectory[] = "/run/cellrun/.empty/directory";
@@ -25,7 +29,8 @@ constexpr uint64_t kChannelMagic = 0x63656c6c72756e00;
 
 enum ControlType : uint32_t {
   // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
-  // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace.
+  // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace, the
+  // directory of script copies (writable through it), a socket that listens on kBrokerSocket.
   kCellBuilt = 1,
 
   // broker -> init.
@@ -35,6 +40,8 @@ enum ControlType : uint32_t {
                 // in order.
   kSignal = 12,  // a: pid (init's numbering), b: signal, c: 1 for its process group. Only pids that
                  // init spawned.
+  kKeep = 13,  // fds: a keeper's end of its socket (lib/wire/run.h). Nothing answers: a socket that
+               // is closed says that there is no keeper.
 
   // init -> broker.
   kListener = 20,  // fds: the seccomp listener. payload: the handover text of kSetup, unchanged.
@@ -104,13 +111,29 @@ struct SpawnOrder {
   uint32_t padding;
 };
 
-// ---- The channel of a waiting room (SOCK_SEQPACKET; broker -> shim, one packet, then end of
-// file).
+// ---- The channel of a waiting room (SOCK_SEQPACKET). The broker sends any number of kShimWait and
+// one of the others; end of file means denied. The shim keeps its end until it has become another
+// program, so the broker learns by end of file that this, or the end of the process, has happened.
 
 enum ShimOrder : uint32_t {
+  // broker -> shim.
   kShimExplain = 1,  // payload: text for stderr; exit with `status`
   kShimExec = 2,  // fds: sealed memfd: program, arguments, environment as in SpawnOrder (no working
-                  // directory)
+                  // directory); `flags`: ShimExecFlags
+  kShimWait = 3,  // payload: text for stderr; go on waiting. `status`: seconds that are left, shown
+                  // as they pass where stderr is a terminal; 0: not shown
+  kShimRun = 4,   // it runs elsewhere: from here on the channel speaks lib/wire/run.h
+
+  // shim -> broker.
+  kShimFailed = 100,  // the kShimExec failed with errno `status`; it waits again
+};
+
+// Of kShimRun: terminals are handed over like any other descriptor, and not relayed.
+constexpr uint32_t kShimNoTerminal = 1;
+
+enum ShimExecFlags : uint32_t {
+  kShimOwnArguments = 1,    // those that the shim was given itself; argument_count is 0
+  kShimOwnEnvironment = 2,  // likewise; environment_count is 0
 };
 
 struct ShimMessage {
@@ -120,6 +143,7 @@ struct ShimMessage {
   uint32_t environment_count;
   uint32_t block_bytes;
   uint32_t payload_bytes;
+  uint32_t flags;
 };
 
 constexpr uint32_t kMaxShimText = 4096;

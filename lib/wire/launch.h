@@ -30,12 +30,15 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
 #include "lib/policy/source.h"
+#include "lib/sys/socket.h"
 
 namespace cellrun::wire {
 
 inline constexpr std::size_t kMaxLaunchBytes =
     128 * 1024;  // inline; strings and documents travel in sealed memory files
+inline constexpr std::size_t kMaxPlanBytes = 16 << 20;    // a mount for each hidden name
 inline constexpr std::size_t kMaxStringsBytes = 8 << 20;  // argv and environment of one command
 inline constexpr std::size_t kMaxDocumentsBytes = 4 << 20;
 
@@ -62,6 +65,13 @@ struct RunRequest {
   std::uint16_t rows = 24, columns = 80;
   std::string term;
 };
+
+// ---- A cell that the broker wants for itself (a ghost): it executes the launcher with this word
+// alone, and its end of a socket pair as descriptor kBuildFd. The broker sends the plan, with
+// init's end of the control socket; the launcher answers "started" with init's pidfd, or "refused";
+// the end of file of either side ends the cell.
+inline constexpr char kBuildWord[] = "--build-for-broker";
+inline constexpr int kBuildFd = 3;
 
 // ---- The plan: what the launcher's child does, in this order. Every `to` is absolute inside the
 // cell.
@@ -181,6 +191,11 @@ Result<ExitReport> DecodeExitReport(const nlohmann::json& message);
 std::string EncodePlan(const CellPlan& plan);
 bool IsPlan(std::string_view message);
 Result<CellPlan> DecodePlan(std::string_view message);
+// One that is too long for a packet lies in a sealed memory file behind `fds`, and its packet is
+// empty but for the type. E2BIG over kMaxPlanBytes.
+Result<void> SendPlan(const UniqueFd& socket, std::string_view plan, std::vector<int> fds = {});
+// `fds` must have been taken out of the message.
+Result<CellPlan> TakePlan(const sys::Message& message);
 
 std::string Encode(const Hello& hello);
 Result<Hello> DecodeHello(const nlohmann::json& message);

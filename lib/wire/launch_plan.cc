@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/memory.h"
 #include "lib/wire/launch.h"
 #include "lib/wire/packing.h"
 
@@ -106,6 +107,22 @@ Result<CellPlan> DecodePlan(std::string_view message) {
   TRY(Check(plan, time_limit_ms));
   plan.time_limit = std::chrono::milliseconds(time_limit_ms);
   return plan;
+}
+
+Result<void> SendPlan(const UniqueFd& socket, std::string_view plan, std::vector<int> fds) {
+  if (plan.size() <= kMaxLaunchBytes) return sys::SendMessage(socket, plan, fds);
+  if (plan.size() > kMaxPlanBytes) return Error(E2BIG, "", "plan: is too long");
+  const UniqueFd memory = TRY(sys::MakeSealedMemfd("cellrun-plan", plan));
+  fds.push_back(memory.get());
+  return sys::SendMessage(socket, kHead, fds);
+}
+
+Result<CellPlan> TakePlan(const sys::Message& message) {
+  if (message.fds.empty()) return DecodePlan(message.bytes);
+  if (message.fds.size() != 1 || message.bytes != kHead)
+    return Error(EINVAL, "", "plan: descriptors that do not belong to it");
+  const sys::Mapping plan = TRY(sys::MapSealedMemfd(message.fds[0], kMaxPlanBytes));
+  return DecodePlan(plan.text());
 }
 
 }  // namespace cellrun::wire

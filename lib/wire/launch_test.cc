@@ -173,6 +173,25 @@ TEST(CellPlanTest, SurvivesTheTrip) {
   EXPECT_EQ(got->namespaces, sent.namespaces);
 }
 
+// A mount for each of many hidden names is more than a packet holds.
+TEST(CellPlanTest, TravelsInAMemoryFileWhereItIsLong) {
+  auto [ours, theirs] = sys::SocketPair(SOCK_SEQPACKET).value();
+  for (const int mounts : {3, 5000}) {
+    CellPlan plan;
+    for (int i = 0; i < mounts; ++i)
+      plan.mounts.emplace_back().to = "/work/packages/" + std::to_string(i) + "/.env";
+    const std::string text = EncodePlan(plan);
+    ASSERT_TRUE(SendPlan(ours, text).ok());
+    const sys::Message message = sys::ReceiveMessage(theirs, kMaxLaunchBytes).value();
+    EXPECT_TRUE(IsPlan(message.bytes));
+    EXPECT_EQ(message.fds.size(), mounts == 3 ? 0U : 1U);
+    const Result<CellPlan> got = TakePlan(message);
+    ASSERT_TRUE(got.ok()) << got.error().ToString();
+    EXPECT_EQ(EncodePlan(*got), text);
+  }
+  EXPECT_EQ(SendPlan(ours, std::string(kMaxPlanBytes + 1, 'x')).error().code(), E2BIG);
+}
+
 TEST(CellPlanTest, RefusesARelativeTarget) {
   CellPlan plan;
   plan.mounts.emplace_back().to = "etc";

@@ -198,6 +198,9 @@ Result<std::string> HomeDirectory() {
   return HomeFromPasswd();
 }
 
+Result<std::string> LauncherPath() {
+  return TRY(Prefix()) + "/bin/cellrun";
+}
 Result<std::string> LibexecPath(const std::string& program) {
   return TRY(Prefix()) + "/libexec/cellrun/" + program;
 }

@@ -36,6 +36,7 @@ Result<void> MakePrivateDirectory(const std::string& path);
 // LibexecPath("cellrun-broker") is BIN/../libexec/cellrun/cellrun-broker for a program in BIN or in
 // libexec/cellrun itself; no environment variable can redirect it.
 Result<std::string> LibexecPath(const std::string& program);
+Result<std::string> LauncherPath();
 // BIN/../share/cellrun/profiles.
 Result<std::string> InstalledProfiles();
 

@@ -145,7 +145,12 @@ TEST_P(AgentSlowTest, TellsTheModelWhyAStepWasDenied) {
     {"shell": "mount -t tmpfs none /mnt"},
     {"shell": "echo still-$((40+2))"}
   ])json"));
-  const Outcome outcome = RunAgent(GetParam());
+  AgentSetup nobody_to_ask = GetParam();
+  const std::string profile =
+      WriteProfile("cellrun: 1\nname: nobody\nextends: [" + std::string(nobody_to_ask.profile) +
+                   "]\napprovals: {timeout: 0s}\n");
+  nobody_to_ask.profile = profile.c_str();
+  const Outcome outcome = RunAgent(nobody_to_ask);
   EXPECT_EQ(outcome.status, 0) << outcome;
   EXPECT_TRUE(SaidTheLastWord()) << outcome;
   EXPECT_THAT(Told(0), HasSubstr("cellrun: denied: git push ./remote.git main"));

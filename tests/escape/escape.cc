@@ -273,6 +273,7 @@ void Escape::Try(const Race& race) {
   EXPECT_GT(Marks("good"), 0) << "nothing could run at all: " << cell;
   EXPECT_LT(Marks("good"), tries) << "the two never met: " << cell;
   Count(Marks("evil"), tries);
+  Note(std::to_string(tries - Marks("good")) + " met");
   std::ostringstream told;
   told << cell;
   MustHold(Marks("evil") > 0, told.str());

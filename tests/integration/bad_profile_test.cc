@@ -158,13 +158,12 @@ TEST_F(BadProfileTest, SaysWhatIsNotSupportedYetInsteadOfIgnoringIt) {
       "filesystem: {workspace: snapshot}\n",
       "cell: {backend: docker, image: 'debian:12'}\n",
       "limits: {memory: 1G}\n",
-      "tools: [{name: t, run: ghost}]\n",
-      "secrets: [{name: S, from: 'env:S'}]\n",
+      "tools: [{name: t, network: ['a:1']}]\n",
       "network: {rules: [{to: example.com, then: allow}]}\n",
       "network: {default: allow}\n",
       "network: {publish: [3000]}\n",
-      "commands: {rules: [{when: {exe: git}, then: allow, run: mirror}]}\n",
-      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost}]}\n",
+      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {network: [a:1]}}]}\n",
+      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {image: a}}]}\n",
   };
   for (const char* feature : features) ExpectRefused(Head() + feature, {"not supported yet"}, true);
 }

@@ -85,7 +85,7 @@ TEST_F(DenialTest, ByDefaultNamesTheDefault) {
 TEST_F(DenialTest, OfAnAskSaysThatNobodyCanApprove) {
   const Outcome outcome =
       Shell("id; echo status=$?",
-            With("    - {name: risky, when: {exe: id}, then: ask, reason: risky}\n"));
+            With("    - {name: risky, when: {exe: id}, then: ask, reason: risky, timeout: 0s}\n"));
   EXPECT_EQ(outcome.out, "status=126\n") << outcome;
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("cellrun: denied: id"), HasSubstr("no approver")));
 }

@@ -91,6 +91,27 @@ TEST_F(LoadSlowTest, AHundredCellsOneAfterTheOtherLeaveNothing) {
   EXPECT_LE(after.resident_kib, before.resident_kib + 8 * 1024);
 }
 
+// What cells of one workspace protect is united: the same names, however many cells name them.
+TEST_F(LoadSlowTest, SixtyCellsInOneWorkspaceCostTheSameEach) {
+  constexpr int kCells = 60;
+  Options options = Open();
+  options.hold_input = true;
+  const auto start = [&](int count, std::vector<Process>& cells) {
+    for (int i = 0; i < count; ++i)
+      cells.push_back(Start({"sh", "-c", "echo up; read -r line"}, options));
+    for (Process& cell : cells) ASSERT_TRUE(cell.WaitForOutput("up\n")) << cell.err();
+  };
+  std::vector<Process> cells;
+  cells.reserve(kCells);
+  ASSERT_NO_FATAL_FAILURE(start(10, cells));
+  const Holdings few = HoldingsOf(BrokerPid());
+  ASSERT_NO_FATAL_FAILURE(start(kCells - 10, cells));
+  const Holdings many = HoldingsOf(BrokerPid());
+  EXPECT_LE(many.resident_kib, few.resident_kib + (kCells - 10) * 256) << few.resident_kib;
+  for (Process& cell : cells) cell.CloseInput();
+  for (Process& cell : cells) EXPECT_EQ(cell.Wait().status, 1);  // of read, at the end of file
+}
+
 TEST_F(LoadSlowTest, DenialsUnderLoadAreAllDenials) {
   const std::string path = WriteProfile(
       "cellrun: 1\nname: tested\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"

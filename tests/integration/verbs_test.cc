@@ -139,7 +139,7 @@ TEST_F(VerbsTest, HelpGoesToStandardOutputAndErrorsDoNot) {
 }
 
 TEST_F(VerbsTest, WhatComesLaterSaysSo) {
-  for (const char* verb : {"approvals", "attach", "exec"}) {
+  for (const char* verb : {"inspect", "attach", "exec"}) {
     const Outcome outcome = Cellrun({verb, "x"});
     EXPECT_NE(outcome.status, 0) << verb;
     EXPECT_THAT(outcome.err, HasSubstr("not supported yet")) << verb << outcome;

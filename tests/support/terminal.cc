@@ -11,6 +11,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <vector>
@@ -117,6 +118,17 @@ bool Terminal::Expect(std::string_view text) {
       return false;
     }
   }
+}
+
+bool Terminal::WaitUntil(const std::function<bool(const std::string& shown)>& condition) {
+  while (!condition(screen_)) {
+    if (Pump() || condition(screen_)) continue;
+    ADD_FAILURE() << (timed_out_ ? "not in time" : "not before it ended") << ", at the end of: "
+                  << text::Escape(screen_.substr(screen_.size() -
+                                                 std::min<std::size_t>(screen_.size(), 2000)));
+    return false;
+  }
+  return true;
 }
 
 void Terminal::Resize(std::uint16_t rows, std::uint16_t columns) {

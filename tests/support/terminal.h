@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,8 @@ class Terminal {
   // Waits until `text` is on the screen after everything that was expected before; fails the test
   // (and says what was there) when the command ends or the limit passes first.
   bool Expect(std::string_view text);
+  // Waits until `condition` holds of what was shown so far; fails the test as Expect does.
+  bool WaitUntil(const std::function<bool(const std::string& shown)>& condition);
   void Resize(std::uint16_t rows, std::uint16_t columns);
   // Local modes of the terminal as the command left them: for "is it cooked again?"
   [[nodiscard]] bool IsCooked() const;

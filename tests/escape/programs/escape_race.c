@@ -235,6 +235,7 @@ static int UnmappedPath(char** arguments) {
 // ---- names
 
 static void Point(const char* to) {
+  unlink("next");  // of a flipper that was killed in between
   if (symlink(to, "next") != 0 || rename("next", "name") != 0) _exit(kNotTried);
 }
 static void FlipLink(void) {

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/policy_refresh.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "broker/journal/documents.h"
+#include "lib/base/log.h"
+
+namespace cellrun::cells {
+namespace {
+
+// A timer is monotonic and an expiry is not: it is looked at again at least so often.
+constexpr std::chrono::milliseconds kLookAgain{600'000};
+
+}  // namespace
+
+PolicyRefresh::PolicyRefresh(loop::Loop& loop, Registry& registry, PolicyStore& policies,
+                             journal::Journal& journal, Remembered remembered)
+    : loop_(loop),
+      registry_(registry),
+      policies_(policies),
+      journal_(journal),
+      remembered_(std::move(remembered)) {}
+
+std::vector<policy::Source> PolicyRefresh::SourcesFor(
+    const std::string& cell_id, const std::string& workspace,
+    const std::vector<policy::Source>& own) const {
+  std::vector<policy::Source> sources = remembered_(cell_id, workspace);
+  sources.insert(sources.end(), own.begin(), own.end());
+  std::stable_sort(
+      sources.begin(), sources.end(),
+      [](const policy::Source& a, const policy::Source& b) { return a.layer < b.layer; });
+  return sources;
+}
+
+void PolicyRefresh::Watch(Cell& cell) {
+  ArmTimer(cell.plan().id, *cell.setup().policy);
+}
+
+void PolicyRefresh::Forget(const std::string& cell_id) {
+  timers_.erase(cell_id);
+}
+
+void PolicyRefresh::Refresh(const std::string& first,
+                            const std::function<bool(const Cell& cell)>& concerned) {
+  if (const Cell* cell = Find(first); cell != nullptr && concerned(*cell)) RefreshOne(first);
+  for (const auto& [id, cell] : registry_.cells()) {
+    if (id != first && concerned(*cell)) waiting_.push_back(id);
+  }
+  if (next_ == nullptr) RefreshNext();
+}
+
+void PolicyRefresh::RefreshNext() {
+  next_.reset();
+  if (waiting_.empty()) return;
+  next_ = loop_.After(std::chrono::nanoseconds(0), [this] {
+    const std::string id = std::move(waiting_.front());
+    waiting_.pop_front();
+    RefreshOne(id);
+    RefreshNext();
+  });
+}
+
+void PolicyRefresh::RefreshOne(const std::string& cell_id) {
+  Cell* cell = Find(cell_id);
+  if (cell == nullptr) return;
+  const Cell::Setup& setup = cell->setup();
+  const policy::Places places{.home = setup.request.home, .workspace = setup.request.workspace};
+  const std::vector<policy::Source> sources =
+      SourcesFor(cell_id, setup.request.workspace, *setup.sources);
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy = policies_.Get(sources, places);
+  if (!policy.ok()) {
+    log::Fail("a cell's policy cannot be made again",
+              {{"cell", cell_id}, {"problem", policy.problems()[0].ToString()}});
+    cell->End("its policy cannot be made again: " + policy.problems()[0].ToString());
+    return;
+  }
+  const auto documents = journal::KeepDocuments(journal_, sources, places);
+  cell->ReplacePolicy(policy.value(), documents.ok() ? documents->dump() : "");
+  ArmTimer(cell_id, *policy.value());
+}
+
+void PolicyRefresh::ArmTimer(const std::string& cell_id, const policy::Policy& policy) {
+  timers_.erase(cell_id);
+  const auto expiry = policy.NextExpiry();
+  if (!expiry) return;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      *expiry - std::chrono::system_clock::now());
+  const auto delay =
+      std::clamp(left + std::chrono::milliseconds(1), std::chrono::milliseconds(1), kLookAgain);
+  timers_[cell_id] = loop_.After(delay, [this, id = cell_id] {
+    const Cell* cell = Find(id);
+    if (cell == nullptr) return;
+    const auto when = cell->setup().policy->NextExpiry();
+    if (when && *when > std::chrono::system_clock::now()) {
+      return ArmTimer(id, *cell->setup().policy);
+    }
+    RefreshOne(id);
+  });
+}
+
+Cell* PolicyRefresh::Find(const std::string& cell_id) const {
+  const auto found = registry_.cells().find(cell_id);
+  return found == registry_.cells().end() ? nullptr : found->second;
+}
+
+}  // namespace cellrun::cells

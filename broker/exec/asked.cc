@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/exec/asked.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/exec/command_environment.h"
+#include "broker/exec/environment_changes.h"
+#include "broker/exec/hash.h"
+#include "broker/exec/rewrite.h"
+#include "broker/exec/task.h"
+
+namespace cellrun::exec {
+namespace {
+
+constexpr std::size_t kMaxParents = 16;
+
+void FillWho(const notify::CellFacts& facts, const AskInput& input, approvals::Ask& ask) {
+  ask.cell_id = facts.cell_id;
+  ask.cell_name = facts.cell_name;
+  ask.profile = facts.profile_name;
+  ask.workspace = facts.workspace;
+  ask.pid = input.pid;
+  // The caller is what still runs in the process; it becomes the command.
+  const Result<std::string> caller = ReadExecutablePath(input.pid);
+  if (caller.ok()) ask.parents.push_back(*caller);
+  for (std::string& parent : ReadParents(input.pid, facts.init_pid, kMaxParents)) {
+    ask.parents.push_back(std::move(parent));
+  }
+  ask.cwd = input.request.cwd;
+}
+
+void FillWhy(const AskInput& input, approvals::Ask& ask) {
+  const policy::Profile& profile = input.policy.profile();
+  const policy::CommandRule* rule = input.verdict.from;
+  ask.rule = input.verdict.rule;
+  ask.reason = input.verdict.reason;
+  ask.timeout = profile.approval_timeout.value;
+  if (rule != nullptr && rule->timeout.has_value()) ask.timeout = *rule->timeout;
+  ask.on_timeout = profile.approval_on_timeout.value;
+  ask.max_pending = profile.approvals_pending.value;
+  if (rule != nullptr) ask.approvers = rule->approvers;
+  ask.rememberable =
+      ask.rule.layer != policy::Layer::kFloor && ask.rule.layer != policy::Layer::kWorkspace;
+}
+
+// What the kernel will be asked to run, and what it must find.
+Result<void> Seal(const AskInput& input, AskedExec& asked) {
+  Sealed& sealed = asked.sealed;
+  const std::vector<policy::ExecImage>& images = input.request.images;
+  if (images[0].anonymous) return Error(EACCES, "", "its image has no name that could be approved");
+  asked.original_program =
+      input.call_names_file ? input.request.raw_path : std::string(images[0].path);
+  sealed.program = asked.original_program;
+  sealed.argv = input.original_argv;
+  sealed.env_digest = input.env_digest;
+  sealed.cwd = input.request.cwd;
+  sealed.cwd_id =
+      TRY(ReadWorkingDirectoryId(input.pid).With("its working directory cannot be read"));
+  sealed.rule = input.verdict.rule;
+  sealed.refusal = std::make_shared<Refusal>();
+  for (const File& file : input.chain.files) {
+    sealed.images.push_back({.version = FileVersion::Of(file.facts), .hash = ""});
+  }
+  return {};
+}
+
+Result<void> Rewrite(const AskInput& input, AskedExec& asked) {
+  const policy::Rewrite* rewrite = input.verdict.rewrite;
+  if (rewrite == nullptr || rewrite->empty()) return {};
+  const bool by_name = input.chain.final_image + 1 == input.request.images.size() &&
+                       input.original_argv == input.request.argv;
+  if (!by_name) return Error(EACCES, "", "its arguments cannot be rewritten");
+  asked.environment = input.request.env;
+  const Result<void> applied = ApplyRewrite(*rewrite, &asked.sealed.argv, &asked.environment);
+  if (!applied.ok()) return Error(EACCES, "", "its arguments cannot be rewritten");
+  asked.own_environment = false;
+  asked.sealed.env_digest = TRY(HashStrings(asked.environment));
+  return {};
+}
+
+// What runs elsewhere is given its environment by the broker, without what could make it run other
+// code than what was approved; and is named by a path, which is not looked for in PATH.
+Result<void> PrepareElsewhere(const AskInput& input, AskedExec& asked) {
+  if (input.verdict.strategy == policy::Strategy::kInPlace) return {};
+  const policy::CommandRule* rule = input.verdict.from;
+  if (rule != nullptr && rule->ghost.has_value()) asked.ghost = *rule->ghost;
+  asked.environment = CommandEnvironment(
+      input.policy.profile(), asked.own_environment ? input.request.env : asked.environment);
+  asked.own_environment = false;
+  asked.sealed.env_digest = TRY(HashStrings(asked.environment));
+  if (asked.sealed.program.find('/') == std::string::npos) asked.sealed.program.insert(0, "./");
+  return {};
+}
+
+void FillWhat(const notify::CellFacts& facts, const AskInput& input, AskedExec& asked) {
+  approvals::Ask& ask = asked.ask;
+  const std::vector<policy::ExecImage>& images = input.request.images;
+  ask.strategy = input.verdict.strategy;
+  ask.program = images[0].path;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    if (i > 0) ask.chain.push_back(images[i].path);
+    asked.writable.push_back(images[i].writable);
+    ask.writable = ask.writable || images[i].writable;
+  }
+  ask.argv = asked.sealed.argv;
+  if (ask.argv != input.original_argv) ask.original_argv = input.original_argv;
+  ask.environment_digest = asked.sealed.env_digest;
+  const std::vector<std::string>& environment =
+      asked.own_environment ? input.request.env : asked.environment;
+  ask.environment = ChangesThatMatter(facts.environment, environment);
+}
+
+// The program is a script that the cell can write: what was read once runs, by its interpreter.
+Result<void> HoldScript(const AskInput& input, AskedExec& asked) {
+  const std::vector<policy::ExecImage>& images = input.request.images;
+  const Chain& chain = input.chain;
+  for (std::size_t i = 1; i < chain.script_arguments.size(); ++i) {
+    if (images[i].writable) {
+      return Error(EACCES, "",
+                   "its interpreter is a script that the cell can write, which cannot be approved");
+    }
+  }
+  const auto path =
+      chain.final_argv.begin() + static_cast<std::ptrdiff_t>(chain.script_arguments[0]);
+  asked.script = {.file = std::move(asked.files[0]),
+                  .is_image = true,
+                  .argument = 0,
+                  .interpreter = {chain.final_argv.begin(), path}};
+  asked.sealed.program = chain.final_argv[0];
+  asked.files.erase(asked.files.begin());
+  asked.writable.erase(asked.writable.begin());
+  asked.sealed.images.erase(asked.sealed.images.begin());
+  return {};
+}
+
+// The program is an interpreter, and an argument names a script that the cell can write.
+void HoldOperand(const AskInput& input, AskedExec& asked) {
+  const ScriptOperand operand = FindScriptOperand(asked.ask.program, asked.sealed.argv);
+  asked.operand = operand.kind;
+  if (operand.kind != ScriptOperand::Kind::kScript) return;
+  const std::string& path = asked.sealed.argv[operand.argument];
+  const Lookup lookup{.tid = input.pid, .path = path};
+  Result<File> file = input.resolver.Resolve(lookup);
+  if (!file.ok() || !S_ISREG(file->facts.st_mode)) return;
+  asked.operand_found = true;
+  // Where the task mounts what it likes, something else can lie under the copy's name.
+  if (input.resolver.foreign()) {
+    asked.content_may_change = true;
+    return;
+  }
+  if (!file->on_writable_mount && !file->anonymous && input.resolver.IsStable(lookup, *file))
+    return;
+  asked.script = {
+      .file = std::move(*file), .is_image = false, .argument = operand.argument, .interpreter = {}};
+}
+
+Result<void> HoldCode(const AskInput& input, AskedExec& asked) {
+  const std::vector<policy::ExecImage>& images = input.request.images;
+  const bool script = images[0].kind == policy::ExecImage::Kind::kScript;
+  asked.image_writable = images[input.chain.final_image].writable;
+  // In a sibling cell nothing of this one's own tree is there.
+  const bool copies = input.verdict.strategy != policy::Strategy::kGhost;
+  if (copies && script && images[0].writable && !input.resolver.foreign())
+    TRY(HoldScript(input, asked));
+  if (copies && images.size() == 1) HoldOperand(input, asked);
+  // The payload of a loader, which opens it again.
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    const bool held = i == 0 && asked.script.has_value() && asked.script->is_image;
+    asked.content_may_change =
+        asked.content_may_change || (images[i].writable && !held && i != input.chain.final_image);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
+                                                const std::vector<std::string>& argv) {
+  if (!asked.script.has_value() || asked.ask.script_copy.empty()) return argv;
+  const AskedExec::Script& script = *asked.script;
+  if (argv.empty()) return Error(EINVAL, "execve");
+  std::vector<std::string> run;
+  if (script.is_image) {
+    run = script.interpreter;
+    run.push_back(asked.ask.script_copy);
+    run.insert(run.end(), argv.begin() + 1, argv.end());
+    return run;
+  }
+  const bool same =
+      argv.size() > script.argument &&
+      std::equal(argv.begin() + 1, argv.begin() + static_cast<std::ptrdiff_t>(script.argument) + 1,
+                 asked.ask.argv.begin() + 1);
+  if (!same) return Error(EINVAL, "execve");
+  run = argv;
+  run[script.argument] = asked.ask.script_copy;
+  return run;
+}
+
+Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input) {
+  auto asked = std::make_shared<AskedExec>();
+  TRY(Seal(input, *asked));
+  TRY(Rewrite(input, *asked));
+  TRY(PrepareElsewhere(input, *asked));
+  FillWho(facts, input, asked->ask);
+  FillWhat(facts, input, *asked);
+  FillWhy(input, asked->ask);
+  asked->files = std::move(input.chain.files);
+  TRY(HoldCode(input, *asked));
+  return asked;
+}
+
+}  // namespace cellrun::exec

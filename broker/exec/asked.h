@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/exec/chain.h"
+#include "broker/exec/waiter.h"
+#include "broker/notify/cell_facts.h"
+#include "lib/base/result.h"
+#include "lib/policy/policy.h"
+
+namespace cellrun::exec {
+
+struct AskInput {
+  bool call_names_file = true;  // the path that the caller wrote means the same to the shim
+  pid_t pid = 0;
+  const std::vector<std::string>& original_argv;
+  const std::string& env_digest;  // of the environment as asked
+  const policy::Policy& policy;
+  const policy::Verdict& verdict;
+  const policy::ExecRequest& request;
+  const Resolver& resolver;
+  Chain& chain;  // its files are taken
+};
+
+// What a person is asked about an exec, and what would be let through. On a supervisor thread, so
+// nothing here takes long: hashes, copies and what follows from them come later. An error's
+// context says why this cannot be asked.
+Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input);
+
+// The arguments as they run, for arguments as they are shown: where there is a copy of the script,
+// that is named. EINVAL: these do not name the script that was copied.
+Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
+                                                const std::vector<std::string>& argv);
+
+}  // namespace cellrun::exec

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/exec/environment_changes.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace cellrun::exec {
+namespace {
+
+constexpr std::array<std::string_view, 56> kNames{
+    // What is looked up, and in which form.
+    "PATH",
+    "CDPATH",
+    "HOME",
+    "SHELL",
+    "IFS",
+    "TMPDIR",
+    "TERMINFO",
+    "LOCPATH",
+    "NLSPATH",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_DIRS",
+    "HOSTALIASES",
+    "RES_OPTIONS",
+    "LOCALDOMAIN",
+    // Read by shells before they begin.
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "PROMPT_COMMAND",
+    "ZDOTDIR",
+    // Programs that others start.
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "MANPAGER",
+    "BROWSER",
+    "LESSOPEN",
+    "LESSCLOSE",
+    "SYSTEMD_PAGER",
+    "SUDO_ASKPASS",
+    "RSYNC_RSH",
+    "CVS_RSH",
+    "TAR_OPTIONS",
+    "GZIP",
+    // Compilers and build tools.
+    "CC",
+    "CXX",
+    "LD",
+    "AR",
+    "CPP",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "CFLAGS",
+    "CXXFLAGS",
+    "LDFLAGS",
+    "CMAKE_TOOLCHAIN_FILE",
+    "PKG_CONFIG_PATH",
+    "RUSTC",
+    "RUSTFLAGS",
+    // Run-time systems with one variable.
+    "CLASSPATH",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "MAVEN_OPTS",
+    "GEM_HOME",
+    "GCONV_PATH",
+};
+
+constexpr std::array<std::string_view, 35> kPrefixes{
+    "LD_",     "MALLOC_",  "GLIBC_",   "BASH_FUNC_", "GIT_",  "SSH_",      "GPG_",
+    "PYTHON",  "NODE_",    "NPM_",     "npm_",       "YARN_", "COREPACK_", "PERL",
+    "RUBY",    "BUNDLE_",  "GEM_",     "PHP",        "LUA_",  "GO",        "CARGO_",
+    "RUSTUP_", "DOTNET_",  "COMPLUS_", "PIP_",       "UV_",   "POETRY_",   "CURL_",
+    "SSL_",    "OPENSSL_", "AWS_",     "DOCKER_",    "KUBE",  "ANSIBLE_",  "TERRAFORM_",
+};
+
+bool ContainsProxy(std::string_view name) {
+  std::string upper(name);
+  std::transform(upper.begin(), upper.end(), upper.begin(), [](char c) {
+    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  });
+  return upper.find("PROXY") != std::string::npos;
+}
+
+using Variables = std::map<std::string_view, std::string_view>;
+
+Variables Parse(const std::vector<std::string>& strings) {
+  Variables variables;
+  for (const std::string_view text : strings) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    const std::string_view name = text.substr(0, equals);
+    if (IsVariableThatMatters(name)) variables.emplace(name, text.substr(equals + 1));
+  }
+  return variables;
+}
+
+}  // namespace
+
+bool IsVariableThatMatters(std::string_view name) {
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() ||
+         std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); }) ||
+         ContainsProxy(name);
+}
+
+std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
+                                                            const std::vector<std::string>& after) {
+  const Variables old = Parse(before), now = Parse(after);
+  std::map<std::string_view, approvals::EnvironmentChange> changes;
+  for (const auto& [name, value] : now) {
+    const auto found = old.find(name);
+    if (found != old.end() && found->second == value) continue;
+    changes[name] = {.name = std::string(name),
+                     .was_set = found != old.end(),
+                     .is_set = true,
+                     .before = found != old.end() ? std::string(found->second) : "",
+                     .after = std::string(value)};
+  }
+  for (const auto& [name, value] : old) {
+    if (now.contains(name)) continue;
+    changes[name] = {.name = std::string(name),
+                     .was_set = true,
+                     .is_set = false,
+                     .before = std::string(value),
+                     .after = ""};
+  }
+  std::vector<approvals::EnvironmentChange> list;
+  list.reserve(changes.size());
+  for (auto& [name, change] : changes) list.push_back(std::move(change));
+  return list;
+}
+
+}  // namespace cellrun::exec

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/approvals/ask.h"
+
+namespace cellrun::exec {
+
+// Whether a variable can change what a command does, beside its arguments: what is loaded into it,
+// which programs it starts, where it connects to, whose configuration it reads.
+bool IsVariableThatMatters(std::string_view name);
+
+// Those that are not as the cell started with them, in the order of their names. A name that stands
+// twice counts as it would for getenv(3): the first.
+std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
+                                                            const std::vector<std::string>& after);
+
+}  // namespace cellrun::exec

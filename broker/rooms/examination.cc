@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/rooms/examination.h"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "broker/exec/hash.h"
+#include "broker/rooms/risks.h"
+#include "lib/sys/file.h"
+
+namespace cellrun::rooms {
+namespace {
+
+constexpr std::size_t kMaxScriptBytes = 8UL << 20;
+constexpr std::size_t kMaxKnown = 1024;
+
+Error Because(const Error& error, const char* what) {
+  return Error(error.code(), "", std::string(what) + ": " + ErrnoText(error.code()));
+}
+
+}  // namespace
+
+Result<std::string> Examiner::Hash(const exec::File& file, bool writable) {
+  const exec::FileVersion version = exec::FileVersion::Of(file.facts);
+  if (!writable) {
+    const auto found = known_.find(version.id.inode);
+    if (found != known_.end() && found->second.version == version) return found->second.hash;
+  }
+  std::string hash = TRY(exec::HashContents(TRY(exec::OpenContents(file)), &stop_));
+  if (!writable) {
+    if (known_.size() >= kMaxKnown) known_.clear();
+    known_[version.id.inode] = {version, hash};
+  }
+  return hash;
+}
+
+// What was read is what is hashed, shown and run.
+Result<std::shared_ptr<Shelf::Lease>> Examiner::CopyScript(exec::AskedExec& asked) {
+  const UniqueFd contents = TRY(exec::OpenContents(asked.script->file));
+  const std::string text = TRY(sys::ReadWholeFile(contents, kMaxScriptBytes));
+  asked.ask.script_hash = TRY(exec::HashText(text));
+  std::shared_ptr<Shelf::Lease> lease = TRY(shelf_->Put(text, asked.ask.script_hash));
+  asked.ask.script_copy = lease->path();
+  if (asked.script->is_image) asked.ask.image_hash = asked.ask.script_hash;
+  asked.script->file.fd.Reset();
+  return lease;
+}
+
+Result<std::shared_ptr<Shelf::Lease>> Examiner::Examine(exec::AskedExec& asked) {
+  std::shared_ptr<Shelf::Lease> lease;
+  if (asked.script.has_value()) {
+    Result<std::shared_ptr<Shelf::Lease>> copied = CopyScript(asked);
+    if (!copied.ok()) return Because(copied.error(), "its script cannot be held for a person");
+    lease = std::move(copied.value());
+  }
+  for (std::size_t i = 0; i < asked.files.size(); ++i) {
+    const bool shown = i == 0 && asked.ask.image_hash.empty();
+    if (!shown && !asked.writable[i]) continue;
+    const Result<std::string> hash = Hash(asked.files[i], asked.writable[i]);
+    if (!hash.ok()) return Because(hash.error(), "its image cannot be hashed");
+    if (asked.writable[i]) asked.sealed.images[i].hash = *hash;
+    if (shown) asked.ask.image_hash = *hash;
+  }
+  asked.files.clear();  // descriptors, for as long as a person needs
+  asked.ask.risks = FindRisks(asked);
+  return lease;
+}
+
+}  // namespace cellrun::rooms

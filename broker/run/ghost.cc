@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/run/ghost.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/run/ghost_profile.h"
+#include "lib/sys/socket.h"
+
+namespace cellrun::run {
+namespace {
+
+std::string KeyOf(const Ghost::Order& order) {
+  std::string key =
+      "ghost of " + order.caller.plan().id + '\0' + order.rule + '\0' + order.rights.image;
+  for (const std::string& path : order.rights.write) key += '\0' + path;
+  // The floor's rules are the only ones that are taken over, and they stay while a cell lives.
+  return key;
+}
+
+wire::RunRequest RequestOf(const Ghost::Order& order) {
+  const wire::RunRequest& caller = order.caller.setup().request;
+  wire::RunRequest request;
+  request.profile = caller.profile;
+  request.workspace = caller.workspace;
+  request.workspace_read_only = caller.workspace_read_only;
+  request.working_directory = order.directory;
+  request.home = caller.home;
+  request.user = caller.user;
+  request.argv = order.argv;
+  request.read = caller.read;
+  request.time_limit = caller.time_limit;
+  request.term = caller.term;
+  return request;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Ghost>> Ghost::Start(Broker broker, const Order& order,
+                                            Callbacks callbacks) {
+  std::unique_ptr<Ghost> ghost(new Ghost(broker, std::move(callbacks)));
+  // First: the program starts while the plan is made.
+  ghost->builder_ = TRY(Builder::Start(
+      broker.loop, {.started =
+                        [made = ghost.get()](UniqueFd pidfd, const std::vector<std::string>& lost) {
+                          made->OnStarted(std::move(pidfd), lost);
+                        },
+                    .failed = [made = ghost.get()](const std::string& why) { made->Fail(why); }}));
+  TRY(ghost->Plan(order));
+  return ghost;
+}
+
+Ghost::~Ghost() {
+  if (cell_ != nullptr) broker_.registry.Remove(cell_->plan().id);
+  if (identity_) broker_.registry.Release(*identity_);
+}
+
+Result<void> Ghost::Plan(const Order& order) {
+  cells::Cell::Setup setup;
+  setup.request = RequestOf(order);
+  setup.caller = order.caller.setup().caller;
+  setup.ghost_of = order.caller.plan().id;
+  const policy::Profile& parent = order.caller.setup().policy->profile();
+  const policy::Places places{.home = setup.request.home, .workspace = setup.request.workspace};
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy = broker_.policies.Get(
+      KeyOf(order), [&] { return GhostProfile(parent, order.rights); }, places);
+  if (!policy.ok()) return Error(EINVAL, "", policy.problems().front().ToString());
+  setup.policy = policy.value();
+
+  const bool by_root = setup.caller.uid == 0;
+  identity_ = TRY(broker_.registry.Reserve("", by_root));
+  // Every cell with this workspace keeps what any of them protects.
+  std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
+  for (const auto& [id, cell] : broker_.registry.cells()) {
+    if (cell->setup().request.workspace == setup.request.workspace &&
+        cell->setup().ghost_of.empty())
+      protecting.push_back(&cell->setup().policy->profile());
+  }
+  setup.protection = TRY(cells::FindProtection(protecting, setup.request.workspace));
+  setup.plan = TRY(cells::BuildPlan({.profile = setup.policy->profile(),
+                                     .request = setup.request,
+                                     .caller = setup.caller,
+                                     .protection = setup.protection,
+                                     .id = identity_->id,
+                                     .name = identity_->name,
+                                     .cell_uid = identity_->uid.value_or(setup.caller.uid)}));
+  auto [ours, inits] = TRY(sys::SocketPair(SOCK_SEQPACKET));
+  const std::string plan = wire::EncodePlan(setup.plan);
+  cell_ = TRY(
+      cells::Cell::Make(broker_.services, std::move(setup), std::move(ours),
+                        {.on_terminal = [](const UniqueFd&) {},
+                         .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); },
+                         .on_ready = [this] { callbacks_.ready(); }}));
+  broker_.registry.Add(*cell_);
+  TRY(builder_->Build(plan, std::move(inits)));
+  return cell_->Order({});
+}
+
+std::string Ghost::path() const {
+  std::string path;
+  for (const auto& directory : cell_->setup().policy->profile().path)
+    path += (path.empty() ? "" : ":") + directory.value;
+  return path;
+}
+
+void Ghost::OnStarted(UniqueFd pidfd, const std::vector<std::string>& lost_layers) {
+  if (!ending_) cell_->Started(std::move(pidfd), lost_layers);
+}
+
+void Ghost::Fail(const std::string& why) {
+  if (ending_) return;
+  callbacks_.failed(why);
+  End();
+}
+
+void Ghost::End() {
+  if (std::exchange(ending_, true)) return;
+  cell_->End("");
+}
+
+void Ghost::OnCellEnd(const wire::ExitReport& report) {
+  if (!std::exchange(ending_, true)) callbacks_.failed(report.lost);
+  broker_.registry.Remove(cell_->plan().id);
+  // The cell is calling.
+  broker_.loop.Post([gone = callbacks_.gone] { gone(); });
+}
+
+}  // namespace cellrun::run

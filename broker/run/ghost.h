@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "broker/cells/cell.h"
+#include "broker/cells/policy_store.h"
+#include "broker/cells/registry.h"
+#include "broker/run/builder.h"
+
+namespace cellrun::run {
+
+// A sibling cell for one command that was approved: the caller's workspace at the same path, and
+// the rights that a rule names. The launcher, executed by the broker, builds it; it ends with its
+// owner. Only on the loop's thread.
+class Ghost {
+ public:
+  struct Broker {
+    loop::Loop& loop;
+    cells::Services services;  // of its cell
+    cells::Registry& registry;
+    cells::PolicyStore& policies;
+  };
+  struct Order {
+    cells::Cell& caller;
+    const policy::Ghost& rights;
+    std::string rule;  // where the rights were written: the same text, the same rights
+    std::vector<std::string> argv;
+    std::string directory;
+  };
+  struct Callbacks {
+    std::function<void()> ready;
+    std::function<void(const std::string& why)> failed;  // before `ready`, or it was lost
+    std::function<void()> gone;  // last, from the loop: the Ghost may be destroyed in it
+  };
+  static Result<std::unique_ptr<Ghost>> Start(Broker broker, const Order& order,
+                                              Callbacks callbacks);
+  ~Ghost();
+  Ghost(const Ghost&) = delete;
+  Ghost& operator=(const Ghost&) = delete;
+
+  [[nodiscard]] cells::Cell& cell() { return *cell_; }
+  [[nodiscard]] std::string path() const;  // PATH of its commands
+  [[nodiscard]] const std::string& home() const { return cell_->setup().request.home; }
+  void End();
+
+ private:
+  Ghost(Broker broker, Callbacks callbacks) : broker_(broker), callbacks_(std::move(callbacks)) {}
+  Result<void> Plan(const Order& order);
+  void OnStarted(UniqueFd pidfd, const std::vector<std::string>& lost_layers);
+  void Fail(const std::string& why);
+  void OnCellEnd(const wire::ExitReport& report);
+
+  Broker broker_;
+  Callbacks callbacks_;
+  std::optional<cells::Registry::Identity> identity_;
+  std::unique_ptr<Builder> builder_;
+  std::unique_ptr<cells::Cell> cell_;
+  bool ending_ = false;
+};
+
+}  // namespace cellrun::run

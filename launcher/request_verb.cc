@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "launcher/request_verb.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "launcher/client/error_form.h"
+#include "lib/base/text.h"
+#include "lib/sys/socket.h"
+#include "lib/wire/control.h"
+#include "lib/wire/launch.h"
+#include "lib/wire/strict_json.h"
+
+namespace cellrun::launcher {
+namespace {
+
+constexpr int kFailed = 125, kDenied = 126, kNotFound = 127;
+constexpr std::size_t kMaxAnswerBytes = 4096;
+
+Result<void> Propose(const std::string& reason) {
+  const UniqueFd socket = TRY(sys::UnixSocket(SOCK_SEQPACKET));
+  TRY(sys::ConnectUnix(socket, wire::kBrokerSocket));
+  const nlohmann::json message = {{"type", "propose"}, {"reason", wire::TextToJson(reason)}};
+  TRY(sys::SendMessage(socket, message.dump(), {}));
+  const sys::Message answer = TRY(sys::ReceiveMessage(socket, kMaxAnswerBytes));
+  const nlohmann::json parsed = nlohmann::json::parse(answer.bytes, nullptr, false);
+  if (parsed.is_object() && parsed.value("ok", false)) return {};
+  const std::string why = parsed.is_object() && parsed.contains("error") &&
+                                  parsed["error"].is_string()
+                              ? parsed["error"].get<std::string>()
+                              : "the broker did not answer";
+  return Error(EPERM, "", why);
+}
+
+}  // namespace
+
+int RequestVerb(const options::Arguments& arguments) {
+  const Result<void> proposed = Propose(arguments.Get(options::OptionId::kReason));
+  if (!proposed.ok()) {
+    const bool outside = proposed.error().code() == ENOENT;
+    PrintError({.what = outside ? "this is not a cell" : "nothing can be proposed",
+                .cause = outside ? "request is for programs in a cell; outside, you decide yourself"
+                                 : text::Escape(proposed.error().ToString()),
+                .suggest = outside ? "cellrun approvals" : ""});
+    return kFailed;
+  }
+  std::vector<char*> argv;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): as execv(3) is declared
+  for (const std::string& word : arguments.words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  execvp(argv[0], argv.data());
+  const int code = errno;
+  PrintError({.what = text::Escape(arguments.words[0]) + ": " + ErrnoText(code),
+              .cause = "",
+              .suggest = ""});
+  return code == ENOENT ? kNotFound : kDenied;
+}
+
+}  // namespace cellrun::launcher

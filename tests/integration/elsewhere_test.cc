@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+// `run: mirror` and `run: ghost`: what a person or a program sees of a command must not depend on
+// where it runs.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/integration/elsewhere_corpus.h"
+#include "tests/support/sandbox.h"
+
+namespace cellrun::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class ElsewhereTest : public Sandbox {
+ protected:
+  // bash runs in place, everything else as `run` says.
+  std::string Profile(const std::string& run, const std::string& more = "") {
+    return WriteProfile(
+        "cellrun: 1\nname: elsewhere\nextends: [base]\ncommands:\n  default: allow\n"
+        "  rules:\n    - {when: {exe: bash}, then: allow}\n"
+        "    - {when: {exe: '/usr/**'}, then: allow, run: " +
+        run + "}\n" + more);
+  }
+  Options With(const std::string& run) {
+    return {.profile = Profile(run), .time_limit = std::chrono::seconds(60)};
+  }
+  // Each script's output, error and status, one below the other.
+  std::string RunCorpus(const std::string& run, std::size_t first, std::size_t last) {
+    const std::string here = Work("case");
+    std::string all;
+    for (std::size_t i = first; i < last; ++i)
+      Write(Work("scripts/" + std::to_string(i)), kCorpus[i]);
+    Write(Work("drive"), "for i in $(seq " + std::to_string(first) + " " +
+                             std::to_string(last - 1) +
+                             "); do\n rm -rf case; mkdir case; mkdir -p out; cd case\n"
+                             " s=$(<../scripts/$i)\n"
+                             " bash -c \"$s\" bash </dev/null >../out/$i.out 2>../out/$i.err\n"
+                             " echo $? >../out/$i.status; cd ..\ndone\necho finished\n");
+    const Outcome outcome = Run({"bash", "drive"}, With(run));
+    EXPECT_THAT(outcome.out, HasSubstr("finished")) << outcome;
+    return outcome.out;
+  }
+  std::string ResultOf(std::size_t i) {
+    const std::string base = Work("out/" + std::to_string(i));
+    return "out: " + Read(base + ".out") + "\nerr: " + Read(base + ".err") +
+           "\nstatus: " + Read(base + ".status");
+  }
+  void Compare(const std::string& run, std::size_t first, std::size_t last) {
+    RunCorpus("in-place", first, last);
+    std::vector<std::string> native;
+    for (std::size_t i = first; i < last; ++i) native.push_back(ResultOf(i));
+    Shell("rm -rf out", {.profile = OpenProfile()});
+    ASSERT_FALSE(Exists(Work("out")));
+    RunCorpus(run, first, last);
+    for (std::size_t i = first; i < last; ++i)
+      EXPECT_EQ(ResultOf(i), native[i - first]) << run << " of: " << kCorpus[i];
+  }
+  static constexpr std::size_t kCases = std::size(kCorpus);
+
+  // The condition, or the end of the limit.
+  static bool Until(const std::function<bool()>& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!holds()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
+  }
+  Command Bash(const Options& options) {
+    Write(Work("rc"), "PS1='<$((40+2))> '\nbind 'set enable-bracketed-paste off' 2>/dev/null\n");
+    return CellrunCommand(RunArguments({"bash", "--rcfile", "rc", "-i"}, options), options);
+  }
+};
+
+TEST_F(ElsewhereTest, TheCorpusHasTwoHundredCommands) {
+  EXPECT_GE(kCases, 200U);
+}
+// In four parts, so that each ends in time on a slow machine.
+TEST_F(ElsewhereTest, MirroredCommandsAreLikeNativeOnes1) {
+  Compare("mirror", 0, kCases / 4);
+}
+TEST_F(ElsewhereTest, MirroredCommandsAreLikeNativeOnes2) {
+  Compare("mirror", kCases / 4, kCases / 2);
+}
+TEST_F(ElsewhereTest, MirroredCommandsAreLikeNativeOnes3) {
+  Compare("mirror", kCases / 2, 3 * kCases / 4);
+}
+TEST_F(ElsewhereTest, MirroredCommandsAreLikeNativeOnes4) {
+  Compare("mirror", 3 * kCases / 4, kCases);
+}
+TEST_F(ElsewhereTest, GhostedCommandsAreLikeNativeOnes1) {
+  Compare("ghost", 0, kCases / 4);
+}
+TEST_F(ElsewhereTest, GhostedCommandsAreLikeNativeOnes2) {
+  Compare("ghost", kCases / 4, kCases / 2);
+}
+TEST_F(ElsewhereTest, GhostedCommandsAreLikeNativeOnes3) {
+  Compare("ghost", kCases / 2, 3 * kCases / 4);
+}
+TEST_F(ElsewhereTest, GhostedCommandsAreLikeNativeOnes4) {
+  Compare("ghost", 3 * kCases / 4, kCases);
+}
+
+TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
+  Options options = With("mirror");
+  Terminal terminal(Bash(options));
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  Write(Work("job"),
+        "trap 'echo continued=$((1+1))' CONT; echo up=$((1+1)); while :; do sleep 0.02; "
+        "done\n");
+  terminal.Send("sh job\n");
+  ASSERT_TRUE(terminal.Expect("up=2"));
+  terminal.Send("\x1a");
+  ASSERT_TRUE(terminal.Expect("Stopped"));
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("fg\n");
+  ASSERT_TRUE(terminal.Expect("continued=2"));
+  terminal.Send("\x03");
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("echo $((128 + 2))=$?\n");
+  ASSERT_TRUE(terminal.Expect("130=130"));
+  // A background job that reads its terminal stops, and reads on in the foreground.
+  terminal.Send("cat &\n");
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("until jobs | grep -q Stopped; do :; done; echo it=$((1+1))\n");
+  ASSERT_TRUE(terminal.Expect("it=2"));
+  terminal.Send("fg\n");
+  ASSERT_TRUE(terminal.Expect("cat\r\n"));
+  terminal.Send("typed\n");
+  ASSERT_TRUE(terminal.Expect("typed\r\ntyped"));
+  terminal.Send("\x04");
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("exit 5\n");
+  EXPECT_EQ(terminal.Wait().status, 5);
+  EXPECT_TRUE(terminal.IsCooked()) << "the caller's terminal is as it was";
+}
+
+TEST_F(ElsewhereTest, MirroredCommandsSeeTheWindowsSize) {
+  Options options = With("mirror");
+  Terminal terminal(Bash(options), 31, 97);
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("stty size\n");
+  ASSERT_TRUE(terminal.Expect("31 97"));
+  Write(Work("watch"), "trap 'stty size' WINCH; echo up=$((1+1)); while :; do sleep 0.02; done\n");
+  terminal.Send("sh watch\n");
+  ASSERT_TRUE(terminal.Expect("up=2"));
+  terminal.Resize(40, 120);
+  ASSERT_TRUE(terminal.Expect("40 120"));
+  terminal.Send("\x03");
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("exit\n");
+  terminal.Wait();
+}
+
+TEST_F(ElsewhereTest, KillingTheCallerKillsEveryDescendant) {
+  // The first is in a session of its own, the second has lost its parent as well.
+  for (const std::string run : {"mirror", "ghost"}) {
+    Write(Work("tree"),
+          "setsid sh -c 'while :; do touch beat1; sleep 0.02; done' &\n"
+          "(setsid sh -c 'while :; do touch beat2; sleep 0.02; done' &)\n"
+          "while :; do touch beat3; sleep 0.02; done\n");
+    Write(Work("drive"),
+          "sh tree & pid=$!\n"
+          "until [ -e beat1 ] && [ -e beat2 ] && [ -e beat3 ]; do sleep 0.02; done\n"
+          "kill -9 $pid; wait $pid; echo status=$?\n"
+          "quiet=0; for i in $(seq 300); do rm -f beat1 beat2 beat3; sleep 0.1\n"
+          " ls beat? >/dev/null 2>&1 || { quiet=1; break; }; done\necho quiet=$quiet\n");
+    // Only `sh tree` runs elsewhere: the rest looks at it from the outside.
+    Options options{.profile = WriteProfile(
+                        "cellrun: 1\nname: kill\nextends: [base]\ncommands:\n  default: allow\n"
+                        "  rules:\n    - {when: {exe: sh, args: [tree]}, then: allow, run: " +
+                        run + "}\n")};
+    const Outcome outcome = Run({"bash", "drive"}, options);
+    EXPECT_THAT(outcome.out, HasSubstr("status=137")) << outcome;
+    EXPECT_THAT(outcome.out, HasSubstr("quiet=1")) << run << outcome;
+  }
+}
+
+TEST_F(ElsewhereTest, VariablesThatLoadCodeDoNotCross) {
+  const std::string script =
+      "LD_PRELOAD=/x BASH_ENV=/x PYTHONPATH=/x GIT_SSH_COMMAND=x KEPT=1 env 2>/dev/null";
+  // In place they do.
+  EXPECT_THAT(Shell(script, {.profile = OpenProfile()}).out, HasSubstr("BASH_ENV=/x"));
+  for (const std::string run : {"mirror", "ghost"}) {
+    const Outcome outcome = Shell(script, With(run));
+    EXPECT_THAT(outcome.out, HasSubstr("KEPT=1")) << outcome;
+    for (const char* name : {"LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "GIT_SSH_COMMAND"})
+      EXPECT_THAT(outcome.out, Not(HasSubstr(name))) << run;
+  }
+}
+
+TEST_F(ElsewhereTest, AGhostSeesNothingOfItsCallerButTheWorkspace) {
+  const Outcome outcome = Shell(
+      "echo agent > /tmp/secret; sleep 60 & pid=$!\n"
+      "cat /tmp/secret; ps ax -o args | grep -c '[s]leep 60'; touch made; kill $pid; stat -c %U "
+      "made",
+      With("ghost"));
+  EXPECT_THAT(outcome.err, HasSubstr("/tmp/secret: No such file")) << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("0\n")) << outcome;
+  struct stat facts {};
+  ASSERT_EQ(stat(Work("made").c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_uid, geteuid()) << "what it makes belongs to the caller";
+}
+
+TEST_F(ElsewhereTest, AGhostWritesWhereItsRuleSays) {
+  const std::string place = Path("granted");
+  ASSERT_EQ(mkdir(place.c_str(), 0755), 0);
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: write\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
+      "    - {when: {exe: touch}, then: allow, run: ghost, ghost: {write: ['" +
+      place + "']}}\n");
+  const Outcome outcome =
+      Shell("touch " + place + "/made; echo $?; echo x > " + place + "/mine; echo $?",
+            {.profile = profile});
+  EXPECT_EQ(outcome.out, "0\n1\n") << outcome;
+  EXPECT_TRUE(Exists(place + "/made"));
+  EXPECT_FALSE(Exists(place + "/mine"));
+}
+
+TEST_F(ElsewhereTest, TheFloorOfHideHoldsInAGhost) {
+  Write(Work(".env"), "TOKEN=1\n");
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: hide\nextends: [base]\nfilesystem: {hide: [.env]}\ncommands:\n"
+      "  default: allow\n  rules: [{when: {exe: cat}, then: allow, run: ghost}]\n");
+  EXPECT_EQ(Shell("cat .env; echo end", {.profile = profile}).out, "end\n");
+}
+
+TEST_F(ElsewhereTest, ManyGhostsAtOnce) {
+  const Outcome outcome = Shell(
+      "for i in $(seq 40); do sh -c \"echo $i > n$i\" & done; wait; cat n* | wc -l", With("ghost"));
+  EXPECT_EQ(outcome.out, "40\n") << outcome;
+}
+
+TEST_F(ElsewhereTest, GhostsEndWithTheBroker) {
+  // The case fails in its end if a process or a mount is left.
+  MayLeaveSockets();
+  const pid_t broker = StartBroker();
+  Options options = With("ghost");
+  Process process = Start({"bash", "-c", "sh -c 'touch up; exec sleep 100'"}, options);
+  ASSERT_TRUE(Until([&] { return Exists(Work("up")); }));
+  ASSERT_EQ(kill(broker, SIGKILL), 0);
+  EXPECT_EQ(process.Wait().status, 125);
+}
+
+TEST_F(ElsewhereTest, ToolsAreFoundInPathAndRunInTheirGhost) {
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: tools\nextends: [base]\ntools: [{name: uname}, {name: "
+      "nowhere-to-be-found}]\n"
+      "commands: {default: allow}\n");
+  const Outcome outcome = Shell(
+      "echo x > /tmp/mine; which -a uname; /run/cellrun/tools/uname -s; echo $?\n"
+      "/run/cellrun/tools/nowhere-to-be-found; echo $?\n"
+      "rm -f /run/cellrun/tools/uname 2>/dev/null; echo $?; cp /bin/sh /run/cellrun/tools/new "
+      "2>/dev/null; echo $?; mv /run/cellrun/tools /run/cellrun/x 2>/dev/null; echo $?\n",
+      {.profile = profile});
+  EXPECT_THAT(outcome.out, HasSubstr("/run/cellrun/tools/uname\nLinux\n0\n127\n1\n1\n1\n"))
+      << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("the tool nowhere-to-be-found is in no directory")) << outcome;
+}
+
+TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {
+  const std::string file = Write(Path("token"), "file-s3cr3t\n", 0600);
+  Options options{
+      .profile = WriteProfile("cellrun: 1\nname: secrets\nextends: [base]\nsecrets:\n"
+                              "  - {name: FROM_ENV, from: 'env:HOST_TOKEN'}\n"
+                              "  - {name: FROM_FILE, from: 'file:" +
+                              file +
+                              "'}\n"
+                              "  - {name: FROM_COMMAND, from: 'command:echo command-s3cr3t'}\n"
+                              "commands:\n  default: allow\n  rules:\n"
+                              "    - {when: {exe: sh}, then: allow, run: ghost,\n"
+                              "       ghost: {secrets: [FROM_ENV, FROM_FILE, FROM_COMMAND]}}\n"),
+      .environment = {{"HOST_TOKEN", "env-s3cr3t"}}};
+  Write(Work("use"),
+        "echo ${#FROM_ENV} ${#FROM_FILE} ${#FROM_COMMAND}\n"
+        "echo $FROM_ENV; echo $FROM_FILE >&2; printf $FROM_COMMAND | base64; exit 3\n");
+  const Outcome outcome = Shell("env | grep -c s3cr3t; sh use; echo status=$?", options);
+  EXPECT_EQ(outcome.out.substr(0, outcome.out.find("***\n") + 4), "0\n10 11 14\n***\n") << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("status=3")) << outcome;
+  EXPECT_EQ(outcome.err, "***\n") << outcome;
+  for (const std::string& text : {outcome.out, outcome.err, Read(Path("state/journal.db"))}) {
+    for (const char* secret : {"env-s3cr3t", "file-s3cr3t", "command-s3cr3t"})
+      EXPECT_THAT(text, Not(HasSubstr(secret)));
+  }
+}
+
+TEST_F(ElsewhereTest, ASecretThatCannotBeReadIsADenial) {
+  const Outcome outcome = Shell(
+      "sh -c 'echo never'; echo $?",
+      {.profile = WriteProfile("cellrun: 1\nname: none\nextends: [base]\n"
+                               "secrets: [{name: TOKEN, from: 'env:NOT_SET'}]\n"
+                               "commands: {default: allow, rules: [{when: {exe: sh}, then: allow, "
+                               "run: ghost, ghost: {secrets: [TOKEN]}}]}\n")});
+  EXPECT_EQ(outcome.out, "126\n") << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("the secret TOKEN cannot be read")) << outcome;
+}
+
+TEST_F(ElsewhereTest, TheJournalSaysHowItRanAndEnded) {
+  Shell("sh -c 'exit 3'", With("mirror"));
+  bool found = false;
+  for (const nlohmann::json& record : History()) {
+    if (record.value("result", "") == "exit:3") found = record.value("strategy", "") == "mirror";
+  }
+  EXPECT_TRUE(found);
+}
+
+}  // namespace
+}  // namespace cellrun::test

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a command that waits for a person is to those around it, and that precisely what was shown
+// runs, whatever changes meanwhile.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "tests/support/sandbox.h"
+
+namespace cellrun::test {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+void Until(const char* what, const std::function<bool()>& holds) {
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      ADD_FAILURE() << "never: " << what;
+      return;
+    }
+    std::this_thread::sleep_for(2ms);
+  }
+}
+
+class WaitingTest : public Sandbox {
+ protected:
+  // Asks about what `when` matches; everything else runs.
+  Options Asking(const std::string& when = "exe: id", const std::string& more = "") {
+    return {.profile = WriteProfile(
+                "cellrun: 1\nname: asks\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
+                "    - {when: {" +
+                when + "}, then: ask" + more +
+                "}\n"
+                "approvals: {timeout: 60s}\n"),
+            .hold_input = true};
+  }
+  // The next ask that was not returned before.
+  json NextAsk() {
+    json next;
+    Until("an ask", [&] {
+      const Outcome list = Cellrun({"approvals", "list", "-o", "json"});
+      if (list.status != 0) return false;
+      for (const json& ask : json::parse(list.out)) {
+        if (!seen_.insert(ask["id"].get<std::string>()).second) continue;
+        next = ask;
+        return true;
+      }
+      return false;
+    });
+    return next;
+  }
+  std::string NextId() { return NextAsk().value("id", "none"); }
+  void Approve(const std::string& id, const Words& more = {}) {
+    Words words = {"approve", id};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = Cellrun(words);
+    EXPECT_EQ(outcome.status, 0) << outcome;
+  }
+  void Deny(const std::string& id) { EXPECT_EQ(Cellrun({"deny", id}).status, 0); }
+  void AwaitNoAsk() {
+    Until("no ask", [&] { return Cellrun({"approvals", "list", "-o", "json"}).out == "[]\n"; });
+  }
+
+  std::set<std::string> seen_;
+};
+
+TEST_F(WaitingTest, SaysSoOnceAndLeavesStandardOutputAlone) {
+  Process cell = Start({"bash", "-c", "id -u"}, Asking());
+  const std::string id = NextId();
+  Approve(id);
+  const Outcome outcome = cell.Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1) << outcome;
+  EXPECT_THAT(outcome.err, StartsWith("cellrun: waiting for approval " + id + " (1m)\n"));
+  EXPECT_EQ(outcome.err.find("waiting"), outcome.err.rfind("waiting")) << outcome;
+  EXPECT_THAT(outcome.err, Not(HasSubstr("left")));
+}
+
+// ---- Those who start it go on meanwhile, and get its status.
+
+struct Caller {
+  const char* name;
+  Words argv;
+};
+class WaitingCallerTest : public WaitingTest, public testing::WithParamInterface<Caller> {};
+
+TEST_P(WaitingCallerTest, GoesOnMeanwhileAndGetsTheStatus) {
+  const Caller& caller = GetParam();
+  if (Bare({"bash", "-c", "command -v " + caller.argv[0]}).status != 0) {
+    REQUIRE_OR_SKIP(false, caller.argv[0] + " is not installed");
+  }
+  Write(Work("Makefile"),
+        "all: asked other\nasked:\n\tid -u > asked\nother:\n\techo went-on; touch went-on\n");
+  Options options = Asking();
+  options.time_limit = 100s;
+  options.environment["GOCACHE"] = "/tmp/go";
+  Process cell = Start(caller.argv, options);
+  const std::string id = NextId();
+  Until("the caller went on", [&] { return Exists(Work("went-on")); });
+  Approve(id);
+  const Outcome outcome = cell.Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_EQ(std::strtoul(Read(Work("asked")).c_str(), nullptr, 10) > 0, true) << outcome;
+}
+
+const Caller kCallers[] = {
+    {"bash", {"bash", "-c", "id -u > asked & touch went-on; wait $!"}},
+    {"python",
+     {"python3", "-c",
+      "import subprocess as s\n"
+      "p = s.Popen(['id', '-u'], stdout=open('asked', 'w'))\n"
+      "open('went-on', 'w').close()\n"
+      "raise SystemExit(p.wait())"}},
+    {"node",
+     {"node", "-e",
+      "const fs = require('fs');"
+      "const p = require('child_process').spawn('id', ['-u'], {stdio: ['ignore', "
+      "fs.openSync('asked', 'w'), 'inherit']});"
+      "p.on('exit', code => process.exit(code));"
+      "setTimeout(() => fs.writeFileSync('went-on', ''), 1);"}},
+    {"make", {"make", "-j2", "-s"}},
+    {"perl",
+     {"perl", "-e",
+      "my $p = fork; if (!$p) { open STDOUT, '>', 'asked'; exec 'id', '-u' } "
+      "open my $f, '>', 'went-on'; waitpid $p, 0; exit $? >> 8"}},
+};
+INSTANTIATE_TEST_SUITE_P(Callers, WaitingCallerTest, testing::ValuesIn(kCallers),
+                         [](const auto& each) { return std::string(each.param.name); });
+
+// ---- Signals.
+
+TEST_F(WaitingTest, IsEndedByASignalLikeAnyCommand) {
+  for (const char* signal : {"INT", "TERM", "HUP", "KILL"}) {
+    Process cell = Start({"bash", "-c",
+                          "set -m; id -u & p=$!; read -r line; kill -" + std::string(signal) +
+                              " $p; wait $p; echo status=$?"},
+                         Asking());
+    const std::string id = NextId();
+    cell.Write("go\n");
+    ASSERT_TRUE(cell.WaitForOutput("status=")) << signal;
+    const Outcome outcome = cell.Wait();
+    EXPECT_THAT(outcome.out, Not(HasSubstr("status=0"))) << signal;
+    AwaitNoAsk();
+    EXPECT_NE(Cellrun({"approve", id}).status, 0) << "nobody waits any more";
+  }
+}
+
+TEST_F(WaitingTest, IsStoppedAndContinuedLikeAnyCommand) {
+  Process cell =
+      Start({"bash", "-c",
+             "id -u & p=$!; read -r line; kill -STOP $p; until grep -q 'State:.T' "
+             "/proc/$p/status; do :; done; echo stopped; read -r line; echo still-$(grep "
+             "-c 'State:.T' /proc/$p/status); kill -CONT $p; wait $p; echo status=$?"},
+            Asking());
+  const std::string id = NextId();
+  cell.Write("stop\n");
+  ASSERT_TRUE(cell.WaitForOutput("stopped"));
+  Approve(id);
+  cell.Write("go on\n");
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("still-1\n"), HasSubstr("status=0"))) << outcome;
+}
+
+TEST_F(WaitingTest, OutlivesItsParentAsACommandDoes) {
+  Process cell = Start({"bash", "-c",
+                        "(id -u > asked &); echo left; read -r line; until test -s "
+                        "asked; do sleep 0.01; done"},
+                       Asking());
+  const std::string id = NextId();
+  ASSERT_TRUE(cell.WaitForOutput("left"));
+  Approve(id);
+  cell.Write("go\n");
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
+TEST_F(WaitingTest, EndsWithItsCell) {
+  Process cell = Start({"id", "-u"}, Asking());
+  const std::string id = NextId();
+  cell.Signal(SIGTERM);
+  EXPECT_EQ(cell.Wait().status, 128 + SIGTERM);
+  AwaitNoAsk();
+}
+
+TEST_F(WaitingTest, IsDeniedWhenTheBrokerEnds) {
+  const pid_t broker = StartBroker();
+  Process cell = Start({"bash", "-c", "id -u; echo status=$?"}, Asking());
+  (void)NextId();
+  kill(broker, SIGTERM);
+  const Outcome outcome = cell.Wait();
+  EXPECT_NE(outcome.status, 0);
+  EXPECT_THAT(outcome.out, Not(HasSubstr("status=0")));
+}
+
+TEST_F(WaitingTest, UnderObservationNobodyIsAsked) {
+  Options options = Asking();
+  options.flags = {"--observe"};
+  options.hold_input = false;
+  const Outcome outcome = Run({"bash", "-c", "id -u >/dev/null; echo status=$?"}, options);
+  EXPECT_EQ(outcome.out, "status=0\n") << outcome;
+}
+
+// ---- What it keeps.
+
+TEST_F(WaitingTest, BecomesTheCommandInTheSameProcess) {
+  Options options = Asking("exe: cat");
+  Write(Work("sub/x"), "");
+  const char* kScript =
+      "cd sub; trap '' USR1; exec 7<x; set -m; cat /proc/self/status & p=$!; "
+      "wait $p; echo pid=$p; cat /proc/self/fdinfo/7 >/dev/null; echo fd=$?";
+  Process cell = Start({"bash", "-c", kScript}, options);
+  const json ask = NextAsk();
+  EXPECT_THAT(ask["cwd"].get<std::string>(), EndsWith("/sub"));
+  Approve(ask["id"].get<std::string>());
+  Approve(NextId());
+  const Outcome outcome = cell.Wait();
+  const std::string pid = outcome.out.substr(outcome.out.find("pid=") + 4);
+  EXPECT_THAT(outcome.out, HasSubstr("\nPid:\t" + pid.substr(0, pid.find('\n')) + "\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("SigIgn:\t0000000000000200\n")) << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("fd=0\n"));
+}
+
+// ---- What changes while it waits.
+
+TEST_F(WaitingTest, AChangedImageIsRefusedAndAskedAgain) {
+  Options options = Asking("writable: true");
+  Process cell = Start({"bash", "-c",
+                        "cp /usr/bin/true tool; (./tool ran; echo status=$?) & read -r line; cp "
+                        "/usr/bin/echo new; mv new tool; echo changed; wait"},
+                       options);
+  const json first = NextAsk();
+  EXPECT_TRUE(first["writable"].get<bool>());
+  cell.Write("change\n");
+  ASSERT_TRUE(cell.WaitForOutput("changed"));
+  Approve(first["id"].get<std::string>());
+  const json second = NextAsk();
+  EXPECT_NE(second["image_hash"], first["image_hash"]);
+  EXPECT_THAT(cell.out(), Not(HasSubstr("ran")));
+  Deny(second["id"].get<std::string>());
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out, HasSubstr("status=126")) << outcome;
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("cellrun: not run: "), HasSubstr("asking again")));
+}
+
+TEST_F(WaitingTest, AnImageRewrittenInPlaceIsRefusedAndAskedAgain) {
+  Process cell = Start({"bash", "-c",
+                        "cp /usr/bin/true tool; (./tool; echo status=$?) & read -r line; "
+                        "echo more >> tool; echo changed; wait"},
+                       Asking("writable: true"));
+  const json first = NextAsk();
+  cell.Write("change\n");
+  ASSERT_TRUE(cell.WaitForOutput("changed"));
+  Approve(first["id"].get<std::string>());
+  const json second = NextAsk();
+  EXPECT_NE(second["image_hash"], first["image_hash"]);
+  Approve(second["id"].get<std::string>());
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=0"));
+}
+
+TEST_F(WaitingTest, AScriptRunsAsItWasShown) {
+  Options options = Asking("script: './x.sh'");
+  Write(Work("x.sh"), "#!/bin/bash\necho shown \"$@\"\n", 0755);
+  Process cell = Start({"bash", "-c",
+                        "(./x.sh 'a b'; echo status=$?) & read -r line; printf '#!/bin/bash\\necho "
+                        "EVIL\\n' > x.sh; echo changed; wait; ls /run/cellrun/script | wc -l"},
+                       options);
+  const json ask = NextAsk();
+  EXPECT_THAT(ask["script_copy"].get<std::string>(), StartsWith("/run/cellrun/script/"));
+  EXPECT_EQ(ask["argv"], json({"./x.sh", "a b"}));
+  cell.Write("change\n");
+  ASSERT_TRUE(cell.WaitForOutput("changed"));
+  Approve(ask["id"].get<std::string>());
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("shown a b\n"), HasSubstr("status=0"), Not(HasSubstr("EVIL"))))
+      << outcome;
+}
+
+TEST_F(WaitingTest, AScriptOperandRunsAsItWasShown) {
+  Options options = Asking("exe: dash, args-any: ['x.sh']");
+  Write(Work("x.sh"), "echo shown $1\n");
+  Process cell = Start({"bash", "-c",
+                        "(dash -e x.sh one; echo status=$?) & read -r line; echo echo EVIL > x.sh; "
+                        "echo changed; wait; until test $(ls /run/cellrun/script | wc -l) = 0; do "
+                        "sleep 0.01; done; touch /run/cellrun/script/y || echo read-only"},
+                       options);
+  const json ask = NextAsk();
+  EXPECT_FALSE(ask["script_hash"].get<std::string>().empty());
+  cell.Write("change\n");
+  ASSERT_TRUE(cell.WaitForOutput("changed"));
+  Approve(ask["id"].get<std::string>());
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("shown one\n"), HasSubstr("status=0"),
+                                 HasSubstr("read-only\n"), Not(HasSubstr("EVIL"))))
+      << outcome;
+}
+
+TEST_F(WaitingTest, AMovedWorkingDirectoryIsRefusedAndAskedAgain) {
+  Process cell = Start({"bash", "-c",
+                        "mkdir a; cd a; (id -u; echo status=$?) & read -r line; mv ../a ../b; echo "
+                        "moved; wait"},
+                       Asking());
+  const std::string id = NextId();
+  cell.Write("move\n");
+  ASSERT_TRUE(cell.WaitForOutput("moved"));
+  Approve(id);
+  const json again = NextAsk();
+  EXPECT_THAT(again["cwd"].get<std::string>(), EndsWith("/b"));
+  Approve(again["id"].get<std::string>());
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=0"));
+}
+
+TEST_F(WaitingTest, TheEnvironmentThatMattersIsShown) {
+  Process cell = Start(
+      {"bash", "-c", "LD_PRELOAD=/x.so GIT_DIR=y HARMLESS=1 id -u; echo status=$?"}, Asking());
+  const json ask = NextAsk();
+  std::vector<std::string> names;
+  for (const json& change : ask["env"]) names.push_back(change["name"].get<std::string>());
+  EXPECT_THAT(names, ElementsAre("GIT_DIR", "LD_PRELOAD"));
+  EXPECT_THAT(ask["risk"].dump(), HasSubstr("other code first"));
+  Deny(ask["id"].get<std::string>());
+  EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
+}
+
+TEST_F(WaitingTest, RecordsSayWhatWasAskedAndWhatRan) {
+  Process cell = Start({"bash", "-c", "id -u"}, Asking());
+  const std::string id = NextId();
+  Approve(id);
+  EXPECT_EQ(cell.Wait().status, 0);
+  std::vector<std::string> results;
+  for (const json& record : History({"--kind", "exec"})) {
+    if (!record.value("exe", "").ends_with("/id")) continue;
+    results.push_back(record["verdict"].get<std::string>() + " " +
+                      record["result"].get<std::string>());
+    if (record["verdict"] == "allow") {
+      EXPECT_EQ(record["detail"]["ask"], id);
+    }
+  }
+  EXPECT_THAT(results, ElementsAre("ask approved", "allow ran"));
+}
+
+// ---- On a terminal.
+
+TEST_F(WaitingTest, AnInterruptFromTheTerminalEndsIt) {
+  Options options = Asking();
+  Terminal terminal(
+      CellrunCommand(RunArguments({"bash", "-c", "id -u; echo status=$?"}, options), options));
+  (void)NextId();
+  ASSERT_TRUE(terminal.Expect("s left"));
+  terminal.Send("\x03");
+  AwaitNoAsk();
+  EXPECT_THAT(terminal.Wait().out, Not(HasSubstr("status=0")));
+}
+
+}  // namespace
+}  // namespace cellrun::test
