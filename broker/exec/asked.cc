@@ -145,6 +145,11 @@ void HoldOperand(const AskInput& input, AskedExec& asked) {
   Result<File> file = input.resolver.Resolve(lookup);
   if (!file.ok() || !S_ISREG(file->facts.st_mode)) return;
   asked.operand_found = true;
+  // Where the task mounts what it likes, something else can lie under the copy's name.
+  if (input.resolver.foreign()) {
+    asked.content_may_change = true;
+    return;
+  }
   if (!file->on_writable_mount && !file->anonymous && input.resolver.IsStable(lookup, *file))
     return;
   asked.script = {
@@ -157,7 +162,8 @@ Result<void> HoldCode(const AskInput& input, AskedExec& asked) {
   asked.image_writable = images[input.chain.final_image].writable;
   // In a sibling cell nothing of this one's own tree is there.
   const bool copies = input.verdict.strategy != policy::Strategy::kGhost;
-  if (copies && script && images[0].writable) TRY(HoldScript(input, asked));
+  if (copies && script && images[0].writable && !input.resolver.foreign())
+    TRY(HoldScript(input, asked));
   if (copies && images.size() == 1) HoldOperand(input, asked);
   // The payload of a loader, which opens it again.
   for (std::size_t i = 0; i < images.size(); ++i) {

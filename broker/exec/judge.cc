@@ -436,7 +436,7 @@ class Judge::Case {
          .verdict = out_.verdict,
          .request = out_.request,
          .final_argv = out_.final_argv,
-         .resolver = judge_.resolver_,
+         .resolver = resolver(),
          .chain = chain_});
     if (!asked.ok()) {
       out_.verdict.message = asked.error().context();

@@ -55,6 +55,10 @@ class Resolver {
   // somebody opens again by name (scripts, loader payloads).
   [[nodiscard]] bool IsStable(const Lookup& lookup, const File& file) const;
 
+  // A view of a task with a root directory or mount namespace of its own: there any name can be
+  // made to mean another file.
+  [[nodiscard]] bool foreign() const noexcept { return cell_ != nullptr; }
+
   [[nodiscard]] const UniqueFd& root() const noexcept { return root_; }
 
  private:
