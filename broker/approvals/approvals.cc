@@ -108,6 +108,7 @@ Queue::Submission Approvals::Submit(Ask ask, Decided decided) {
         .left = {}};
   };
   if (!store_->HasRoom()) return refuse("asks come faster than they can be kept", "approvals.db");
+  if (!followers_.empty()) Look();
   Book::Submitted submitted = book_.Submit(std::move(ask), Time());
   if (submitted.refusal) {
     return {.refusal = std::move(submitted.refusal), .id = {}, .waiter = 0, .left = {}};
@@ -124,6 +125,10 @@ Queue::Submission Approvals::Submit(Ask ask, Decided decided) {
           .id = submitted.id,
           .waiter = submitted.waiter,
           .left = submitted.left};
+}
+
+void Approvals::Look() {
+  Apply(book_.Look(Time()));
 }
 
 void Approvals::Withdraw(std::uint64_t waiter) {

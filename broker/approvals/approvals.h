@@ -47,6 +47,8 @@ class Approvals final : public Queue {
                                                 const Approver& approver,
                                                 const std::string& rule_id);
 
+  // Somebody looks at what waits.
+  void Look();
   Outcome Take(const std::string& id, const Answer& answer, const Approver& approver);
 
   [[nodiscard]] const Book& book() const { return book_; }

@@ -56,6 +56,9 @@ struct Ask {
 
   std::chrono::milliseconds timeout{0};
   policy::Action on_timeout = policy::Action::kDeny;
+  // False: neither the profile says how long to wait, nor was the cell started from a terminal;
+  // then it is not waited for long unless somebody looks at what waits.
+  bool attended = true;
   int approvers = 1;             // so many different people must approve
   bool rememberable = true;      // false: the floor or the workspace asks, so it asks each time
   std::size_t max_pending = 64;  // `approvals.pending`: so many of the cell may wait at once

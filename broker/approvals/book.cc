@@ -15,6 +15,10 @@ using std::chrono::seconds;
 
 constexpr std::size_t kPast = 4096;
 constexpr std::size_t kMaxArguments = 65536;
+constexpr const char* kNoApprover = "no approver";
+constexpr const char* kNobodyLooks =
+    "nobody is there to be asked (started without a terminal, and nobody looks at `cellrun "
+    "approvals`)";
 
 std::size_t SizeOf(const std::vector<std::string>& texts) {
   std::size_t bytes = texts.size() * sizeof(std::string);
@@ -57,7 +61,10 @@ Book::Submitted Book::Submit(Ask ask, const Now& now) {
   const std::string digest = DigestOf(ask);
   const std::size_t bytes = SizeOf(ask);
   Submitted submitted;
-  submitted.refusal = RefusalOf(ask, digest, bytes, now);
+  const bool unseen = !ask.attended && !(looked_ && now.steady - *looked_ < limits_.looked);
+  submitted.refusal = unseen && missed_ && now.steady - *missed_ < limits_.looked
+                          ? std::optional(Refused(kNobodyLooks, kNoApprover))
+                          : RefusalOf(ask, digest, bytes, now);
   if (submitted.refusal) return submitted;
   Cell& cell = cells_[ask.cell_id];
   submitted.waiter = next_waiter_++;
@@ -68,15 +75,17 @@ Book::Submitted Book::Submit(Ask ask, const Now& now) {
     entry.id = FreshId();
     entry.digest = digest;
     entry.created = now.wall;
-    entry.expires = now.wall + ask.timeout;
+    const milliseconds wait = unseen ? std::min(ask.timeout, limits_.unseen) : ask.timeout;
+    entry.unseen = unseen;
+    entry.expires = now.wall + wait;
     entry.asked = now.steady;
-    entry.deadline = now.steady + ask.timeout;
+    entry.deadline = now.steady + wait;
     entry.bytes = bytes;
     entry.ask = std::make_shared<const Ask>(std::move(ask));
     entry.waiters.push_back(submitted.waiter);
     const Entry& added = Add(std::move(entry));
     submitted.id = added.id;
-    submitted.left = added.ask->timeout;
+    submitted.left = wait;
     return submitted;
   }
   Entry& entry = entries_.at(known->second);
@@ -139,6 +148,7 @@ Entry& Book::Add(Entry entry) {
   cell.bytes += entry.bytes;
   cell.waiters += entry.waiters.size();
   bytes_ += entry.bytes;
+  unseen_ += entry.unseen ? 1 : 0;
   ids_[entry.id] = entry.order;
   deadlines_.emplace(entry.deadline, entry.order);
   for (const std::uint64_t waiter : entry.waiters) waiters_[waiter] = entry.order;
@@ -156,6 +166,7 @@ Entry Book::Remove(std::uint64_t order) {
   cell.bytes -= entry.bytes;
   cell.waiters -= entry.waiters.size();
   bytes_ -= entry.bytes;
+  unseen_ -= entry.unseen ? 1 : 0;
   ids_.erase(entry.id);
   deadlines_.erase({entry.deadline, order});
   for (const std::uint64_t waiter : entry.waiters) waiters_.erase(waiter);
@@ -216,22 +227,45 @@ Book::Changes Book::ForgetCell(const std::string& cell_id, const Now& now) {
   return changes;
 }
 
+Book::Changes Book::Look(const Now& now) {
+  Changes changes;
+  looked_ = now.steady;
+  missed_.reset();
+  if (unseen_ == 0) return changes;
+  for (auto& [order, entry] : entries_) {
+    if (!entry.unseen) continue;
+    entry.unseen = false;
+    deadlines_.erase({entry.deadline, order});
+    entry.deadline = entry.asked + entry.ask->timeout;
+    entry.expires = entry.created + entry.ask->timeout;
+    deadlines_.emplace(entry.deadline, order);
+    changes.changed.push_back(entry.id);
+  }
+  unseen_ = 0;
+  return changes;
+}
+
 Book::Changes Book::Expire(const Now& now) {
   Changes changes;
   while (!deadlines_.empty() && deadlines_.begin()->first <= now.steady) {
     const std::uint64_t order = deadlines_.begin()->second;
     const Entry& entry = entries_.at(order);
-    const bool allow = entry.ask->on_timeout == policy::Action::kAllow;
-    const std::string reason =
-        "nobody answered within " + InSeconds(duration_cast<milliseconds>(entry.ask->timeout));
-    Answered answer{.by = "timeout",
+    const bool unseen = entry.unseen;
+    if (unseen) missed_ = now.steady;
+    const bool allow = !unseen && entry.ask->on_timeout == policy::Action::kAllow;
+    const std::string reason = unseen
+                                   ? kNobodyLooks
+                                   : "nobody answered within " +
+                                         InSeconds(duration_cast<milliseconds>(entry.ask->timeout));
+    const std::string by = unseen ? kNoApprover : "timeout";
+    Answered answer{.by = by,
                     .at = now.wall,
                     .reason = reason,
                     .after = duration_cast<milliseconds>(now.steady - entry.asked)};
     Decision decision{.state = allow ? State::kApproved : State::kExpired,
                       .reason = reason,
                       .argv = allow ? entry.ask->argv : std::vector<std::string>(),
-                      .by = "timeout"};
+                      .by = by};
     End(order, State::kExpired, std::move(answer), decision, changes);
   }
   return changes;

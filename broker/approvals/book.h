@@ -66,6 +66,7 @@ struct Entry {
   std::optional<Answered> answer;
   std::uint64_t order = 0;
   std::size_t bytes = 0;  // about so much memory
+  bool unseen = false;    // ends early unless somebody looks
 };
 
 // The asks of all cells: what they wait for, what an answer means for whom. Pure: no clock, no
@@ -78,6 +79,10 @@ class Book {
     std::size_t bytes = std::size_t{32} << 20;
     std::chrono::milliseconds cooldown{10'000};
     std::size_t cooldowns_of_cell = 256;
+    // For how long one waits that nobody is known to look at; and for how long somebody who looked
+    // counts as being there, or nobody as not.
+    std::chrono::milliseconds unseen{10'000};
+    std::chrono::minutes looked{10};
   };
   using NewId = std::function<std::string()>;
   // `last_order`: of the asks that there were before.
@@ -100,6 +105,8 @@ class Book {
   Submitted Submit(Ask ask, const Now& now);
   Changes Withdraw(std::uint64_t waiter, const Now& now);
   Changes ForgetCell(const std::string& cell_id, const Now& now);
+  // Somebody looks at what waits: it waits as long as it should.
+  Changes Look(const Now& now);
   // What nobody answered in time.
   Changes Expire(const Now& now);
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> NextDeadline() const;
@@ -170,7 +177,8 @@ class Book {
   std::map<std::string, Past> past_;
   std::deque<std::string> past_order_;
   std::uint64_t next_order_ = 1, next_waiter_ = 1;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0, unseen_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> looked_, missed_;
 };
 
 }  // namespace cellrun::approvals

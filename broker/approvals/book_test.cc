@@ -294,6 +294,45 @@ TEST_F(BookTest, FindsByUniquePrefix) {
 }
 
 // Every field that is shown must change the digest; what tells two processes apart must not.
+TEST_F(BookTest, DoesNotWaitLongWhereNobodyLooks) {
+  Ask ask = Push();
+  ask.attended = false;
+  const auto first = book_.Submit(ask, now_);
+  EXPECT_EQ(first.left, 10s);
+  Pass(9999ms);
+  EXPECT_THAT(book_.Expire(now_).decided, testing::IsEmpty());
+  Pass(1ms);
+  const auto decided = book_.Expire(now_).decided;
+  ASSERT_EQ(decided.size(), 1U);
+  EXPECT_EQ(decided[0].second.state, State::kExpired);
+  EXPECT_EQ(decided[0].second.by, "no approver");
+  EXPECT_THAT(decided[0].second.reason, HasSubstr("nobody is there to be asked"));
+  // The next one need not wait to find that out; one that somebody is there for does.
+  const auto second = book_.Submit(ask, now_);
+  ASSERT_TRUE(second.refusal.has_value());
+  EXPECT_EQ(second.refusal->by, "no approver");
+  EXPECT_EQ(book_.Submit(Numbered(1), now_).left, 100s);
+  (void)book_.Look(now_);
+  EXPECT_EQ(book_.Submit(ask, now_).left, 100s) << "somebody looked a moment ago";
+  Pass(11min);
+  (void)book_.Expire(now_);
+  EXPECT_EQ(book_.Submit(ask, now_).left, 10s) << "somebody looked long ago";
+}
+
+TEST_F(BookTest, WaitsAsLongAsItShouldOnceSomebodyLooks) {
+  Ask ask = Push();
+  ask.attended = false;
+  const auto submitted = book_.Submit(ask, now_);
+  Pass(8s);
+  EXPECT_THAT(book_.Look(now_).changed, ElementsAre(submitted.id));
+  Pass(91s);
+  EXPECT_THAT(book_.Expire(now_).decided, testing::IsEmpty());
+  Pass(1s);
+  const auto decided = book_.Expire(now_).decided;
+  ASSERT_EQ(decided.size(), 1U);
+  EXPECT_EQ(decided[0].second.by, "timeout");
+}
+
 TEST(DigestTest, CoversWhatIsShown) {
   using Change = void (*)(Ask&);
   const Change shown[] = {

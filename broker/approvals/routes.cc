@@ -106,6 +106,7 @@ class AskRoutes final : public Routes {
                          void (AskRoutes::*handler)(const Request&, const http::Responder&)) {
       router.AddAsync(method, pattern,
                       [this, handler](const Request& request, const http::Responder& responder) {
+                        approvals_.Look();
                         (this->*handler)(request, responder);
                       });
     };

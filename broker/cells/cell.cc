@@ -315,6 +315,8 @@ void Cell::StartSupervisor() {
       std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
                                      setup_.plan.host_gid));
   facts.admit = rooms_->Door();
+  facts.attended = std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
+                               [](auto stream) { return stream == wire::Stream::kTerminal; });
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
   cell_socket_ =

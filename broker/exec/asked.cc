@@ -30,9 +30,12 @@ void FillWho(const notify::CellFacts& facts, const AskInput& input, approvals::A
   ask.cwd = input.request.cwd;
 }
 
-void FillWhy(const AskInput& input, approvals::Ask& ask) {
+void FillWhy(const notify::CellFacts& facts, const AskInput& input, approvals::Ask& ask) {
   const policy::Profile& profile = input.policy.profile();
   const policy::CommandRule* rule = input.verdict.from;
+  const bool says_how_long =
+      profile.approval_timeout.at.line != 0 || (rule != nullptr && rule->timeout.has_value());
+  ask.attended = facts.attended || says_how_long;
   ask.rule = input.verdict.rule;
   ask.reason = input.verdict.reason;
   ask.timeout = profile.approval_timeout.value;
@@ -205,7 +208,7 @@ Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, As
   TRY(PrepareElsewhere(input, *asked));
   FillWho(facts, input, asked->ask);
   FillWhat(facts, input, *asked);
-  FillWhy(input, asked->ask);
+  FillWhy(facts, input, asked->ask);
   asked->files = std::move(input.chain.files);
   TRY(HoldCode(input, *asked));
   return asked;

@@ -447,7 +447,10 @@ class Judge::Case {
       return false;
     }
     out_.asked = std::move(*asked);
-    if (proposal_.has_value()) out_.asked->ask.said_by_cell = *proposal_;
+    if (proposal_.has_value()) {
+      out_.asked->ask.said_by_cell = *proposal_;
+      out_.asked->ask.attended = true;  // a person is what it asks for
+    }
     out_.asked->denied_by_rule = denied_by_rule_;
     if (denied_by_rule_) out_.asked->ask.rememberable = false;
     out_.answer = Judgement::Answer::kAsk;

@@ -42,7 +42,8 @@ struct CellFacts {
   // Takes over what is allowed, but runs elsewhere (`run: mirror`, `run: ghost`). Null: it is
   // denied.
   exec::Admit run_elsewhere;
-  bool nests = false;  // its tasks may make namespaces of their own (the opt-in `userns`)
+  bool attended = true;  // it was started from a terminal: somebody may be there to be asked
+  bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
   std::shared_ptr<exec::Proposals> proposals;  // may be null
   bool observe = false;  // run what would be denied, and record what the verdict would have been
 };

@@ -283,6 +283,14 @@ TEST_F(ApprovalsTest, ARestartedBrokerDeniesWhatWaited) {
     Process cell = Start({"bash", "-c", "id -u; echo status=$?"}, Asking());
     id = AwaitAsk();
     EXPECT_EQ(Asks({"--state", "all"}).size(), 1U);
+    // It is written a moment after it is shown.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto stored = [&] {
+      return (Read(Path("state/approvals.db")) + Read(Path("state/approvals.db-wal"))).find(id) !=
+             std::string::npos;
+    };
+    while (!stored() && std::chrono::steady_clock::now() < deadline) usleep(5000);
+    ASSERT_TRUE(stored());
     kill(BrokerPid(), SIGKILL);
     EXPECT_NE(cell.Wait().status, 0);
   }

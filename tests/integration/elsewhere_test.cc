@@ -155,6 +155,7 @@ TEST_F(ElsewhereTest, MirroredCommandsSeeTheWindowsSize) {
   ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("stty size\n");
   ASSERT_TRUE(terminal.Expect("31 97"));
+  ASSERT_TRUE(terminal.Expect("<42> "));  // what is typed before would be that command's
   Write(Work("watch"), "trap 'stty size' WINCH; echo up=$((1+1)); while :; do sleep 0.02; done\n");
   terminal.Send("sh watch\n");
   ASSERT_TRUE(terminal.Expect("up=2"));

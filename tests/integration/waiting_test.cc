@@ -89,6 +89,17 @@ TEST_F(WaitingTest, SaysSoOnceAndLeavesStandardOutputAlone) {
   EXPECT_THAT(outcome.err, Not(HasSubstr("left")));
 }
 
+TEST_F(WaitingTest, DoesNotWaitLongWhereNobodyIsThere) {
+  const Outcome outcome =
+      Run({"bash", "-c", "id -u; echo status=$?; id -u; echo status=$?"},
+          {.profile = WriteProfile("cellrun: 1\nname: asks\nextends: [base]\ncommands:\n"
+                                   "  default: allow\n  rules:\n"
+                                   "    - {when: {exe: id}, then: ask}\n")});
+  EXPECT_EQ(outcome.out, "status=126\nstatus=126\n") << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("waiting for approval"));
+  EXPECT_THAT(outcome.err, HasSubstr("nobody is there to be asked"));
+}
+
 // ---- Those who start it go on meanwhile, and get its status.
 
 struct Caller {
