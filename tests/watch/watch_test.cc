@@ -178,7 +178,7 @@ TEST_F(WatchTest, IsAsciiInTheCLocale) {
   broker_->Put(Ask("8c", {"npm", "é漢\u202e"}));
   Open(24, 80, {{"LC_ALL", "C"}});
   ASSERT_TRUE(Shows("publishes code"));
-  EXPECT_TRUE(screen_->Shows("npm \"\\u{e9}\\u{6f22}\\u{202e}\"")) << screen_->Text();
+  EXPECT_TRUE(Shows("npm \"\\u{e9}\\u{6f22}\\u{202e}\"")) << screen_->Text();
   EXPECT_TRUE(Shows("\n-- 8c: "));
   for (const char c : terminal_->screen()) ASSERT_LT(static_cast<unsigned char>(c), 0x80);
 }
@@ -254,9 +254,9 @@ TEST_F(WatchTest, SavesARuleOnlyAfterItWasShown) {
   ASSERT_TRUE(PressUntilReceived("p"));
   ASSERT_TRUE(Shows("- when: {exe: /usr/bin/git, args: [push, origin, main]}"));
   EXPECT_TRUE(Shows("  then: allow"));
-  EXPECT_TRUE(screen_->Shows("2026-12-21T00:00:00Z"));
-  EXPECT_TRUE(screen_->Shows("also 3 commands"));
-  EXPECT_TRUE(screen_->Shows("git push -f"));
+  EXPECT_TRUE(Shows("2026-12-21T00:00:00Z"));
+  EXPECT_TRUE(Shows("also 3 commands"));
+  EXPECT_TRUE(Shows("git push -f"));
   EXPECT_EQ(broker_->received()[0].body["scope"], "project");
   ASSERT_TRUE(PressUntilReceived("y", 2));
   const auto received = broker_->received();
@@ -332,9 +332,10 @@ TEST_F(WatchTest, HostileArgumentsStayText) {
   ASSERT_TRUE(Shows("own words"));
   EXPECT_TRUE(screen_->on_second_screen());
   EXPECT_EQ(screen_->title(), "");
-  EXPECT_TRUE(screen_->Shows("\\u{1b}[2J\\u{1b}[H\\u{1b}]0;owned\\u{7}"));
-  EXPECT_TRUE(screen_->Shows("\\x{9b}2J\\x{90}q\\x{9c}"));
-  EXPECT_TRUE(screen_->Shows("\\u{202e}gnp.exe\\u{2066}"));
+  EXPECT_TRUE(Shows("\\u{1b}[2J\\u{1b}[H\\u{1b}]0;owned\\u{7}"));
+  EXPECT_TRUE(Shows("\\x{9b}2J\\x{90}q\\x{9c}"));
+  EXPECT_TRUE(Shows("\\u{202e}gnp.exe\\u{2066}"));
+  ASSERT_TRUE(Shows("! risk"));
   // No row of the cell begins where a label stands, and each of ours is there once.
   int risks = 0;
   for (const std::string& row : screen_->Rows()) risks += row.starts_with("! risk") ? 1 : 0;
@@ -344,7 +345,7 @@ TEST_F(WatchTest, HostileArgumentsStayText) {
        {"owned\007", "\033]0", "\u202e", "\u200b", "\033P", "\033c", "\033[8m"}) {
     EXPECT_THAT(terminal_->screen(), Not(HasSubstr(bytes)));
   }
-  EXPECT_TRUE(screen_->Shows("y once s cell")) << "the last row is ours";
+  EXPECT_TRUE(Shows("y once s cell")) << "the last row is ours";
 }
 
 TEST_F(WatchTest, TwoMegabytesHaveToBeSeenBeforeTheyRun) {
