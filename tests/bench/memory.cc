@@ -84,18 +84,26 @@ pid_t Broker(const Setting& setting) {
   return json.is_object() ? json.value("pid", 0) : 0;
 }
 
+// Both let go of what only starting needed: the launcher after 0.1 s, the broker after 2 s.
+void Settle() {
+  usleep(3'000'000);
+}
+
 }  // namespace
 
 nlohmann::json MeasureMemory(const Setting& setting) {
   RunCommand(setting.InCell({"/bin/true"}), setting.work);
   const pid_t broker = Broker(setting);
+  Settle();
   const long idle = Rss(broker);
   std::vector<Cell> cells = {StartCell(setting)};
+  Settle();
   const long launcher = Pss(cells[0].launcher);
   long init = 0;
   for (const pid_t child : Children(cells[0].launcher)) init += Pss(child);
   const long one = Rss(broker);
   while (cells.size() < 20) cells.push_back(StartCell(setting));
+  Settle();
   const long twenty = Rss(broker);
   for (const auto& cell : cells) kill(cell.launcher, SIGTERM);
   for (const auto& cell : cells) {
