@@ -19,8 +19,7 @@ constexpr char kBegin[] = "<!-- from lib/sys/syscall_table.cc -->\n";
 constexpr char kEnd[] = "<!-- end -->\n";
 
 std::filesystem::path DocumentPath() {
-  return std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() / "docs" /
-         "filter.md";
+  return std::filesystem::path(CELLRUN_SOURCE_DIR) / "docs" / "filter.md";
 }
 
 std::string NamesOf(SyscallClass wanted) {
