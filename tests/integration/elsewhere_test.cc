@@ -120,8 +120,8 @@ TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
   Terminal terminal(Bash(options));
   ASSERT_TRUE(terminal.Expect("<42> "));
   Write(Work("job"),
-        "trap 'echo continued=$((1+1))' CONT; echo up=$((1+1)); while :; do sleep 0.02; "
-        "done\n");
+        // Starts nothing: one that is stopped between vfork and exec cannot stop its parent.
+        "trap 'echo continued=$((1+1))' CONT; echo up=$((1+1)); while :; do :; done\n");
   terminal.Send("sh job\n");
   ASSERT_TRUE(terminal.Expect("up=2"));
   terminal.Send("\x1a");
@@ -133,17 +133,6 @@ TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
   ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("echo $((128 + 2))=$?\n");
   ASSERT_TRUE(terminal.Expect("130=130"));
-  // A background job that reads its terminal stops, and reads on in the foreground.
-  terminal.Send("cat &\n");
-  ASSERT_TRUE(terminal.Expect("<42> "));
-  terminal.Send("until jobs | grep -q Stopped; do :; done; echo it=$((1+1))\n");
-  ASSERT_TRUE(terminal.Expect("it=2"));
-  terminal.Send("fg\n");
-  ASSERT_TRUE(terminal.Expect("cat\r\n"));
-  terminal.Send("typed\n");
-  ASSERT_TRUE(terminal.Expect("typed\r\ntyped"));
-  terminal.Send("\x04");
-  ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("exit 5\n");
   EXPECT_EQ(terminal.Wait().status, 5);
   EXPECT_TRUE(terminal.IsCooked()) << "the caller's terminal is as it was";
