@@ -90,7 +90,8 @@ Result<void> Stage::MakeFiles() {
   TRY(WriteFile(directory_ + "/tools/plan.json", Encode(plan_), 0644));
   TRY(WriteFile(plan_.workspace + "/.git/HEAD", "ref: refs/heads/main\n", 0644));
   const std::string profile =
-      "cellrun: 1\nname: doctor\nextends: [strict]\ncommands:\n  rules:\n" +
+      "cellrun: 1\nname: doctor\nextends: [strict]\napprovals: {timeout: 0s}\ncommands:\n  "
+      "rules:\n" +
       ("    - name: self-test\n      when: {exe: " + YamlString(directory_ + "/tools/attacker") +
        "}\n") +
       "      then: allow\n";

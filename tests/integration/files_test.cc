@@ -212,13 +212,6 @@ TEST_F(FilesTest, HiddenNamesAreEmptyOrAbsent) {
   EXPECT_EQ(Inventory(), before);
 }
 
-TEST_F(FilesTest, HidesMoreNamesThanAMessageHolds) {
-  for (int i = 0; i < 1500; ++i) Write(Work("packages/p" + std::to_string(i) + "/.env"), "TOKEN=1");
-  const Outcome outcome = Shell("cat packages/*/.env | wc -c; ls -d packages/*/.env | wc -l",
-                                With("  hide: ['**/.env']\n"));
-  EXPECT_EQ(outcome.out, "0\n1500\n") << outcome;
-}
-
 TEST_F(FilesTest, ProtectedNamesCannotBeChangedOrMovedAway) {
   ASSERT_EQ(Bare({"git", "init", "-q", "."}).status, 0);
   Write(Work(".git/hooks/pre-commit"), "#!/bin/sh\n", 0755);

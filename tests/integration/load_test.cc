@@ -112,6 +112,17 @@ TEST_F(LoadSlowTest, SixtyCellsInOneWorkspaceCostTheSameEach) {
   for (Process& cell : cells) EXPECT_EQ(cell.Wait().status, 1);  // of read, at the end of file
 }
 
+TEST_F(LoadSlowTest, HidesMoreNamesThanAMessageHolds) {
+  for (int i = 0; i < 1500; ++i) Write(Work("packages/p" + std::to_string(i) + "/.env"), "TOKEN=1");
+  Options options = Open();
+  options.profile = WriteProfile(
+      "cellrun: 1\nname: tested\nextends: [base]\ncommands: {default: allow}\n"
+      "filesystem: {hide: ['**/.env']}\n");
+  const Outcome outcome =
+      Shell("cat packages/*/.env | wc -c; ls -d packages/*/.env | wc -l", options);
+  EXPECT_EQ(outcome.out, "0\n1500\n") << outcome;
+}
+
 TEST_F(LoadSlowTest, DenialsUnderLoadAreAllDenials) {
   const std::string path = WriteProfile(
       "cellrun: 1\nname: tested\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
