@@ -97,7 +97,7 @@ TEST_F(WaitingTest, DoesNotWaitLongWhereNobodyIsThere) {
                                    "    - {when: {exe: id}, then: ask}\n")});
   EXPECT_EQ(outcome.out, "status=126\nstatus=126\n") << outcome;
   EXPECT_THAT(outcome.err, HasSubstr("waiting for approval"));
-  EXPECT_THAT(outcome.err, HasSubstr("nobody is there to be asked"));
+  EXPECT_THAT(outcome.err, HasSubstr("no approver is connected"));
 }
 
 // ---- Those who start it go on meanwhile, and get its status.
