@@ -66,7 +66,7 @@ Result<void> OpenLog(const std::string& state_directory) {
   return sys::DuplicateTo(null, STDOUT_FILENO);
 }
 
-// Each cell needs about ten descriptors here; cells count against the same user (hardening 10).
+// Each cell needs some thirty descriptors here; cells count against the same user (hardening 10).
 void RaiseLimits() {
   Result<rlimit64> files = sys::GetLimit(RLIMIT_NOFILE);
   if (!files.ok()) return;

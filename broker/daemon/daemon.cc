@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -16,12 +17,16 @@
 #include "lib/base/text.h"
 #include "lib/base/version.h"
 #include "lib/sys/file.h"
+#include "lib/sys/process.h"
 #include "lib/sys/socket.h"
+#include "lib/wire/launch.h"
 
 namespace cellrun::daemon {
 namespace {
 
 constexpr std::size_t kMaxSessions = 1024;
+// What the broker itself needs, and what each cell may; more than both were seen to.
+constexpr std::size_t kOwnDescriptors = 32, kDescriptorsOfACell = 32;
 constexpr std::chrono::seconds kTrimAfter{2};
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
@@ -48,6 +53,14 @@ nlohmann::json CellObject(const cells::Cell& cell) {
           {"ghost_of", cell.setup().ghost_of}};
 }
 
+// So many that none takes away the descriptors that another one needs to start and to be judged.
+std::size_t MaxSessions() {
+  const Result<rlimit64> files = sys::GetLimit(RLIMIT_NOFILE);
+  if (!files.ok() || files->rlim_cur < kOwnDescriptors + kDescriptorsOfACell) return 1;
+  return std::min<std::uint64_t>((files->rlim_cur - kOwnDescriptors) / kDescriptorsOfACell,
+                                 kMaxSessions);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::Make(Instance instance, Options options) {
@@ -57,7 +70,7 @@ Result<std::unique_ptr<Daemon>> Daemon::Make(Instance instance, Options options)
 }
 
 Daemon::Daemon(Instance instance, Options options)
-    : instance_(std::move(instance)), options_(options) {}
+    : instance_(std::move(instance)), options_(options), max_sessions_(MaxSessions()) {}
 
 Result<void> Daemon::Start() {
   TRY(WatchSignals());  // the journal starts the first thread
@@ -195,11 +208,8 @@ void Daemon::OnLauncher() {
     return;
   }
   const Result<peer::Peer> peer = peer::CheckPeer(*socket);
-  if (!peer.ok() || sessions_.size() >= kMaxSessions) {
-    log::Warn("refused a launcher",
-              {{"error", peer.ok() ? "too many connections" : peer.error().ToString()}});
-    return;
-  }
+  if (!peer.ok()) return log::Warn("refused a launcher", {{"error", peer.error().ToString()}});
+  if (sessions_.size() >= max_sessions_) return RefuseLauncher(*socket);
   idle_timer_.reset();
   const std::uint64_t id = next_session_++;
   sessions_[id] = std::make_unique<cells::LaunchSession>(
@@ -213,6 +223,18 @@ void Daemon::OnLauncher() {
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
   // What starting took is free again; given back once nobody starts anything more.
   trim_timer_ = loop_.After(kTrimAfter, [this] { janitor_.Do([] { malloc_trim(0); }); });
+}
+
+void Daemon::RefuseLauncher(const UniqueFd& socket) const {
+  const std::string count = std::to_string(sessions_.size());
+  const wire::Refusal refusal{
+      .status = 125,
+      .what = "the broker serves no more cells at once",
+      .cause = count + " runs are there, and each needs descriptors (RLIMIT_NOFILE, ulimit -Hn)",
+      .suggest = "wait for one to end; or raise the limit, and cellrun broker stop"};
+  const Result<void> sent = sys::SendMessage(socket, wire::Encode(refusal), {});
+  log::Warn("refused a launcher",
+            {{"runs", count}, {"error", sent.ok() ? "" : sent.error().ToString()}});
 }
 
 void Daemon::OnSessionClosed(std::uint64_t id) {

@@ -48,6 +48,7 @@ class Daemon {
   http::Response OnStop(const http::Request& request);
   void FollowRules();
   void OnLauncher();
+  void RefuseLauncher(const UniqueFd& socket) const;
   void OnSessionClosed(std::uint64_t id);
   void Stop();
   void StopWhenEmpty();
@@ -56,6 +57,7 @@ class Daemon {
 
   Instance instance_;
   const Options options_;
+  const std::size_t max_sessions_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
   loop::Janitor janitor_;

@@ -16,9 +16,12 @@ namespace {
 // Asks for the length first: a buffer for the longest message costs more to clear than the call.
 Result<sys::Message> ReceiveSized(const UniqueFd& socket, int flags) {
   char byte = 0;
-  ssize_t bytes = recv(socket.get(), &byte, 1, flags | MSG_PEEK | MSG_TRUNC);
-  while (bytes < 0 && errno == EINTR)
+  ssize_t bytes = 0;
+  do {
     bytes = recv(socket.get(), &byte, 1, flags | MSG_PEEK | MSG_TRUNC);
+    // ECONNRESET, told once: the broker closed without having read something of ours. What it said
+    // before is still there.
+  } while (bytes < 0 && (errno == EINTR || errno == ECONNRESET));
   if (bytes < 0) return ErrnoError("recv");
   const std::size_t limit = std::min(static_cast<std::size_t>(bytes), wire::kMaxLaunchBytes);
   return sys::ReceiveMessage(socket, std::max<std::size_t>(limit, 1), flags);

@@ -57,10 +57,8 @@ class Negotiation {
       // While the broker thinks. What is wrong with the request is said before what is wrong here.
       if (!cell_) cell_.emplace(StartCell(control_, shim_));
       Result<sys::Message> hello = connection.Receive();
-      const bool gone = (hello.ok() && hello->bytes.empty()) ||
-                        (!hello.ok() && hello.error().code() == ECONNRESET);
-      if (gone) continue;
       if (!hello.ok()) return Broken(hello.error());
+      if (hello->bytes.empty()) continue;  // it left
       if (std::optional<ErrorForm> refused = CheckHello(hello->bytes)) {
         if (HandsOver(connection)) continue;
         return *std::move(refused);

@@ -190,9 +190,6 @@ class Session {
     while (!over_) {
       Result<sys::Message> message = connection_.ReceiveNow();
       if (!message.ok() && message.error().code() == EAGAIN) return;
-      // The broker closed without having read something of ours; what it said before is still
-      // there.
-      if (!message.ok() && message.error().code() == ECONNRESET) continue;
       if (!message.ok()) return Lose("the broker cannot be heard: " + message.error().ToString());
       if (message->bytes.empty()) return Lose("the broker ended; its cells end with it");
       const Result<void> handled = OnMessage(std::move(*message));

@@ -179,7 +179,7 @@ TEST(CellPlanTest, TravelsInAMemoryFileWhereItIsLong) {
   for (const int mounts : {3, 5000}) {
     CellPlan plan;
     for (int i = 0; i < mounts; ++i)
-      plan.mounts.emplace_back().to = "/work/packages/" + std::to_string(i) + "/.env";
+      plan.mounts.emplace_back().to = "/home/u/p/packages/" + std::to_string(i) + "/.env";
     const std::string text = EncodePlan(plan);
     ASSERT_TRUE(SendPlan(ours, text).ok());
     const sys::Message message = sys::ReceiveMessage(theirs, kMaxLaunchBytes).value();

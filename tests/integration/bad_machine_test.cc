@@ -97,10 +97,10 @@ TEST_F(BadMachineTest, AJournalThatIsNoDatabaseIsAnError) {
   EXPECT_EQ(Read(Path("state/journal.db")).size(), 100'000U) << "evidence is not thrown away";
 }
 
-TEST_F(BadMachineTest, ABrokerWithFewDescriptorsServesOrRefuses) {
+TEST_F(BadMachineTest, ABrokerWithSixtyFourDescriptorsServesOrRefuses) {
   Options few = Open();
   few.in_child = [] {
-    const rlimit limit = {96, 96};
+    const rlimit limit = {64, 64};
     setrlimit(RLIMIT_NOFILE, &limit);
   };
   const Outcome first = Run({"echo", "one"}, few);
