@@ -64,7 +64,8 @@ Answer Ask(const std::string& method, const std::string& target) {
   const auto response = client::Call(*directory + "/api.sock", request);
   if (!response.ok()) {
     const int code = response.error().code();
-    if (code == ENOENT || code == ECONNREFUSED) return NotRunning{};
+    // Reset: one that ends while it is asked.
+    if (code == ENOENT || code == ECONNREFUSED || code == ECONNRESET) return NotRunning{};
     return ErrorForm{"cannot ask the broker", response.error().ToString(), "cellrun doctor"};
   }
   auto body = wire::ParseStrictJson(response->body);
@@ -150,13 +151,14 @@ int Start() {
     launcher::PrintNote("the broker runs already, pid " + Text(std::get<json>(answer), "pid"));
     return kDone;
   }
-  const auto started = launcher::StartBroker();
-  if (!started.ok()) {
-    PrintError({"the broker did not start", started.error().ToString(), "cellrun doctor"});
+  // Until one serves: where another one is about to leave, this one has to wait for its end.
+  const auto serving = []() -> Result<UniqueFd> {
+    const std::string runtime = TRY(wire::RuntimeDirectory());
+    return launcher::ConnectOrStart(runtime, runtime + "/launch.sock");
+  }();
+  if (!serving.ok()) {
+    PrintError({"the broker did not start", serving.error().ToString(), "cellrun doctor"});
     return kFailed;
-  }
-  if (*started == launcher::BrokerStart::kBusy) {
-    launcher::PrintNote("another broker runs, or is about to leave");
   }
   return kDone;
 }

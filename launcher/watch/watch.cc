@@ -32,6 +32,7 @@ class Signals {
   Signals() {
     sigemptyset(&set_);
     for (const int number : kSignals) sigaddset(&set_, number);
+    KeepStops();
     (void)sigprocmask(SIG_BLOCK, &set_, &before_);
     descriptor_ = UniqueFd(signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
   }
@@ -57,6 +58,20 @@ class Signals {
   }
 
  private:
+  // With the default action ncurses ignores SIGTSTP while it draws, and setting a signal to be
+  // ignored discards one that is pending (signal(7), POSIX 2.4.3): Ctrl-Z would be lost. It leaves
+  // any other action alone (_nc_signal_handler in lib_tstp.c).
+  void KeepStops() {
+    struct sigaction action {};
+    (void)sigaction(SIGTSTP, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) {
+      sigdelset(&set_, SIGTSTP);  // whoever started us wants no stops
+    } else {
+      action.sa_handler = [](int) {};  // never runs: it is blocked
+      (void)sigaction(SIGTSTP, &action, nullptr);
+    }
+  }
+
   sigset_t set_{}, before_{};
   UniqueFd descriptor_;
 };
