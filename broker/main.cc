@@ -92,6 +92,16 @@ Result<void> Serve(const Arguments& arguments, const UniqueFd& ready) {
   return {};
 }
 
+// Each exec stop of a cell's task raises SIGCHLD for the thread that attached to it. That thread
+// blocks every signal, so the kernel would look for another one and wake the main thread, once for
+// each exec (do_notify_parent_cldstop, complete_signal in kernel/signal.c).
+void IgnoreStopsOfTracees() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  action.sa_flags = SA_NOCLDSTOP;
+  (void)sigaction(SIGCHLD, &action, nullptr);
+}
+
 int Main(int argc, char** argv) {
   if (argc == 2 && std::string_view(argv[1]) == "--version") {
     printf("cellrun-broker %s (%s)\n", &kVersion[0], &kBuildId[0]);
@@ -109,6 +119,7 @@ int Main(int argc, char** argv) {
   mallopt(M_ARENA_MAX, 2);
   umask(077);
   signal(SIGPIPE, SIG_IGN);
+  IgnoreStopsOfTracees();
   UniqueFd ready(arguments.ready_fd);
   if (ready.valid()) (void)sys::SetCloseOnExec(ready, true);
   const Result<void> served = Serve(arguments, ready);
