@@ -4,30 +4,13 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "lib/base/text.h"
+
 namespace cellrun::watch {
 namespace {
 
 constexpr std::size_t kMaxCharacters = 16384;
 constexpr char32_t kLargest = 0x10ffff;
-
-void AppendUtf8(std::string& out, char32_t c) {
-  const auto byte = [&out](char32_t value) { out.push_back(static_cast<char>(value)); };
-  if (c < 0x80) {
-    byte(c);
-  } else if (c < 0x800) {
-    byte(0xc0 | (c >> 6));
-    byte(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    byte(0xe0 | (c >> 12));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  } else {
-    byte(0xf0 | (c >> 18));
-    byte(0x80 | ((c >> 12) & 0x3f));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  }
-}
 
 std::u32string Decode(std::string_view text) {
   std::u32string out;
@@ -105,7 +88,7 @@ class WordReader {
     if (is_byte) {
       word.push_back(static_cast<char>(value));
     } else {
-      AppendUtf8(word, value);
+      text::AppendUtf8(word, value);
     }
     return true;
   }
@@ -153,7 +136,7 @@ void LineEditor::Press(const Key& key) {
 
 std::string LineEditor::text() const {
   std::string out;
-  for (const char32_t c : text_) AppendUtf8(out, c);
+  for (const char32_t c : text_) text::AppendUtf8(out, c);
   return out;
 }
 
@@ -161,7 +144,7 @@ LineEditor::Window LineEditor::Draw(std::size_t columns, Charset charset) const 
   // A typed backslash is one column here: it is the person's, who types escapes with it.
   const auto shown = [charset](char32_t c) {
     std::string one;
-    AppendUtf8(one, c);
+    text::AppendUtf8(one, c);
     return c == '\\' ? one : DisplaySafe(one, charset);
   };
   Window window;

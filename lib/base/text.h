@@ -29,5 +29,6 @@ std::string EscapeShort(std::string_view untrusted, std::size_t max_bytes);
 
 // Whether the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms, ≤ U+10FFFF).
 bool IsUtf8(std::string_view bytes);
+void AppendUtf8(std::string& out, char32_t c);  // at most U+10FFFF
 
 }  // namespace cellrun::text

@@ -6,106 +6,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
+
+#include "lib/policy/policy_fixture.h"
 
 namespace cellrun::policy {
 namespace {
 
 using testing::HasSubstr;
-using Strings = std::vector<std::string>;
-
-const Places kPlaces{.home = "/home/u", .workspace = "/home/u/project"};
-
-// A machine: absolute path → what it is.
-class Machine {
- public:
-  Machine() {
-    Add("/usr/bin/git", 1);
-    Add("/usr/bin/ls", 2);
-    Add("/usr/bin/bash", 3);
-    Add("/usr/bin/python3.11", 4);
-    Add("/usr/bin/sudo", 5);
-    Add("/usr/bin/env", 6);
-    Link("/usr/bin/python3", "/usr/bin/python3.11");
-    Link("/bin", "/usr/bin");
-  }
-  void Add(const std::string& path, std::uint64_t inode) { files_[path] = {{8, inode}, path}; }
-  void Link(const std::string& path, const std::string& to) { files_[path] = {files_[to].id, to}; }
-  [[nodiscard]] FileLookup Lookup() const {
-    return [files = files_](const std::string& path) -> std::optional<FileFacts> {
-      const auto found = files.find(path);
-      if (found == files.end()) return std::nullopt;
-      return found->second;
-    };
-  }
-  ExecImage Image(const std::string& path) {
-    ExecImage image;
-    image.path = path;
-    image.id = files_.contains(path) ? files_[path].id : FileId{9, 1000 + path.size()};
-    return image;
-  }
-
- private:
-  std::map<std::string, FileFacts> files_;
-};
-
-CommandRule Rule(When when, Action then, Layer layer = Layer::kProfile) {
-  CommandRule rule;
-  rule.when = std::move(when);
-  rule.then = then;
-  rule.layer = layer;
-  return rule;
-}
-
-class PolicyTest : public testing::Test {
- protected:
-  PolicyTest() {
-    for (const char* directory : {"/usr/local/bin", "/usr/bin", "/bin"}) {
-      profile_.path.push_back({.value = directory, .at = {}, .layer = Layer::kProfile});
-    }
-    profile_.command_default.value = Action::kDeny;
-    profile_.audit_commands.value = AuditLevel::kAll;
-  }
-
-  CommandRule& AddRule(When when, Action then, Layer layer = Layer::kProfile) {
-    CommandRule rule = Rule(std::move(when), then, layer);
-    rule.name = "rule" + std::to_string(profile_.command_rules.size());
-    profile_.command_rules.push_back(rule);
-    return profile_.command_rules.back();
-  }
-
-  std::shared_ptr<const Policy> Compile() {
-    auto compiled = Policy::Compile(profile_, kPlaces, machine_.Lookup(), now_);
-    EXPECT_TRUE(compiled.ok());
-    return compiled.ok() ? compiled.value() : nullptr;
-  }
-  std::string CompileProblem() {
-    const auto compiled = Policy::Compile(profile_, kPlaces, machine_.Lookup(), now_);
-    return compiled.ok() ? "" : compiled.problems().front().what;
-  }
-
-  ExecRequest Request(const std::string& path, Strings arguments = {}) {
-    ExecRequest request;
-    request.raw_path = path;
-    request.images.push_back(machine_.Image(path));
-    request.argv = {path};
-    request.argv.insert(request.argv.end(), arguments.begin(), arguments.end());
-    request.cwd = kPlaces.workspace;
-    request.parent = "/usr/bin/bash";
-    request.uid = 1000;
-    request.user = "u";
-    return request;
-  }
-  Action Decide(const ExecRequest& request) { return Compile()->Decide(request).action; }
-  Action Decide(const std::string& path, Strings arguments = {}) {
-    return Decide(Request(path, std::move(arguments)));
-  }
-
-  Machine machine_;
-  Profile profile_;
-  std::chrono::system_clock::time_point now_ =
-      std::chrono::sys_days(std::chrono::year(2025) / 6 / 1);
-};
 
 TEST_F(PolicyTest, DefaultAppliesWhereNoRuleMatchesAndIsNamed) {
   profile_.command_default = {
@@ -491,75 +398,6 @@ TEST_F(PolicyTest, TenThousandLiteralRulesCostNoMoreThanTen) {
     std::cout << count << " literal rules: " << each << " ns a decision\n";
     EXPECT_LT(each, 50000);
   }
-}
-
-// A remembered approval answers what asks; it is no permission of its own.
-TEST_F(PolicyTest, ARememberedAllowAnswersAnAsk) {
-  profile_.command_default.value = Action::kAllow;
-  AddRule({.exe = {"git"}, .args = Strings{"push"}}, Action::kAllow, Layer::kRemembered);
-  AddRule({.exe = {"git"}}, Action::kAsk).rewrite.args_append = {"--no-verify"};
-  profile_.command_rules.back().run = Strategy::kGhost;
-  const auto policy = Compile();
-  const Verdict verdict = policy->Decide(Request("/usr/bin/git", {"push"}));
-  EXPECT_EQ(verdict.action, Action::kAllow);
-  EXPECT_EQ(verdict.rule.layer, Layer::kRemembered);
-  EXPECT_EQ(verdict.rule.name, "rule0");
-  // How it runs is what the asking rule says.
-  EXPECT_EQ(verdict.strategy, Strategy::kGhost);
-  ASSERT_NE(verdict.rewrite, nullptr);
-  EXPECT_EQ(verdict.rewrite->args_append, Strings{"--no-verify"});
-  EXPECT_EQ(policy->Decide(Request("/usr/bin/git", {"pull"})).action, Action::kAsk);
-}
-
-TEST_F(PolicyTest, ARememberedAllowLoosensNoDenial) {
-  AddRule({.exe = {"git"}}, Action::kAllow, Layer::kRemembered);
-  EXPECT_EQ(Decide("/usr/bin/git"), Action::kDeny);  // the default
-  AddRule({.exe = {"git"}}, Action::kDeny, Layer::kInherited);
-  profile_.command_default.value = Action::kAsk;
-  EXPECT_EQ(Decide("/usr/bin/git"), Action::kDeny);
-}
-
-TEST_F(PolicyTest, TheFloorAndTheWorkspaceAskEachTime) {
-  for (const Layer layer : {Layer::kFloor, Layer::kWorkspace}) {
-    profile_.command_rules.clear();
-    AddRule({.exe = {"git"}}, Action::kAsk, layer);
-    AddRule({.exe = {"git"}}, Action::kAllow, Layer::kRemembered);
-    AddRule({.exe = {"git"}}, Action::kAsk);
-    EXPECT_EQ(Decide("/usr/bin/git"), Action::kAsk) << LayerName(layer);
-  }
-  profile_.command_rules.clear();
-  AddRule({.exe = {"git"}}, Action::kAllow, Layer::kRemembered);
-  profile_.command_default = {.value = Action::kAsk, .at = {}, .layer = Layer::kWorkspace};
-  EXPECT_EQ(Decide("/usr/bin/git"), Action::kAsk);
-}
-
-TEST_F(PolicyTest, ARememberedAllowIsForNoAnonymousImage) {
-  profile_.command_default.value = Action::kAsk;
-  AddRule({.exe = {"/usr/bin/git"}}, Action::kAllow, Layer::kRemembered);
-  AddRule({.anonymous = true}, Action::kAsk);
-  ExecRequest request = Request("/usr/bin/git");
-  EXPECT_EQ(Decide(request), Action::kAllow);
-  request.images[0].anonymous = true;
-  EXPECT_EQ(Decide(request), Action::kAsk);
-}
-
-TEST_F(PolicyTest, ARememberedDenialDeniesBeforeTheProfile) {
-  AddRule({.exe = {"git"}}, Action::kAllow, Layer::kRemembered);
-  AddRule({.exe = {"git"}, .args = Strings{"push"}}, Action::kDeny, Layer::kRemembered);
-  AddRule({.exe = {"git"}}, Action::kAllow);
-  EXPECT_EQ(Decide("/usr/bin/git", {"push"}), Action::kDeny);
-  EXPECT_EQ(Decide("/usr/bin/git", {"pull"}), Action::kAllow);
-}
-
-TEST_F(PolicyTest, ExplainNamesTheRememberedRule) {
-  profile_.command_default.value = Action::kAsk;
-  AddRule({.exe = {"git"}}, Action::kAllow, Layer::kRemembered);
-  AddRule({.exe = {"git"}}, Action::kAsk);
-  const auto trials = Compile()->Explain(Request("/usr/bin/git"));
-  ASSERT_EQ(trials.size(), 2U);
-  EXPECT_TRUE(trials[0].decided);
-  EXPECT_TRUE(trials[1].matched);
-  EXPECT_FALSE(trials[1].decided);
 }
 
 }  // namespace

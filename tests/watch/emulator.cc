@@ -3,30 +3,9 @@
 
 #include <vterm.h>
 
+#include "lib/base/text.h"
+
 namespace cellrun::test {
-namespace {
-
-void AppendUtf8(std::string& out, std::uint32_t c) {
-  const auto byte = [&out](std::uint32_t value) { out.push_back(static_cast<char>(value)); };
-  if (c < 0x80) {
-    byte(c);
-  } else if (c < 0x800) {
-    byte(0xc0 | (c >> 6));
-    byte(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    byte(0xe0 | (c >> 12));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  } else {
-    byte(0xf0 | (c >> 18));
-    byte(0x80 | ((c >> 12) & 0x3f));
-    byte(0x80 | ((c >> 6) & 0x3f));
-    byte(0x80 | (c & 0x3f));
-  }
-}
-
-}  // namespace
-
 struct EmulatorCallbacks {
   static int SetProperty(VTermProp property, VTermValue* value, void* user) {
     auto* emulator = static_cast<Emulator*>(user);
@@ -94,7 +73,7 @@ std::vector<std::string> Emulator::Rows() const {
       vterm_screen_get_cell(screen_, {.row = row, .col = column}, &cell);
       if (cell.chars[0] == 0) text += ' ';
       for (int i = 0; i < VTERM_MAX_CHARS_PER_CELL && cell.chars[i] != 0; ++i) {
-        AppendUtf8(text, cell.chars[i]);
+        text::AppendUtf8(text, cell.chars[i]);
       }
       if (cell.width > 1) column += cell.width - 1;
     }
