@@ -19,15 +19,14 @@ struct Part {
   const char* name;
   nlohmann::json (*measure)(const Setting&);
 };
-constexpr Part kParts[] = {{"start", MeasureStart},
-                           {"exec", MeasureExec},
-                           {"build", MeasureBuild},
-                           {"memory", MeasureMemory},
+constexpr Part kParts[] = {{"start", MeasureStart},         {"exec", MeasureExec},
+                           {"build", MeasureBuild},         {"work", MeasureWork},
+                           {"neighbour", MeasureNeighbour}, {"memory", MeasureMemory},
                            {"decide", MeasureDecide}};
 
 int Main(int argc, char** argv) {
   if (argc < 8) {
-    fprintf(stderr, "usage: ./dev bench [--rounds N] [start|exec|build|memory|decide…]\n");
+    fprintf(stderr, "usage: ./dev bench [--rounds N] [PART…]\n");
     return 2;
   }
   const Setting setting = {.prefix = argv[1],

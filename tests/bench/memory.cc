@@ -1,58 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a cell costs while it sits there: proportional set size of launcher and init, growth of the
-// broker.
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
+// broker; and how long many take to start, beside bubblewrap's.
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
+#include "tests/bench/idle_cell.h"
+#include "tests/bench/runners.h"
 #include "tests/bench/timing.h"
 
 namespace cellrun::bench {
 namespace {
 
-struct Cell {
-  pid_t launcher = -1;
-  int output = -1;
-};
-
-// A cell whose command has started: it has written a line.
-Cell StartCell(const Setting& setting) {
-  const Words argv = setting.InCell({"bash", "-c", "echo up; read -r forever"});
-  int out[2] = {-1, -1};
-  int in[2] = {-1, -1};
-  if (pipe2(out, O_CLOEXEC) != 0 || pipe2(in, O_CLOEXEC) != 0) abort();
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-  posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-  std::vector<char*> pointers;
-  pointers.reserve(argv.size() + 1);
-  for (const auto& word : argv) pointers.push_back(const_cast<char*>(word.c_str()));
-  pointers.push_back(nullptr);
-  Cell cell;
-  if (posix_spawn(&cell.launcher, pointers[0], &actions, nullptr, pointers.data(), environ) != 0)
-    abort();
-  posix_spawn_file_actions_destroy(&actions);
-  close(out[1]);
-  close(in[0]);  // the write end of the input stays open: the command waits
-  cell.output = out[0];
-  char byte = 0;
-  if (read(out[0], &byte, 1) != 1) {
-    fprintf(stderr, "bench: a cell did not start\n");
-    exit(1);
-  }
-  return cell;
-}
+constexpr std::size_t kMany = 200;
+const Words kWaits = {"bash", "-c", "echo up; read -r forever"};
 
 long Pss(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/smaps_rollup");
@@ -89,6 +54,25 @@ void Settle() {
   usleep(3'000'000);
 }
 
+// Until `cells` has `count`, one after the other; the seconds that took.
+double Grow(std::vector<IdleCell>& cells, std::size_t count, const Words& argv) {
+  const auto begin = std::chrono::steady_clock::now();
+  while (cells.size() < count) cells.emplace_back(argv);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+nlohmann::json StartMany(const Setting& setting, double ours) {
+  const auto& runners = Runners(setting);
+  const auto bwrap = std::find_if(runners.begin(), runners.end(),
+                                  [](const Runner& runner) { return runner.name == "bwrap"; });
+  if (bwrap == runners.end()) return nullptr;
+  std::vector<IdleCell> cells;
+  const double theirs = Grow(cells, kMany, bwrap->wrap(kWaits));
+  printf("  start of %zu that stay         %7.2f s     bwrap %.2f s   %5.2f ×\n", kMany, ours,
+         theirs, ours / theirs);
+  return {{"cellrun_s", ours}, {"bwrap_s", theirs}, {"ratio", ours / theirs}};
+}
+
 }  // namespace
 
 nlohmann::json MeasureMemory(const Setting& setting) {
@@ -96,31 +80,27 @@ nlohmann::json MeasureMemory(const Setting& setting) {
   const pid_t broker = Broker(setting);
   Settle();
   const long idle = Rss(broker);
-  std::vector<Cell> cells = {StartCell(setting)};
-  Settle();
-  const long launcher = Pss(cells[0].launcher);
-  long init = 0;
-  for (const pid_t child : Children(cells[0].launcher)) init += Pss(child);
-  const long one = Rss(broker);
-  while (cells.size() < 20) cells.push_back(StartCell(setting));
-  Settle();
-  const long twenty = Rss(broker);
-  for (const auto& cell : cells) kill(cell.launcher, SIGTERM);
-  for (const auto& cell : cells) {
-    waitpid(cell.launcher, nullptr, 0);
-    close(cell.output);
+  printf("memory\n  broker (RSS), no cell        %7ld KiB\n", idle);
+  nlohmann::json json = {{"broker_idle_rss_kib", idle}};
+  std::vector<IdleCell> cells;
+  double seconds = 0;
+  for (const std::size_t count : {std::size_t{1}, std::size_t{50}, kMany}) {
+    seconds += Grow(cells, count, setting.InCell(kWaits));
+    Settle();
+    const long now = Rss(broker);
+    printf("  broker, %3zu cells            %7ld KiB   %ld KiB a cell\n", count, now,
+           (now - idle) / static_cast<long>(count));
+    json["broker_" + std::to_string(count) + "_cells_rss_kib"] = now;
   }
-  printf(
-      "memory\n  launcher (PSS)               %7ld KiB\n  init (PSS)                   %7ld KiB\n",
-      launcher, init);
-  printf("  broker (RSS), no cell        %7ld KiB\n  broker, 1 cell               %7ld KiB\n", idle,
-         one);
-  printf("  broker, 20 cells             %7ld KiB   %ld KiB a cell\n", twenty, (twenty - one) / 19);
-  return {{"launcher_pss_kib", launcher},
-          {"init_pss_kib", init},
-          {"broker_idle_rss_kib", idle},
-          {"broker_1_cell_rss_kib", one},
-          {"broker_20_cells_rss_kib", twenty}};
+  const long launcher = Pss(cells[0].pid());
+  long init = 0;
+  for (const pid_t child : Children(cells[0].pid())) init += Pss(child);
+  printf("  launcher, init (PSS)         %7ld KiB, %ld KiB\n", launcher, init);
+  json["launcher_pss_kib"] = launcher;
+  json["init_pss_kib"] = init;
+  cells.clear();
+  json["start_of_many"] = StartMany(setting, seconds);
+  return json;
 }
 
 }  // namespace cellrun::bench

@@ -35,7 +35,7 @@ mkdir -m 700 "$place/run" "$place/state" "$place/config"
 mkdir -p "$place/prefix/bin"
 cp "$build/bin/cellrun" "$place/prefix/bin/"
 cp -r "$build/libexec" "$build/share" "$place/prefix/" # the build tree has the installed layout
-cp "$build/tests/cells/"{storm,minimal} "$place/cells/"
+cp "$build/tests/cells/"{files,minimal,pace,storm} "$place/cells/"
 cp -r "$tests/integration/data/tally" "$place/data"
 export CELLRUN_RUNTIME_DIR=$place/run CELLRUN_STATE_DIR=$place/state CELLRUN_CONFIG_DIR=$place/config
 
@@ -53,8 +53,10 @@ script() { printf '    - {when: {script: "%s"}, then: allow}\n' "$1"; }
   rule ./tally/tally
   script ./tally/configure
   script ./tally/config.status
-  rule "$place/cells/storm"
-  rule "$place/cells/minimal"
+  for name in git node; do rule "$name"; done
+  rule "$(git --exec-path)/git"
+  script "$(readlink -f "$(command -v npm)")"
+  for name in files minimal pace storm; do rule "$place/cells/$name"; done
 } >"$place/bench.yaml"
 
 "$build/tests/bench/cellrun_bench" "$place/prefix" "$place/cells" "$place/data" "$place/work" "$place/bench.yaml" \

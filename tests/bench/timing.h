@@ -51,6 +51,8 @@ struct Setting {
 nlohmann::json MeasureStart(const Setting& setting);
 nlohmann::json MeasureExec(const Setting& setting);
 nlohmann::json MeasureBuild(const Setting& setting);
+nlohmann::json MeasureWork(const Setting& setting);
+nlohmann::json MeasureNeighbour(const Setting& setting);
 nlohmann::json MeasureMemory(const Setting& setting);
 nlohmann::json MeasureDecide(const Setting& setting);
 
