@@ -187,10 +187,9 @@ Result<void> LaunchSession::PlanOrAsk() {
 
 Result<void> LaunchSession::MakePlan() {
   const policy::Places places{.home = request_.home, .workspace = request_.workspace};
-  auto own = std::make_shared<std::vector<policy::Source>>(TRY(wire::ReadFloor()));
-  own->insert(own->end(), request_.documents.begin(), request_.documents.end());
-  const std::vector<policy::Source> documents =
-      broker_.refresh.SourcesFor("", request_.workspace, *own);
+  PolicyStore::Sources own = TRY(wire::ReadFloor());
+  own.insert(own.end(), request_.documents.begin(), request_.documents.end());
+  const PolicyStore::Sources documents = broker_.refresh.SourcesFor("", request_.workspace, own);
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
       broker_.policies.Get(documents, places);
   if (!policy.ok()) {
@@ -209,7 +208,7 @@ Result<void> LaunchSession::MakePlan() {
   Cell::Setup setup;
   setup.caller = caller_;
   setup.policy = policy.value();
-  setup.sources = std::move(own);
+  setup.sources = broker_.policies.Share(std::move(own));
   std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
   for (const auto& [id, cell] : broker_.registry.cells()) {
     if (cell->setup().request.workspace != request_.workspace) continue;

@@ -65,6 +65,17 @@ std::string KeyOf(const std::vector<policy::Source>& sources, const policy::Plac
 
 }  // namespace
 
+std::shared_ptr<const PolicyStore::Sources> PolicyStore::Share(Sources sources) {
+  std::erase_if(shared_, [](const auto& held) { return held.expired(); });
+  for (const auto& held : shared_) {
+    std::shared_ptr<const Sources> same = held.lock();
+    if (*same == sources) return same;
+  }
+  auto first = std::make_shared<const Sources>(std::move(sources));
+  shared_.push_back(first);
+  return first;
+}
+
 policy::Checked<std::vector<std::string>> PolicyStore::Extends(const policy::Source& document) {
   const auto known = extends_.find(document.text);
   if (known != extends_.end()) return known->second;

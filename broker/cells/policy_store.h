@@ -21,6 +21,8 @@ namespace cellrun::cells {
 // Only on the loop's thread.
 class PolicyStore {
  public:
+  using Sources = std::vector<policy::Source>;
+
   // Which documents are still missing, by the name that `extends` gives them; empty when all are
   // there. Problems: the first document that is wrong.
   policy::Checked<std::vector<std::string>> Missing(const std::vector<policy::Source>& documents);
@@ -32,6 +34,9 @@ class PolicyStore {
   policy::Checked<std::shared_ptr<const policy::Policy>> Get(
       const std::string& key, const std::function<policy::Profile()>& make,
       const policy::Places& places);
+
+  // The same documents, in one copy for all that hold them: most cells have those of others.
+  std::shared_ptr<const Sources> Share(Sources sources);
 
  private:
   struct Directory {
@@ -56,6 +61,7 @@ class PolicyStore {
   static constexpr std::size_t kMaxExtends = 64;
   std::deque<Entry> entries_;                                          // most recently used first
   std::unordered_map<std::string, std::vector<std::string>> extends_;  // by text
+  std::vector<std::weak_ptr<const Sources>> shared_;
 };
 
 }  // namespace cellrun::cells

@@ -19,7 +19,7 @@ constexpr std::uint64_t kPageBytes = 4096;
 constexpr std::size_t kUnreadable = static_cast<std::size_t>(-1);
 constexpr std::size_t kMaxCachedPages = 256;  // then the cache starts again
 constexpr std::size_t kBatch = 64;            // pages of one process_vm_readv
-constexpr std::size_t kKeepBytes = 128 * 1024;
+constexpr std::size_t kKeepBytes = 2 * 1024;  // each cell has a thread that keeps them
 
 constexpr std::uint64_t PageOf(std::uint64_t address) {
   return address & ~(kPageBytes - 1);

@@ -25,6 +25,8 @@ struct Source {
   std::string origin;  // the path shown in messages
   std::string text;
   Layer layer = Layer::kProfile;
+
+  bool operator==(const Source&) const = default;
 };
 
 // Where a value or rule stands. Lines and columns count from 1; 0: not from a file.
