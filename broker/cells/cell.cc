@@ -80,7 +80,7 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
   TRY(guards_->WatchForNew(std::exchange(setup_.protection, Protection())));
   TRY(SendSetup());
-  if (setup_.ghost_of.empty()) TRY(SendSpawn(std::move(streams)));
+  if (!setup_.keeps) TRY(SendSpawn(std::move(streams)));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
   return {};
 }
@@ -177,7 +177,7 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
 void Cell::AwaitInit() {
   constexpr std::chrono::seconds kAnswer{10};
   answer_deadline_ = services_.loop.After(kAnswer, [this] {
-    const bool answered = setup_.ghost_of.empty() ? main_pid_ != 0 : supervisor_ != nullptr;
+    const bool answered = setup_.keeps ? supervisor_ != nullptr : main_pid_ != 0;
     if (!answered) End("init did not start the command within 10 s");
   });
 }
@@ -310,7 +310,13 @@ void Cell::StartSupervisor() {
                              .pool = services_.pool,
                              .journal = services_.journal,
                              .approvals = services_.approvals,
-                             .elsewhere = facts.run_elsewhere},
+                             .elsewhere = facts.run_elsewhere,
+                             .check =
+                                 [&runner = services_.runner, id = setup_.plan.id](
+                                     const std::string& command, std::string request,
+                                     std::function<void(Result<std::string>)> done) {
+                                   runner.Check(id, command, std::move(request), std::move(done));
+                                 }},
       setup_.plan.id,
       std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
                                      setup_.plan.host_gid));

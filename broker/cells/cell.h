@@ -55,6 +55,7 @@ class Cell {
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
     std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
+    bool keeps = false;    // it runs what Keep brings, and nothing of its own
   };
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;

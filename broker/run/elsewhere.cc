@@ -76,8 +76,22 @@ std::vector<std::string> GhostEnvironment(std::vector<std::string> environment,
 }  // namespace
 
 Elsewhere::Elsewhere(Broker broker, std::function<void()> on_gone)
-    : broker_(broker), on_gone_(std::move(on_gone)) {}
+    : broker_(std::move(broker)),
+      on_gone_(std::move(on_gone)),
+      checkers_([this] { return ForGhosts(); }, on_gone_) {}
 Elsewhere::~Elsewhere() = default;
+
+Ghost::Broker Elsewhere::ForGhosts() const {
+  return {.loop = broker_.loop,
+          .services = broker_.services(),
+          .registry = broker_.registry,
+          .policies = broker_.policies};
+}
+
+void Elsewhere::Check(const std::string& cell_id, const std::string& command, std::string request,
+                      std::function<void(Result<std::string> printed)> done) {
+  checkers_.Run(cell_id, command, std::move(request), std::move(done));
+}
 
 void Elsewhere::Run(const std::string& cell_id, exec::Waiter waiter) {
   const auto caller = broker_.registry.cells().find(cell_id);
@@ -132,10 +146,7 @@ void Elsewhere::Mirror(Entry& entry, cells::Cell& caller, exec::Desk* desk) {
 void Elsewhere::RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller) {
   const exec::AskedExec& asked = *entry.asked;
   Result<std::unique_ptr<Ghost>> ghost =
-      Ghost::Start({.loop = broker_.loop,
-                    .services = broker_.services(),
-                    .registry = broker_.registry,
-                    .policies = broker_.policies},
+      Ghost::Start(ForGhosts(),
                    {.caller = caller,
                     .rights = asked.ghost,
                     .rule = asked.sealed.rule.at.ToString(),
@@ -143,7 +154,7 @@ void Elsewhere::RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller) 
                     .directory = asked.ask.cwd},
                    {.ready = [this, id] { OnGhostReady(id); },
                     .failed = [this, id](const std::string& why) { OnGhostFailed(id, why); },
-                    .gone = [this, id] { OnGhostGone(id); }});
+                    .gone = [this, id](const wire::ExitReport&) { OnGhostGone(id); }});
   if (!ghost.ok()) return OnGhostFailed(id, ghost.error().ToString());
   ghosts_[id] = std::move(*ghost);
 }
@@ -202,6 +213,7 @@ void Elsewhere::OnEnded(std::uint64_t id, const Run::End& end) {
 }
 
 void Elsewhere::CellEnded(const std::string& cell_id) {
+  checkers_.CellEnded(cell_id);
   std::erase_if(entries_, [&](auto& entry) {
     if (entry.second.caller != cell_id) return false;
     const auto ghost = ghosts_.find(entry.first);
