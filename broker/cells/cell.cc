@@ -325,8 +325,7 @@ void Cell::StartSupervisor() {
                                [](auto stream) { return stream == wire::Stream::kTerminal; });
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
-  cell_socket_ =
-      std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_), facts.proposals);
+  ListenInside(facts);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -338,6 +337,31 @@ void Cell::StartSupervisor() {
   }
   supervisor_ = std::move(*started);
   if (callbacks_.on_ready) callbacks_.on_ready();
+}
+
+void Cell::ListenInside(const notify::CellFacts& facts) {
+  const exec::PreviewOrder known{.policy = nullptr,
+                                 .init_pid = init_pid_,
+                                 .host_uid = facts.host_uid,
+                                 .host_gid = facts.host_gid,
+                                 .inside_uid = facts.inside_uid,
+                                 .user = facts.user,
+                                 .path = "",
+                                 .argv = {}};
+  cell_socket_ = std::make_unique<rooms::CellSocket>(
+      rooms::CellSocket::Services{
+          .loop = services_.loop,
+          .pool = services_.pool,
+          .proposals = facts.proposals,
+          .last_denial =
+              [this] { return supervisor_ == nullptr ? "" : supervisor_->last_denial(); },
+          .preview =
+              [this, known] {
+                exec::PreviewOrder order = known;
+                order.policy = setup_.policy;
+                return order;
+              }},
+      std::move(broker_));
 }
 
 Result<void> Cell::Keep(UniqueFd keeper) {

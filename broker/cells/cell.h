@@ -113,6 +113,7 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  void ListenInside(const notify::CellFacts& facts);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();

@@ -35,6 +35,7 @@ constexpr std::array kRequestExamples = {
 constexpr std::array kWhyExamples = {
     Example{"cellrun why 4711", "which rule decided record 4711"},
     Example{"cellrun why -- git push origin main", "what would happen, without running anything"},
+    Example{"cellrun why", "in a cell: what was denied last"},
 };
 constexpr std::array kApprovalsListExamples = {
     Example{"cellrun approvals", "what waits for an answer"},
@@ -135,11 +136,12 @@ constexpr std::array kVerbs = {
          "Shows the journal: every judged execve, every blocked system call, the start and the end "
          "of every cell. CELL is a name, an id, or the beginning of an id that only one cell has.",
          kHistoryExamples},
-    Verb{VerbId::kWhy, "why", "ID | [--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
+    Verb{VerbId::kWhy, "why", "ID | [--] COMMAND [ARG…]", WordKind::kCommand, 0, kAnyNumber,
          "explain a decision, or what a command would meet",
          "With the number of a record: which rule decided, with file and line, which rules lost, "
          "and the smallest change that would alter it. With a command: the same for that command, "
-         "without running it. Exit status 1: it was, or would be, denied.",
+         "without running it. In a cell: without an argument, what was denied last; and only what "
+         "decides, not the rest of the profile. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
     Verb{VerbId::kRequest, "request", "[--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
          "in a cell: propose a command to a person, and run it if it is approved",
