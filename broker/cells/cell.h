@@ -93,6 +93,10 @@ class Cell {
   void ShareGuards(const wire::CellPlan& other);
   // For commands from now on. `documents` as in Setup; recorded.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
+  // What its policy is made of from now on; ReplacePolicy follows.
+  void ReplaceSources(std::shared_ptr<const std::vector<policy::Source>> sources) {
+    setup_.sources = std::move(sources);
+  }
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
