@@ -152,6 +152,10 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
   lost_layers_ = lost_layers;
   // The tree is built, and what guards it has its own copy: a hundred steps need not be kept for as
   // long as the cell lives.
+  for (wire::MountStep& step : setup_.plan.mounts) {
+    // A secret's file is one of them.
+    if (step.kind == wire::MountKind::kFile) explicit_bzero(step.text.data(), step.text.size());
+  }
   std::exchange(setup_.plan.mounts, std::vector<wire::MountStep>()).clear();
   std::exchange(setup_.plan.landlock, std::vector<wire::LandlockRule>()).clear();
   init_watch_ = services_.loop.WatchReadable(init_, [this] { Finish(); });

@@ -73,6 +73,19 @@ std::vector<std::string> GhostEnvironment(std::vector<std::string> environment,
   return environment;
 }
 
+// What must not come out: of a file, each of its lines too.
+void AddNeedles(const SecretValues::Value& secret, std::vector<std::string>& needles) {
+  constexpr std::size_t kShortestLine = 8;  // less is in too much that is no secret
+  const std::size_t last = secret.value.find_last_not_of("\r\n");
+  needles.push_back(secret.value.substr(0, last == std::string::npos ? 0 : last + 1));
+  if (!secret.as_file) return;
+  for (std::size_t at = 0; at < secret.value.size();) {
+    const std::size_t end = std::min(secret.value.find('\n', at), secret.value.size());
+    if (end - at >= kShortestLine) needles.push_back(secret.value.substr(at, end - at));
+    at = end + 1;
+  }
+}
+
 }  // namespace
 
 Elsewhere::Elsewhere(Broker broker, std::function<void()> on_gone)
@@ -151,7 +164,8 @@ void Elsewhere::RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller) 
                     .rights = asked.ghost,
                     .rule = asked.sealed.rule.at.ToString(),
                     .argv = asked.sealed.argv,
-                    .directory = asked.ask.cwd},
+                    .directory = asked.ask.cwd,
+                    .secrets = &entry.secrets},
                    {.ready = [this, id] { OnGhostReady(id); },
                     .failed = [this, id](const std::string& why) { OnGhostFailed(id, why); },
                     .gone = [this, id](const wire::ExitReport&) { OnGhostGone(id); }});
@@ -167,12 +181,14 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
   Command command = CommandOf(asked);
   command.environment = GhostEnvironment(std::move(command.environment), ghost);
   std::vector<std::string> secrets;
-  for (const auto& [name, value] : entry->second.secrets.values()) {
-    std::erase_if(command.environment, [&, &name = name](const std::string& variable) {
-      return variable.starts_with(name + "=");
+  for (const SecretValues::Value& secret : entry->second.secrets.values()) {
+    std::erase_if(command.environment, [&](const std::string& variable) {
+      return variable.starts_with(secret.name + "=");
     });
-    command.environment.push_back(name + "=" + value);
-    secrets.push_back(value);
+    command.environment.push_back(
+        secret.name + "=" +
+        (secret.as_file ? cells::kSecretsDirectory + ("/" + secret.name) : secret.value));
+    AddNeedles(secret, secrets);
   }
   exec::Sealed sealed = asked.sealed;
   const Result<std::string> digest = exec::HashStrings(command.environment);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/run/ghost.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -91,26 +93,35 @@ Result<void> Ghost::Plan(Order order) {
       protecting.push_back(&cell->setup().policy->profile());
   }
   setup.protection = TRY(cells::FindProtection(protecting, setup.request.workspace));
+  std::vector<cells::SecretFile> files;
+  if (order.secrets != nullptr) {
+    for (const SecretValues::Value& secret : order.secrets->values()) {
+      if (secret.as_file) files.emplace_back(secret.name, secret.value);
+    }
+  }
   setup.plan = TRY(cells::BuildPlan({.profile = setup.policy->profile(),
                                      .request = setup.request,
                                      .caller = setup.caller,
                                      .protection = setup.protection,
                                      .id = identity_->id,
                                      .name = identity_->name,
+                                     .secrets = files,
                                      .cell_uid = identity_->uid.value_or(setup.caller.uid)}));
   if (!setup.keeps) {
     setup.environment = {"PATH=" + PathOf(setup.policy->profile()), "HOME=" + setup.request.home,
                          "LANG=C.UTF-8"};
   }
   auto [ours, inits] = TRY(sys::SocketPair(SOCK_SEQPACKET));
-  const std::string plan = wire::EncodePlan(setup.plan);
+  std::string plan = wire::EncodePlan(setup.plan);
   cell_ = TRY(
       cells::Cell::Make(broker_.services, std::move(setup), std::move(ours),
                         {.on_terminal = [](const UniqueFd&) {},
                          .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); },
                          .on_ready = [this] { callbacks_.ready(); }}));
   broker_.registry.Add(*cell_);
-  TRY(builder_->Build(plan, std::move(inits)));
+  const Result<void> ordered = builder_->Build(plan, std::move(inits));
+  if (!files.empty()) explicit_bzero(plan.data(), plan.size());
+  TRY(Result<void>(ordered));
   return cell_->Order(std::move(order.streams));
 }
 

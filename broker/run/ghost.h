@@ -9,6 +9,7 @@
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/run/builder.h"
+#include "broker/run/secret.h"
 
 namespace cellrun::run {
 
@@ -29,6 +30,7 @@ class Ghost {
     std::string rule;  // where the rights were written: the same text, the same rights
     std::vector<std::string> argv;
     std::string directory;
+    const SecretValues* secrets = nullptr;  // those that are files are put into it
     // Given: it runs `argv` by itself, with these as its streams, and writes nowhere.
     std::vector<UniqueFd> streams = {};
     std::vector<std::string> read = {};  // beside what the caller's cell may

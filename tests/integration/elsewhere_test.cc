@@ -361,6 +361,34 @@ TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {
   }
 }
 
+TEST_F(ElsewhereTest, ASecretMayBeAFileOfItsGhost) {
+  std::string contents = "user: x\nkey: file-s3cr3t-line\n\n";
+  contents += std::string("\0\xff", 2) + "end-of-s3cr3t\n";
+  const std::string file = Write(Path("kube"), contents, 0600);
+  Options options{
+      .profile = WriteProfile("cellrun: 1\nname: secrets\nextends: [base]\nsecrets:\n"
+                              "  - {name: CONFIG, as: file, from: 'file:" +
+                              file +
+                              "'}\n  - {name: PRINTED, as: file, from: 'command:echo its-s3cr3t'}\n"
+                              "commands:\n  default: allow\n  rules:\n"
+                              "    - {when: {exe: sh}, then: allow, run: ghost,\n"
+                              "       ghost: {secrets: [CONFIG, PRINTED]}}\n")};
+  Write(Work("use"),
+        "echo $CONFIG; sha256sum < $CONFIG; stat -f -c %T $CONFIG; stat -c %a $CONFIG\n"
+        "wc -c < $PRINTED; cat $CONFIG | tr -d '\\000\\377'; cat $PRINTED\n");
+  const Outcome outcome = Shell(
+      "ls /run/secrets 2>/dev/null; env | grep -c CONFIG; sh use; ls /run/secrets "
+      "2>/dev/null; echo status=$?",
+      options);
+  const std::string sum = Bare({"sha256sum", file}).out.substr(0, 64);
+  EXPECT_EQ(outcome.out, "0\n/run/secrets/CONFIG\n" + sum +
+                             "  -\ntmpfs\n400\n11\nuser: x\n***\n\nend-of-s3cr3t\n***\nstatus=2\n")
+      << outcome;
+  EXPECT_THAT(Read(Path("state/journal.db")), Not(HasSubstr("s3cr3t-line")));
+  // What it says is in the file is not there afterwards.
+  EXPECT_EQ(Bare({"grep", "-rl", "file-s3cr3t-line", Path("run"), Path("state")}).out, "");
+}
+
 TEST_F(ElsewhereTest, ASecretThatCannotBeReadIsADenial) {
   const Outcome outcome = Shell(
       "sh -c 'echo never'; echo $?",
