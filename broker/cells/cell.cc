@@ -309,6 +309,8 @@ void Cell::StartSupervisor() {
       runner.Run(id, std::move(*held));
     });
   };
+  shelf_ = std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
+                                          setup_.plan.host_gid);
   rooms_ = std::make_unique<rooms::Rooms>(
       rooms::Rooms::Services{.loop = services_.loop,
                              .pool = services_.pool,
@@ -321,9 +323,7 @@ void Cell::StartSupervisor() {
                                      std::function<void(Result<std::string>)> done) {
                                    runner.Check(id, command, std::move(request), std::move(done));
                                  }},
-      setup_.plan.id,
-      std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
-                                     setup_.plan.host_gid));
+      setup_.plan.id, shelf_);
   facts.admit = rooms_->Door();
   facts.attended = std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
                                [](auto stream) { return stream == wire::Stream::kTerminal; });

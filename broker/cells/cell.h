@@ -20,6 +20,7 @@
 #include "broker/notify/supervisor.h"
 #include "broker/rooms/cell_socket.h"
 #include "broker/rooms/rooms.h"
+#include "broker/rooms/shelf.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
 #include "lib/sys/socket.h"
@@ -86,6 +87,8 @@ class Cell {
   void Signal(int signal);  // to the command's process group
   // Has init fork a keeper with this end of its socket (lib/wire/run.h).
   Result<void> Keep(UniqueFd keeper);
+  // Where it reads copies of scripts that it cannot write; null as long as nothing is supervised.
+  [[nodiscard]] rooms::Shelf* shelf() const { return shelf_.get(); }
   // What its processes may do once; null as long as nothing is supervised.
   [[nodiscard]] exec::Desk* desk() const;
   // A cell with the same workspace has started: what hides and protects names there also holds
@@ -141,6 +144,7 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  std::shared_ptr<rooms::Shelf> shelf_;
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;

@@ -164,11 +164,12 @@ Result<void> HoldCode(const AskInput& input, AskedExec& asked) {
   const std::vector<policy::ExecImage>& images = input.request.images;
   const bool script = images[0].kind == policy::ExecImage::Kind::kScript;
   asked.image_writable = images[input.chain.final_image].writable;
-  // In a sibling cell nothing of this one's own tree is there.
-  const bool copies = input.verdict.strategy != policy::Strategy::kGhost;
-  if (copies && script && images[0].writable && !input.resolver.foreign())
+  // What nobody is shown may have any content.
+  const bool shown =
+      input.verdict.action != policy::Action::kAllow || !input.verdict.checks.empty();
+  if (shown && script && images[0].writable && !input.resolver.foreign())
     TRY(HoldScript(input, asked));
-  if (copies && images.size() == 1) HoldOperand(input, asked);
+  if (shown && images.size() == 1) HoldOperand(input, asked);
   // The payload of a loader, which opens it again.
   for (std::size_t i = 0; i < images.size(); ++i) {
     const bool held = i == 0 && asked.script.has_value() && asked.script->is_image;

@@ -15,6 +15,7 @@
 #include "broker/exec/script_operand.h"
 #include "broker/exec/ticket.h"
 #include "broker/journal/record.h"
+#include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 
 namespace cellrun::exec {
@@ -42,6 +43,8 @@ struct AskedExec {
     std::vector<std::string> interpreter;
   };
   std::optional<Script> script;
+  // What is in the copy that was made of it, which is there as long as this is.
+  std::function<Result<std::string>()> read_copy;
   // For FindRisks.
   ScriptOperand::Kind operand = ScriptOperand::Kind::kNone;
   bool operand_found = false;

@@ -101,9 +101,8 @@ void AskErrand::Approve(Room& room, const approvals::Decision& decision) {
   SetResult(room, "approved");
   if (asked_->ask.strategy != policy::Strategy::kInPlace) {
     asked_->sealed.ask = id_;
-    // The copies of scripts are in the caller's cell; another one has none.
-    const bool same_cell = asked_->ask.strategy == policy::Strategy::kMirror;
-    asked_->sealed.argv = same_cell ? std::move(*argv) : decision.argv;
+    asked_->sealed.argv = std::move(*argv);
+    if (copy_ != nullptr) asked_->read_copy = [copy = copy_] { return copy->Read(); };
     return room.HandOver(asked_);
   }
   auto sealed = std::make_shared<exec::Sealed>(asked_->sealed);

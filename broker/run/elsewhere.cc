@@ -73,6 +73,15 @@ std::vector<std::string> GhostEnvironment(std::vector<std::string> environment,
   return environment;
 }
 
+// The same name in the ghost: a copy is called by what is in it.
+Result<void> CopyScript(const exec::AskedExec& asked, cells::Cell& ghost,
+                        std::shared_ptr<const void>& copy) {
+  if (asked.read_copy == nullptr) return {};
+  if (ghost.shelf() == nullptr) return Error(ESRCH, "", "its cell has ended");
+  copy = TRY(ghost.shelf()->Put(TRY(asked.read_copy()), asked.ask.script_hash));
+  return {};
+}
+
 // What must not come out: of a file, each of its lines too.
 void AddNeedles(const SecretValues::Value& secret, std::vector<std::string>& needles) {
   constexpr std::size_t kShortestLine = 8;  // less is in too much that is no secret
@@ -178,6 +187,8 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
   Ghost& ghost = *ghosts_.at(id);
   if (entry == entries_.end()) return ghost.End();
   const exec::AskedExec& asked = *entry->second.asked;
+  const Result<void> copied = CopyScript(asked, ghost.cell(), entry->second.copy);
+  if (!copied.ok()) return OnGhostFailed(id, "its script: " + copied.error().ToString());
   Command command = CommandOf(asked);
   command.environment = GhostEnvironment(std::move(command.environment), ghost);
   std::vector<std::string> secrets;

@@ -45,6 +45,7 @@ class Elsewhere final : public cells::Runner {
     std::shared_ptr<exec::AskedExec> asked;
     std::unique_ptr<run::Run> run;
     SecretValues secrets;
+    std::shared_ptr<const void> copy;  // of its script, in the ghost
   };
   void Mirror(Entry& entry, cells::Cell& caller, exec::Desk* desk);
   void ReadSecretsOf(std::uint64_t id, const Entry& entry, const cells::Cell& caller);

@@ -286,8 +286,8 @@ TEST_F(WaitingTest, WhyInACellSaysWhatWasAndWhatWouldBeDecided) {
   EXPECT_THAT(outcome.err, HasSubstr("the journal cannot be read in a cell"));
   EXPECT_THAT(outcome.err, HasSubstr("there is no program nowhere here"));
   EXPECT_THAT(outcome.out,
-              AllOf(HasSubstr("id -u\n"), HasSubstr("\"no-id\""),
-                    HasSubstr("reason:   keep out\n"), HasSubstr("cellrun request --reason")))
+              AllOf(HasSubstr("id -u\n"), HasSubstr("\"no-id\""), HasSubstr("reason:   keep out\n"),
+                    HasSubstr("cellrun request --reason")))
       << outcome;
   EXPECT_THAT(outcome.out, HasSubstr("\"verdict\":\"allow\"}\nstatus=0\n")) << outcome;
   EXPECT_THAT(outcome.out, Not(HasSubstr("hidden-from-cells")));
@@ -377,6 +377,69 @@ TEST_F(WaitingTest, AScriptRunsAsItWasShown) {
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("shown a b\n"), HasSubstr("status=0"), Not(HasSubstr("EVIL"))))
       << outcome;
+}
+
+// ---- What runs elsewhere than in the process that waited.
+
+TEST_F(WaitingTest, WhatIsApprovedRunsElsewhereWhereItsRuleSaysSo) {
+  for (const std::string run : {"mirror", "ghost"}) {
+    Process cell = Start({"bash", "-c",
+                          "echo private > /tmp/x; echo in | cat - /tmp/x | tr n N; echo "
+                          "status=${PIPESTATUS[1]}"},
+                         Asking("exe: cat", ", run: " + run));
+    const json ask = NextAsk();
+    EXPECT_EQ(ask["strategy"], run);
+    EXPECT_THAT(cell.out(), Not(HasSubstr("iN")));
+    Approve(ask["id"].get<std::string>());
+    const Outcome outcome = cell.Wait();
+    // A ghost sees nothing of the cell's own files.
+    EXPECT_EQ(outcome.out, run == "mirror" ? "iN\nprivate\nstatus=0\n" : "iN\nstatus=1\n")
+        << outcome;
+    Process denied =
+        Start({"bash", "-c", "cat x; echo status=$?"}, Asking("exe: cat", ", run: " + run));
+    EXPECT_EQ(Cellrun({"deny", NextId(), "--reason", "not now"}).status, 0);
+    const Outcome refused = denied.Wait();
+    EXPECT_EQ(refused.out, "status=126\n") << refused;
+    EXPECT_THAT(refused.err, HasSubstr("approval: not now"));
+  }
+}
+
+TEST_F(WaitingTest, AScriptRunsElsewhereAsItWasShown) {
+  // By itself, and named to its interpreter.
+  for (const std::string call : {"./x.sh 'a b'", "bash x.sh 'a b'"}) {
+    for (const std::string run : {"mirror", "ghost"}) {
+      Write(Work("x.sh"), "#!/bin/bash\necho shown \"$@\"\n", 0755);
+      const std::string when =
+          call.starts_with("bash") ? "exe: bash, args-any: ['x.sh']" : "script: './x.sh'";
+      Process cell =
+          Start({"bash", "-c",
+                 "(" + call +
+                     "; echo status=$?) & read -r line; printf "
+                     "'#!/bin/bash\\necho EVIL\\n' > x.sh; echo changed; wait; until test $(ls "
+                     "/run/cellrun/script | wc -l) = 0; do sleep 0.01; done; echo gone"},
+                Asking(when, ", run: " + run));
+      const json ask = NextAsk();
+      EXPECT_FALSE(ask["script_hash"].get<std::string>().empty()) << call << run;
+      cell.Write("change\n");
+      ASSERT_TRUE(cell.WaitForOutput("changed"));
+      Approve(ask["id"].get<std::string>());
+      const Outcome outcome = cell.Wait();
+      EXPECT_EQ(outcome.out, "changed\nshown a b\nstatus=0\ngone\n") << call << run << outcome;
+    }
+  }
+}
+
+TEST_F(WaitingTest, AScriptThatARuleAllowsRunsElsewhereWithItsArguments) {
+  Write(Work("x.sh"), "#!/bin/bash\necho ran \"$0\" \"$@\"\n", 0755);
+  for (const std::string run : {"mirror", "ghost"}) {
+    const Outcome outcome = Shell(
+        "./x.sh 'a b'; echo status=$?",
+        {.profile =
+             WriteProfile("cellrun: 1\nname: allows\nextends: [base]\ncommands:\n  default: allow\n"
+                          "  rules:\n    - {when: {script: './x.sh'}, then: allow, run: " +
+                          run + "}\n")});
+    EXPECT_EQ(outcome.out, "ran ./x.sh a b\nstatus=0\n") << run << outcome;
+  }
 }
 
 TEST_F(WaitingTest, AScriptOperandRunsAsItWasShown) {
