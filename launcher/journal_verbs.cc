@@ -8,6 +8,7 @@
 #include <string>
 
 #include "launcher/client/error_form.h"
+#include "launcher/client/inside.h"
 #include "launcher/history/history.h"
 #include "launcher/options/value.h"
 #include "launcher/watch/watch.h"
@@ -20,7 +21,7 @@ namespace {
 using options::Arguments;
 using options::OptionId;
 
-constexpr int kFailed = 1;
+constexpr int kFailed = 1, kUsageError = 2;
 
 Result<history::Places> FindPlaces() {
   history::Places places;
@@ -90,10 +91,7 @@ int HistoryVerb(const Arguments& arguments) {
 }
 
 int WhyVerb(const Arguments& arguments) {
-  auto places = Places();
-  if (!places) return kFailed;
   history::WhyOptions why;
-  why.places = *places;
   if (const auto record = RecordNumber(arguments.words)) {
     why.record = *record;
   } else {
@@ -103,6 +101,15 @@ int WhyVerb(const Arguments& arguments) {
   why.workspace = arguments.Get(OptionId::kWorkspace);
   why.output = ToOutput(arguments);
   why.color = ToColor(arguments);
+  if (client::IsInside()) return history::WhyInside(why);
+  if (arguments.words.empty()) {
+    PrintError({"why needs a record's number or a command",
+                "without one it explains, in a cell, what was denied last", "cellrun history"});
+    return kUsageError;
+  }
+  auto places = Places();
+  if (!places) return kFailed;
+  why.places = *places;
   return history::Why(why);
 }
 

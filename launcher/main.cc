@@ -16,6 +16,7 @@
 #include "launcher/run/build.h"
 #include "launcher/run_verb.h"
 #include "launcher/text_verbs.h"
+#include "launcher/tools/tools.h"
 #include "lib/wire/launch.h"
 
 namespace cellrun::launcher {
@@ -81,6 +82,18 @@ int Dispatch(const Arguments& arguments) {
       return profile::Schema();
     case VerbId::kProfileImport:
       return profile::Import(arguments.words[0], arguments.words[1]);
+    case VerbId::kToolAdd:
+      return tools::Add({.cell = arguments.words[0],
+                         .name = arguments.words[1],
+                         .run = arguments.Get(OptionId::kToolRun, "ghost"),
+                         .image = arguments.Get(OptionId::kImage),
+                         .secrets = arguments.All(OptionId::kSecret),
+                         .write = arguments.All(OptionId::kWrite)});
+    case VerbId::kToolRemove:
+      return tools::Remove(arguments.words[0],
+                           {arguments.words.begin() + 1, arguments.words.end()});
+    case VerbId::kToolList:
+      return tools::List(arguments.words[0], output, headers);
     case VerbId::kDoctor:
       return RunDoctor(arguments);
     case VerbId::kBrokerStart:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/request_verb.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,31 +8,18 @@
 #include <vector>
 
 #include "launcher/client/error_form.h"
+#include "launcher/client/inside.h"
 #include "lib/base/text.h"
-#include "lib/sys/socket.h"
-#include "lib/wire/control.h"
-#include "lib/wire/launch.h"
 #include "lib/wire/strict_json.h"
 
 namespace cellrun::launcher {
 namespace {
 
 constexpr int kFailed = 125, kDenied = 126, kNotFound = 127;
-constexpr std::size_t kMaxAnswerBytes = 4096;
 
 Result<void> Propose(const std::string& reason) {
-  const UniqueFd socket = TRY(sys::UnixSocket(SOCK_SEQPACKET));
-  TRY(sys::ConnectUnix(socket, wire::kBrokerSocket));
-  const nlohmann::json message = {{"type", "propose"}, {"reason", wire::TextToJson(reason)}};
-  TRY(sys::SendMessage(socket, message.dump(), {}));
-  const sys::Message answer = TRY(sys::ReceiveMessage(socket, kMaxAnswerBytes));
-  const nlohmann::json parsed = nlohmann::json::parse(answer.bytes, nullptr, false);
-  if (parsed.is_object() && parsed.value("ok", false)) return {};
-  const std::string why =
-      parsed.is_object() && parsed.contains("error") && parsed["error"].is_string()
-          ? parsed["error"].get<std::string>()
-          : "the broker did not answer";
-  return Error(EPERM, "", why);
+  TRY(client::TellBroker({{"type", "propose"}, {"reason", wire::TextToJson(reason)}}));
+  return {};
 }
 
 }  // namespace

@@ -117,7 +117,32 @@ void WriteCommand(JsonText& json, const Ask& ask, Detail detail) {
   WriteHash(json, "script_hash", ask.script_hash);
 }
 
+void WriteWhere(JsonText& json, const Ask& ask) {
+  json.Text("cell", ask.cell_name);
+  json.Text("cell_id", ask.cell_id);
+  json.Text("profile", ask.profile);
+  json.Text("workspace", ask.workspace);
+}
+
+void WriteWhy(JsonText& json, const Ask& ask) {
+  WriteRule(json, ask.rule);
+  json.Text("reason", ask.reason);
+  WriteTexts(json, "risk", ask.risks);
+  json.Text("said_by_cell", ask.said_by_cell);
+  json.Text("on_timeout", policy::ActionName(ask.on_timeout));
+  json.Number("approvers", std::int64_t{ask.approvers});
+}
+
 }  // namespace
+
+std::string ShownJson(const Ask& ask) {
+  JsonText json;
+  WriteWhere(json, ask);
+  WriteCommand(json, ask, Detail::kWhole);
+  WriteWhy(json, ask);
+  json.Boolean("rememberable", ask.rememberable);
+  return json.Finish();
+}
 
 std::string AskJson(const Entry& entry, Detail detail, std::chrono::steady_clock::time_point now) {
   const Ask& ask = *entry.ask;
@@ -125,10 +150,7 @@ std::string AskJson(const Entry& entry, Detail detail, std::chrono::steady_clock
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(entry.deadline - now);
   JsonText json;
   json.Text("id", entry.id);
-  json.Text("cell", ask.cell_name);
-  json.Text("cell_id", ask.cell_id);
-  json.Text("profile", ask.profile);
-  json.Text("workspace", ask.workspace);
+  WriteWhere(json, ask);
   json.Text("state", StateName(entry.state));
   json.Text("created", journal::FormatTime(entry.created));
   json.Text("expires", journal::FormatTime(entry.expires));
@@ -136,12 +158,7 @@ std::string AskJson(const Entry& entry, Detail detail, std::chrono::steady_clock
   WriteHash(json, "digest", entry.digest);
   json.Number("waiting", pending ? std::uint64_t{entry.waiters.size()} : std::uint64_t{0});
   WriteCommand(json, ask, detail);
-  WriteRule(json, ask.rule);
-  json.Text("reason", ask.reason);
-  WriteTexts(json, "risk", ask.risks);
-  json.Text("said_by_cell", ask.said_by_cell);
-  json.Text("on_timeout", policy::ActionName(ask.on_timeout));
-  json.Number("approvers", std::int64_t{ask.approvers});
+  WriteWhy(json, ask);
   json.OpenList("approved_by");
   for (const Approver& approver : entry.approved_by) json.Item(approver.ToString());
   json.CloseList();

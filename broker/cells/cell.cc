@@ -80,7 +80,7 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
   TRY(guards_->WatchForNew(std::exchange(setup_.protection, Protection())));
   TRY(SendSetup());
-  if (setup_.ghost_of.empty()) TRY(SendSpawn(std::move(streams)));
+  if (!setup_.keeps) TRY(SendSpawn(std::move(streams)));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
   return {};
 }
@@ -152,6 +152,10 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
   lost_layers_ = lost_layers;
   // The tree is built, and what guards it has its own copy: a hundred steps need not be kept for as
   // long as the cell lives.
+  for (wire::MountStep& step : setup_.plan.mounts) {
+    // A secret's file is one of them.
+    if (step.kind == wire::MountKind::kFile) explicit_bzero(step.text.data(), step.text.size());
+  }
   std::exchange(setup_.plan.mounts, std::vector<wire::MountStep>()).clear();
   std::exchange(setup_.plan.landlock, std::vector<wire::LandlockRule>()).clear();
   init_watch_ = services_.loop.WatchReadable(init_, [this] { Finish(); });
@@ -177,7 +181,7 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
 void Cell::AwaitInit() {
   constexpr std::chrono::seconds kAnswer{10};
   answer_deadline_ = services_.loop.After(kAnswer, [this] {
-    const bool answered = setup_.ghost_of.empty() ? main_pid_ != 0 : supervisor_ != nullptr;
+    const bool answered = setup_.keeps ? supervisor_ != nullptr : main_pid_ != 0;
     if (!answered) End("init did not start the command within 10 s");
   });
 }
@@ -305,22 +309,27 @@ void Cell::StartSupervisor() {
       runner.Run(id, std::move(*held));
     });
   };
+  shelf_ = std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
+                                          setup_.plan.host_gid);
   rooms_ = std::make_unique<rooms::Rooms>(
       rooms::Rooms::Services{.loop = services_.loop,
                              .pool = services_.pool,
                              .journal = services_.journal,
                              .approvals = services_.approvals,
-                             .elsewhere = facts.run_elsewhere},
-      setup_.plan.id,
-      std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
-                                     setup_.plan.host_gid));
+                             .elsewhere = facts.run_elsewhere,
+                             .check =
+                                 [&runner = services_.runner, id = setup_.plan.id](
+                                     const std::string& command, std::string request,
+                                     std::function<void(Result<std::string>)> done) {
+                                   runner.Check(id, command, std::move(request), std::move(done));
+                                 }},
+      setup_.plan.id, shelf_);
   facts.admit = rooms_->Door();
   facts.attended = std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
                                [](auto stream) { return stream == wire::Stream::kTerminal; });
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
-  cell_socket_ =
-      std::make_unique<rooms::CellSocket>(services_.loop, std::move(broker_), facts.proposals);
+  ListenInside(facts);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
   if (!started.ok()) {
@@ -332,6 +341,31 @@ void Cell::StartSupervisor() {
   }
   supervisor_ = std::move(*started);
   if (callbacks_.on_ready) callbacks_.on_ready();
+}
+
+void Cell::ListenInside(const notify::CellFacts& facts) {
+  const exec::PreviewOrder known{.policy = nullptr,
+                                 .init_pid = init_pid_,
+                                 .host_uid = facts.host_uid,
+                                 .host_gid = facts.host_gid,
+                                 .inside_uid = facts.inside_uid,
+                                 .user = facts.user,
+                                 .path = "",
+                                 .argv = {}};
+  cell_socket_ = std::make_unique<rooms::CellSocket>(
+      rooms::CellSocket::Services{
+          .loop = services_.loop,
+          .pool = services_.pool,
+          .proposals = facts.proposals,
+          .last_denial =
+              [this] { return supervisor_ == nullptr ? "" : supervisor_->last_denial(); },
+          .preview =
+              [this, known] {
+                exec::PreviewOrder order = known;
+                order.policy = setup_.policy;
+                return order;
+              }},
+      std::move(broker_));
 }
 
 Result<void> Cell::Keep(UniqueFd keeper) {

@@ -20,6 +20,7 @@
 #include "broker/notify/supervisor.h"
 #include "broker/rooms/cell_socket.h"
 #include "broker/rooms/rooms.h"
+#include "broker/rooms/shelf.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
 #include "lib/sys/socket.h"
@@ -55,6 +56,7 @@ class Cell {
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
     std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
+    bool keeps = false;    // it runs what Keep brings, and nothing of its own
   };
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;
@@ -85,6 +87,8 @@ class Cell {
   void Signal(int signal);  // to the command's process group
   // Has init fork a keeper with this end of its socket (lib/wire/run.h).
   Result<void> Keep(UniqueFd keeper);
+  // Where it reads copies of scripts that it cannot write; null as long as nothing is supervised.
+  [[nodiscard]] rooms::Shelf* shelf() const { return shelf_.get(); }
   // What its processes may do once; null as long as nothing is supervised.
   [[nodiscard]] exec::Desk* desk() const;
   // A cell with the same workspace has started: what hides and protects names there also holds
@@ -92,6 +96,10 @@ class Cell {
   void ShareGuards(const wire::CellPlan& other);
   // For commands from now on. `documents` as in Setup; recorded.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
+  // What its policy is made of from now on; ReplacePolicy follows.
+  void ReplaceSources(std::shared_ptr<const std::vector<policy::Source>> sources) {
+    setup_.sources = std::move(sources);
+  }
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
@@ -112,6 +120,7 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  void ListenInside(const notify::CellFacts& facts);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -135,6 +144,7 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  std::shared_ptr<rooms::Shelf> shelf_;
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -37,6 +38,7 @@ constexpr std::array kHiddenProc = {
     "/proc/kmsg",   "/proc/kallsyms",    "/proc/config.gz",  "/proc/mtrr",
     "/proc/asound", "/proc/key-users",   "/proc/swaps"};
 constexpr std::array kDevices = {"null", "zero", "full", "random", "urandom", "tty"};
+constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kSmallTmpfs = 64ULL << 20;
 constexpr std::uint64_t kHomeTmpfs = 1ULL << 30;
 // Of each kind, with the opt-in `userns`: a browser makes one or two for each of its pages.
@@ -55,6 +57,7 @@ class PlanBuilder {
     TRY(RootFileSystem());
     ProcAndDevices();
     PrivateDirectories();
+    SecretFiles();
     GeneratedFiles();
     TRY(Grants());
     Masks();
@@ -181,6 +184,22 @@ class PlanBuilder {
       AddTmpfs(in_.request.home, kHomeTmpfs, 0700);
     } else {
       AddHostBind(in_.profile.filesystem.home.value, in_.request.home, true, "filesystem.home");
+    }
+  }
+
+  void SecretFiles() {
+    if (in_.secrets.empty()) return;
+    std::uint64_t bytes = kPage;
+    for (const SecretFile& secret : in_.secrets) bytes += secret.contents.size() + 2 * kPage;
+    MountStep& place = Add(MountKind::kTmpfs, kSecretsDirectory);
+    place.bytes = bytes;
+    place.mode = 0700;
+    place.no_exec = true;
+    for (const SecretFile& secret : in_.secrets) {
+      MountStep& step =
+          Add(MountKind::kFile, kSecretsDirectory + ("/" + secret.name), "a secret's file");
+      step.text = secret.contents;
+      step.mode = 0400;
     }
   }
 
@@ -384,6 +403,12 @@ class PlanBuilder {
 };
 
 }  // namespace
+
+SecretFile::SecretFile(std::string its_name, std::string its_contents)
+    : name(std::move(its_name)), contents(std::move(its_contents)) {}
+SecretFile::~SecretFile() {
+  explicit_bzero(contents.data(), contents.size());
+}
 
 Result<wire::CellPlan> BuildPlan(const PlanInput& input) {
   return PlanBuilder(input).Run();

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,14 +22,29 @@ struct Caller {
   std::string group;  // likewise
 };
 
+// Where a ghost has the secrets that are files.
+inline constexpr char kSecretsDirectory[] = "/run/secrets";
+
+// Overwritten when it goes.
+struct SecretFile {
+  std::string name, contents;
+  ~SecretFile();
+  SecretFile(std::string name, std::string contents);
+  SecretFile(SecretFile&&) noexcept = default;
+  SecretFile& operator=(SecretFile&&) noexcept = default;
+  SecretFile(const SecretFile&) = delete;
+  SecretFile& operator=(const SecretFile&) = delete;
+};
+
 struct PlanInput {
   const policy::Profile& profile;
   const wire::RunRequest& request;
   const Caller& caller;
   const Protection& protection;  // what hide and protect mean in this workspace
   std::string id, name;
-  std::string tools = {};  // the broker's directory of them; "" for none
-  uid_t cell_uid = 0;      // on the host; the caller's own unless the caller is root
+  std::string tools = {};                    // the broker's directory of them; "" for none
+  std::span<const SecretFile> secrets = {};  // in kSecretsDirectory
+  uid_t cell_uid = 0;  // on the host; the caller's own unless the caller is root
 };
 
 // Everything that the launcher does to build the cell. Looks at the host (which directories exist,

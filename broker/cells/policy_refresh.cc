@@ -67,20 +67,41 @@ void PolicyRefresh::RefreshOne(const std::string& cell_id) {
   Cell* cell = Find(cell_id);
   // A ghost has the floor's rules only, and ends with its command.
   if (cell == nullptr || !cell->setup().ghost_of.empty()) return;
-  const Cell::Setup& setup = cell->setup();
-  const policy::Places places{.home = setup.request.home, .workspace = setup.request.workspace};
-  const std::vector<policy::Source> sources =
-      SourcesFor(cell_id, setup.request.workspace, *setup.sources);
-  policy::Checked<std::shared_ptr<const policy::Policy>> policy = policies_.Get(sources, places);
+  const Sources sources =
+      SourcesFor(cell_id, cell->setup().request.workspace, *cell->setup().sources);
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy = Compile(*cell, sources);
   if (!policy.ok()) {
     log::Fail("a cell's policy cannot be made again",
               {{"cell", cell_id}, {"problem", policy.problems()[0].ToString()}});
     cell->End("its policy cannot be made again: " + policy.problems()[0].ToString());
     return;
   }
-  const auto documents = journal::KeepDocuments(journal_, sources, places);
-  cell->ReplacePolicy(policy.value(), documents.ok() ? documents->dump() : "");
-  ArmTimer(cell_id, *policy.value());
+  Install(*cell, sources, policy.value());
+}
+
+std::vector<policy::Problem> PolicyRefresh::Adopt(Cell& cell, std::vector<policy::Source> own) {
+  const Sources sources = SourcesFor(cell.plan().id, cell.setup().request.workspace, own);
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy = Compile(cell, sources);
+  if (!policy.ok()) return policy.problems();
+  cell.ReplaceSources(std::make_shared<const Sources>(std::move(own)));
+  Install(cell, sources, policy.value());
+  return {};
+}
+
+policy::Checked<std::shared_ptr<const policy::Policy>> PolicyRefresh::Compile(
+    const Cell& cell, const Sources& sources) {
+  const wire::RunRequest& request = cell.setup().request;
+  return policies_.Get(sources, {.home = request.home, .workspace = request.workspace});
+}
+
+void PolicyRefresh::Install(Cell& cell, const Sources& sources,
+                            std::shared_ptr<const policy::Policy> policy) {
+  const wire::RunRequest& request = cell.setup().request;
+  const auto documents = journal::KeepDocuments(
+      journal_, sources, {.home = request.home, .workspace = request.workspace});
+  const policy::Policy& installed = *policy;
+  cell.ReplacePolicy(std::move(policy), documents.ok() ? documents->dump() : "");
+  ArmTimer(cell.plan().id, installed);
 }
 
 void PolicyRefresh::ArmTimer(const std::string& cell_id, const policy::Policy& policy) {

@@ -41,7 +41,15 @@ class PolicyRefresh {
   // nobody waits for all of them.
   void Refresh(const std::string& first, const std::function<bool(const Cell& cell)>& concerned);
 
+  // A cell that runs is made of other sources from now on. Problems: of the policy that they would
+  // make; then nothing has changed.
+  std::vector<policy::Problem> Adopt(Cell& cell, std::vector<policy::Source> own);
+
  private:
+  using Sources = std::vector<policy::Source>;
+  policy::Checked<std::shared_ptr<const policy::Policy>> Compile(const Cell& cell,
+                                                                 const Sources& sources);
+  void Install(Cell& cell, const Sources& sources, std::shared_ptr<const policy::Policy> policy);
   void RefreshOne(const std::string& cell_id);
   void RefreshNext();
   void ArmTimer(const std::string& cell_id, const policy::Policy& policy);

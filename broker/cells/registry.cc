@@ -29,6 +29,17 @@ Result<Registry::Identity> Registry::Reserve(const std::string& wanted, bool by_
   return identity;
 }
 
+Cell* Registry::Find(const std::string& name) const {
+  Cell* found = nullptr;
+  for (const auto& [id, cell] : cells_) {
+    if (cell->plan().name == name || id == name) return cell;
+    if (name.empty() || !id.starts_with(name)) continue;
+    if (found != nullptr) return nullptr;
+    found = cell;
+  }
+  return found;
+}
+
 void Registry::Release(const Identity& identity) {
   names_.erase(identity.name);
   if (identity.uid) uids_.erase(*identity.uid);

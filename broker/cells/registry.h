@@ -28,6 +28,8 @@ class Registry {
   void Add(Cell& cell) { cells_[cell.plan().id] = &cell; }
   void Remove(const std::string& id) { cells_.erase(id); }
   [[nodiscard]] const std::map<std::string, Cell*>& cells() const { return cells_; }
+  // By name, id, or a start of an id that only one has. Null: none, or several.
+  [[nodiscard]] Cell* Find(const std::string& name) const;
   [[nodiscard]] std::size_t live() const { return names_.size(); }
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "broker/exec/waiter.h"
@@ -13,6 +14,9 @@ class Runner {
  public:
   // `waiter` is of this cell, or of one that has ended.
   virtual void Run(const std::string& cell_id, exec::Waiter waiter) = 0;
+  // Runs an external checker for a cell (rooms::RunChecker).
+  virtual void Check(const std::string& cell_id, const std::string& command, std::string request,
+                     std::function<void(Result<std::string> printed)> done) = 0;
   // What runs for it ends too.
   virtual void CellEnded(const std::string& cell_id) = 0;
 

@@ -15,24 +15,44 @@ Result<std::string> Base() {
   return TRY(wire::RuntimeDirectory()) + "/tools";
 }
 
+Error Problem(const std::error_code& code, const std::string& path) {
+  return Error(code.value(), "", "tools: " + path);
+}
+
 }  // namespace
 
 Result<ToolDirectory> ToolDirectory::Make(const std::string& cell_id,
                                           const std::vector<policy::Tool>& tools) {
   ToolDirectory directory;
-  if (tools.empty()) return directory;
-  const std::string shim = TRY(wire::LibexecPath("cellrun-shim"));
   directory.path_ = TRY(Base()) + "/" + cell_id;
   std::error_code code;
   fs::create_directories(directory.path_, code);
-  for (const policy::Tool& tool : tools) {
-    const fs::path entry = fs::path(directory.path_) / tool.name;
-    if (!code) fs::copy_file(shim, entry, code);
-    if (!code) fs::permissions(entry, fs::perms(0555), code);
-  }
   if (!code) fs::permissions(directory.path_, fs::perms(0755), code);
-  if (code) return Error(code.value(), "", "tools: " + directory.path_);
+  if (code) return Problem(code, directory.path_);
+  for (const policy::Tool& tool : tools) TRY(directory.Add(tool.name));
   return directory;
+}
+
+bool ToolDirectory::Has(const std::string& name) const {
+  std::error_code code;
+  return !path_.empty() && fs::exists(fs::path(path_) / name, code);
+}
+
+Result<void> ToolDirectory::Add(const std::string& name) const {
+  if (path_.empty()) return Error(EINVAL, "", "this cell has no tools");
+  const fs::path entry = fs::path(path_) / name;
+  std::error_code code;
+  fs::copy_file(TRY(wire::LibexecPath("cellrun-shim")), entry, code);
+  if (!code) fs::permissions(entry, fs::perms(0555), code);
+  if (code) return Problem(code, entry.string());
+  return {};
+}
+
+Result<void> ToolDirectory::Remove(const std::string& name) const {
+  std::error_code code;
+  if (!path_.empty()) fs::remove(fs::path(path_) / name, code);
+  if (code) return Problem(code, name);
+  return {};
 }
 
 void ToolDirectory::RemoveOld() {

@@ -10,9 +10,9 @@
 namespace cellrun::cells {
 
 // The directory of one cell that is bound, read-only, over policy::kToolsDirectory in it: an entry
-// for each tool, so that it is found in PATH. What an entry holds does not matter, as its exec is
-// always redirected; it is the shim, which without the broker says so and ends. Removed with its
-// owner.
+// for each tool, so that it is found in PATH, also for one that comes while the cell runs. What an
+// entry holds does not matter, as its exec is always redirected; it is the shim, which without the
+// broker says so and ends. Removed with its owner.
 class ToolDirectory {
  public:
   static Result<ToolDirectory> Make(const std::string& cell_id,
@@ -28,6 +28,9 @@ class ToolDirectory {
   ~ToolDirectory();
 
   [[nodiscard]] const std::string& path() const { return path_; }  // "": there is none
+  [[nodiscard]] bool Has(const std::string& name) const;
+  Result<void> Add(const std::string& name) const;
+  Result<void> Remove(const std::string& name) const;
 
  private:
   std::string path_;

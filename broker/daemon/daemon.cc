@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/approvals/routes.h"
+#include "broker/daemon/tool_routes.h"
 #include "broker/peer/peer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
@@ -136,6 +137,7 @@ void Daemon::FollowRules() {
       [this](const std::string& cell_id, const std::string& workspace) {
         return approvals_->rules().DocumentsFor(cell_id, workspace);
       });
+  tools_ = std::make_unique<cells::Tools>(*refresh_);
   approvals_->OnRules([this](const approvals::Rule& rule) {
     refresh_->Refresh(rule.cell_id, [&rule](const cells::Cell& cell) {
       return approvals::Rules::Concerns(rule, cell.plan().id, cell.setup().request.workspace);
@@ -145,6 +147,7 @@ void Daemon::FollowRules() {
 
 void Daemon::RegisterRoutes(http::Router& router) {
   router.Add("GET", "/v1/cells", [this](const http::Request&) { return Cells(); });
+  RegisterToolRoutes(router, registry_, *tools_);
   router.Add("GET", "/v1/status", [this](const http::Request&) { return Status(); });
   router.Add("POST", "/v1/stop", [this](const http::Request& request) { return OnStop(request); });
 }

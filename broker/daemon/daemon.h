@@ -14,6 +14,7 @@
 #include "broker/cells/policy_refresh.h"
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
+#include "broker/cells/tools.h"
 #include "broker/daemon/instance.h"
 #include "broker/http/records.h"
 #include "broker/http/server.h"
@@ -69,6 +70,7 @@ class Daemon {
   cells::PolicyStore policies_;
   std::unique_ptr<run::Elsewhere> elsewhere_;
   std::unique_ptr<cells::PolicyRefresh> refresh_;
+  std::unique_ptr<cells::Tools> tools_;
   std::unique_ptr<http::Records> records_;
   std::unique_ptr<approvals::Routes> approval_routes_;
   std::unique_ptr<http::Server> api_;

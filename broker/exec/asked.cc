@@ -9,6 +9,7 @@
 #include "broker/exec/hash.h"
 #include "broker/exec/rewrite.h"
 #include "broker/exec/task.h"
+#include "lib/base/text.h"
 
 namespace cellrun::exec {
 namespace {
@@ -163,11 +164,12 @@ Result<void> HoldCode(const AskInput& input, AskedExec& asked) {
   const std::vector<policy::ExecImage>& images = input.request.images;
   const bool script = images[0].kind == policy::ExecImage::Kind::kScript;
   asked.image_writable = images[input.chain.final_image].writable;
-  // In a sibling cell nothing of this one's own tree is there.
-  const bool copies = input.verdict.strategy != policy::Strategy::kGhost;
-  if (copies && script && images[0].writable && !input.resolver.foreign())
+  // What nobody is shown may have any content.
+  const bool shown =
+      input.verdict.action != policy::Action::kAllow || !input.verdict.checks.empty();
+  if (shown && script && images[0].writable && !input.resolver.foreign())
     TRY(HoldScript(input, asked));
-  if (copies && images.size() == 1) HoldOperand(input, asked);
+  if (shown && images.size() == 1) HoldOperand(input, asked);
   // The payload of a loader, which opens it again.
   for (std::size_t i = 0; i < images.size(); ++i) {
     const bool held = i == 0 && asked.script.has_value() && asked.script->is_image;
@@ -199,6 +201,50 @@ Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
   run = argv;
   run[script.argument] = asked.ask.script_copy;
   return run;
+}
+
+Result<void> ReplaceArguments(AskedExec& asked, std::vector<std::string> argv) {
+  const auto refuse = [](const char* why) { return Error(EINVAL, "", why); };
+  approvals::Ask& ask = asked.ask;
+  if (argv.empty() || argv[0] != ask.argv[0]) return refuse("it changes the program's name");
+  const auto is_text = [](const std::string& argument) {
+    return text::IsUtf8(argument) && argument.find('\0') == std::string::npos;
+  };
+  if (!std::all_of(ask.argv.begin(), ask.argv.end(), is_text) ||
+      !std::all_of(argv.begin(), argv.end(), is_text))
+    return refuse("arguments that are no text cannot be changed");
+  if (!ArgumentsToRun(asked, argv).ok()) return refuse("it changes the name of the script");
+  if (!asked.script.has_value() || !asked.script->is_image) {
+    const ScriptOperand before = FindScriptOperand(ask.program, ask.argv);
+    const ScriptOperand after = FindScriptOperand(ask.program, argv);
+    if (before.kind != after.kind || before.argument != after.argument)
+      return refuse("it changes where the interpreter's code comes from");
+  }
+  if (ask.original_argv.empty()) ask.original_argv = ask.argv;
+  ask.argv = asked.sealed.argv = std::move(argv);
+  return {};
+}
+
+Result<bool> JudgeReplaced(const AskedExec& asked) {
+  const AskedExec::Checks& checks = *asked.checks;
+  policy::ExecRequest request = checks.request;
+  const std::size_t tail = request.argv.empty() ? 0 : request.argv.size() - 1;
+  for (policy::ExecImage& image : request.images) {
+    if (image.argv.empty()) continue;
+    const bool known =
+        image.argv.size() > tail &&
+        std::equal(request.argv.end() - static_cast<std::ptrdiff_t>(tail), request.argv.end(),
+                   image.argv.end() - static_cast<std::ptrdiff_t>(tail));
+    if (!known) return Error(EACCES, "", "its arguments cannot be judged again");
+    image.argv.resize(image.argv.size() - tail);
+    image.argv.insert(image.argv.end(), asked.ask.argv.begin() + 1, asked.ask.argv.end());
+  }
+  request.argv = asked.ask.argv;
+  const policy::Verdict verdict = checks.policy->Decide(request);
+  if (verdict.action == policy::Action::kDeny)
+    return Error(EACCES, "", "what it was changed to is denied");
+  const bool own_rewrite = checks.rule != nullptr && !checks.rule->rewrite.empty();
+  return verdict.action == policy::Action::kAsk || verdict.from != checks.rule || own_rewrite;
 }
 
 Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input) {

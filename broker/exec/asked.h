@@ -38,4 +38,11 @@ Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, As
 Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
                                                 const std::vector<std::string>& argv);
 
+// Puts a checker's arguments in place of those that would run. An error's context says why they
+// cannot be taken; then nothing has changed.
+Result<void> ReplaceArguments(AskedExec& asked, std::vector<std::string> argv);
+// Whether they need a person's word: another rule would decide them, or the rule's own `rewrite`
+// could have been undone. EACCES: they are denied; the context says why.
+Result<bool> JudgeReplaced(const AskedExec& asked);
+
 }  // namespace cellrun::exec

@@ -72,6 +72,7 @@ std::string DenialText(const std::string& raw_path, const std::vector<std::strin
 std::string AskDenialReason(const approvals::Decision& decision) {
   if (decision.by == "no approver") return "no approver is connected";
   if (!decision.reason.empty()) return decision.reason;
+  if (decision.by == kCheckerAnswered) return "a checker denied it";
   return decision.state == approvals::State::kExpired ? "nobody answered in time"
                                                       : "a person denied it";
 }
@@ -84,7 +85,8 @@ std::string AskDenialText(const std::string& raw_path, const std::vector<std::st
   if (decision.by == "no approver") {
     return shown + "needs a person's approval, and no approver is connected\n";
   }
-  return shown + "approval: " + text::EscapeShort(AskDenialReason(decision), kMaxLineBytes) + "\n";
+  const char* const who = decision.by == kCheckerAnswered ? "check: " : "approval: ";
+  return shown + who + text::EscapeShort(AskDenialReason(decision), kMaxLineBytes) + "\n";
 }
 
 std::string DenialReason(const policy::Verdict& verdict) {

@@ -21,6 +21,9 @@ std::string DenialText(const std::string& raw_path, const std::vector<std::strin
 // One line: what a rule said, for the journal.
 std::string DenialReason(const policy::Verdict& verdict);
 
+// `by` of a decision that an external checker made.
+inline constexpr const char* kCheckerAnswered = "checker";
+
 // The same for a command that was asked about and not approved.
 std::string AskDenialText(const std::string& raw_path, const std::vector<std::string>& argv,
                           const approvals::Ask& ask, const approvals::Decision& decision);

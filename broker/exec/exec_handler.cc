@@ -278,7 +278,8 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
     }
     if (ticket.asked == nullptr) return Error(EPROTO, "", "nothing was asked");
     TRY(sys::SetNonBlocking(channel, true));
-    const Admit& takes_over = ticket.asked->allowed ? facts_.run_elsewhere : facts_.admit;
+    const bool decided = ticket.asked->allowed && !ticket.asked->checks.has_value();
+    const Admit& takes_over = decided ? facts_.run_elsewhere : facts_.admit;
     takes_over({.pid = pid,
                 .start_time = ticket.start_time,
                 .ticket = ticket.number,
@@ -308,6 +309,10 @@ void ExecHandler::Allow(pid_t tgid, std::uint64_t start_time,
 }
 
 void ExecHandler::Deny(const journal::Record& record, std::uint64_t seq) {
+  if (record.verdict == policy::Action::kAllow) {  // a checker's word
+    --tally_.allowed;
+    ++tally_.denied;
+  }
   denials_.Add(record, seq);
 }
 

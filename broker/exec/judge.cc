@@ -279,7 +279,11 @@ class Judge::Case {
     const Sealed& sealed = *ticket.sealed;
     out_.record.verdict = policy::Action::kAllow;
     out_.record.rule = sealed.rule;
-    if (!sealed.ask.empty()) out_.record.detail = "{\"ask\":\"" + sealed.ask + "\"}";
+    if (!sealed.ask.empty()) {
+      out_.record.detail = "{\"ask\":\"" + sealed.ask + "\"}";
+    } else if (sealed.checked) {
+      out_.record.detail = "{\"checked\":true}";
+    }
     if (!sealed.by_path && out_.request.images[chain_.final_image].writable) {
       out_.image_hash = sealed.images[chain_.final_image].hash;
     }
@@ -379,6 +383,8 @@ class Judge::Case {
         verdict.action == policy::Action::kDeny && verdict.rule.layer == policy::Layer::kFloor;
     if (judge_.facts_.observe && !floor_denies) {
       Observe();
+    } else if (!verdict.checks.empty()) {
+      Check();
     } else if (verdict.action == policy::Action::kAsk && judge_.facts_.admit != nullptr &&
                !call_.check_only()) {
       Ask();
@@ -394,6 +400,7 @@ class Judge::Case {
     out_.record.verdict = policy::Action::kAllow;
     out_.verdict.action = policy::Action::kAllow;
     out_.verdict.rewrite = nullptr;
+    out_.verdict.checks.clear();
     out_.verdict.strategy = policy::Strategy::kInPlace;
     Allow();
   }
@@ -415,13 +422,32 @@ class Judge::Case {
 
   // Its process becomes the shim of a command that runs elsewhere.
   void RunElsewhere() {
-    if (judge_.facts_.run_elsewhere == nullptr) {
-      out_.verdict.message = "it cannot be run outside the process that asked for it";
-      out_.record.verdict = policy::Action::kDeny;
-      out_.record.reason = out_.verdict.message;
-      return Deny();
-    }
+    if (judge_.facts_.run_elsewhere == nullptr)
+      return DenyBecause("it cannot be run outside the process that asked for it");
     if (Prepare()) out_.asked->allowed = true;
+  }
+
+  // Waits for external checkers, which may still deny it.
+  void Check() {
+    if (judge_.facts_.admit == nullptr || call_.check_only())
+      return DenyBecause("nobody is there to run its checker");
+    if (!Prepare()) return;
+    exec::AskedExec& asked = *out_.asked;
+    asked.allowed = out_.verdict.action == policy::Action::kAllow;
+    asked.sealed.checked = true;
+    asked.checks = {.commands = {out_.verdict.checks.begin(), out_.verdict.checks.end()},
+                    .policy = view_->policy,
+                    .rule = out_.verdict.from,
+                    .request = out_.request};
+    out_.record.reason = out_.verdict.reason;
+    out_.record.image_hash.clear();
+  }
+
+  void DenyBecause(std::string why) {
+    out_.verdict.message = std::move(why);
+    out_.record.verdict = policy::Action::kDeny;
+    out_.record.reason = out_.verdict.message;
+    Deny();
   }
 
   // False: it is denied.

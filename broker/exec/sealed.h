@@ -50,6 +50,7 @@ struct Sealed {
   policy::FileId cwd_id;
   policy::RuleReference rule;  // that allowed it
   std::string ask;             // its id; "" where nobody was asked
+  bool checked = false;        // by an external checker
   // Where a difference is told; null: nobody wants to know.
   std::shared_ptr<Refusal> refusal;
 };

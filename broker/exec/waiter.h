@@ -15,6 +15,7 @@
 #include "broker/exec/script_operand.h"
 #include "broker/exec/ticket.h"
 #include "broker/journal/record.h"
+#include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 
 namespace cellrun::exec {
@@ -22,7 +23,8 @@ namespace cellrun::exec {
 // An exec that needs a person's word, or that runs elsewhere than in its process, as it was judged.
 // What takes long (hashes, copies) is not found out yet.
 struct AskedExec {
-  // Nobody is asked: it is allowed, and `ask.strategy` says that it runs elsewhere.
+  // No person is asked: it is allowed, and `ask.strategy` says that it runs elsewhere, or `checks`
+  // that somebody else is heard first.
   bool allowed = false;
   policy::Ghost ghost;  // of a strategy kGhost
   approvals::Ask ask;
@@ -41,12 +43,22 @@ struct AskedExec {
     std::vector<std::string> interpreter;
   };
   std::optional<Script> script;
+  // What is in the copy that was made of it, which is there as long as this is.
+  std::function<Result<std::string>()> read_copy;
   // For FindRisks.
   ScriptOperand::Kind operand = ScriptOperand::Kind::kNone;
   bool operand_found = false;
   bool image_writable = false;
   bool content_may_change = false;
   bool denied_by_rule = false;
+  // External checkers that are to be heard first, and what their rewrites are judged again with.
+  struct Checks {
+    std::vector<std::string> commands;
+    std::shared_ptr<const policy::Policy> policy;
+    const policy::CommandRule* rule = nullptr;  // that decided; of the policy
+    policy::ExecRequest request;
+  };
+  std::optional<Checks> checks;
   journal::Record record;
   std::uint64_t seq = 0;  // of its record; 0: none
 };

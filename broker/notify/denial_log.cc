@@ -30,6 +30,11 @@ void DenialLog::Add(journal::Record record, std::uint64_t seq) {
   lines_.push_back(std::move(line));
 }
 
+std::string DenialLog::last() const {
+  const std::lock_guard lock(mutex_);
+  return lines_.empty() ? "" : lines_.back();
+}
+
 std::vector<std::string> DenialLog::lines() const {
   const std::lock_guard lock(mutex_);
   return {lines_.begin(), lines_.end()};

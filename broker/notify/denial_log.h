@@ -21,6 +21,7 @@ class DenialLog {
 
   // `seq`: of the record in the journal; 0 if it is not kept there.
   void Add(journal::Record record, std::uint64_t seq);
+  [[nodiscard]] std::string last() const;                // "" where there is none
   [[nodiscard]] std::vector<std::string> lines() const;  // the last kMaxLines, oldest first
 
  private:

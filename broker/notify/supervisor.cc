@@ -47,6 +47,7 @@ class Supervisor::Impl {
   }
   [[nodiscard]] const Tally& tally() const { return tally_; }
   [[nodiscard]] std::vector<std::string> denials() const { return denials_.lines(); }
+  [[nodiscard]] std::string last_denial() const { return denials_.last(); }
   [[nodiscard]] exec::Desk& desk() { return exec_; }
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
     exec_.ReplacePolicy(policy);
@@ -169,6 +170,9 @@ Counters Supervisor::counters() const {
           .missing = tally.missing,
           .syscalls = tally.syscalls,
           .mismatches = tally.mismatches};
+}
+std::string Supervisor::last_denial() const {
+  return impl_->last_denial();
 }
 std::vector<std::string> Supervisor::denials() const {
   return impl_->denials();

@@ -51,6 +51,7 @@ class Supervisor {
   [[nodiscard]] Counters counters() const;
   // JSON `record` objects of what was denied, oldest first; at most 1000 are kept.
   [[nodiscard]] std::vector<std::string> denials() const;
+  [[nodiscard]] std::string last_denial() const;  // "" where there is none
   // What processes of the cell may do once.
   [[nodiscard]] exec::Desk& desk();
   // For notifications received from now on.

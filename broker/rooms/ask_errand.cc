@@ -24,28 +24,48 @@ AskErrand::~AskErrand() {
 }
 
 void AskErrand::Begin(Room& room) {
-  if (asked_->ask.timeout.count() <= 0) {
-    approvals::Decision nobody;
-    nobody.by = "no approver";
-    return Decide(room, nobody);
-  }
+  if (!asked_->allowed && asked_->ask.timeout.count() <= 0) return DenyUnheard(room);
   room.rooms().Examine(asked_, [&room, weak = std::weak_ptr(self_)](Rooms::Examined examined) {
     const auto self = weak.lock();
     if (!self) return;
     if (!examined.ok()) return (*self)->DenyBecause(room, examined.error().context());
     (*self)->copy_ = std::move(examined.value());
-    (*self)->Submit(room);
+    (*self)->Check(room);
   });
 }
 
-void AskErrand::DenyBecause(Room& room, std::string why) {
+void AskErrand::Check(Room& room) {
+  if (!asked_->checks.has_value()) return Submit(room);
+  const Rooms::Services& services = room.rooms().services();
+  checks_ = std::make_unique<Checks>(
+      services.check, services.journal, *asked_, [this, &room](const Result<void>& passed) {
+        if (!passed.ok())
+          return DenyBecause(room, passed.error().context(), exec::kCheckerAnswered);
+        if (!asked_->allowed) return Submit(room);
+        approvals::Decision decision;
+        decision.state = approvals::State::kApproved;
+        decision.argv = asked_->ask.argv;
+        decision.by = exec::kCheckerAnswered;
+        Decide(room, decision);
+      });
+  checks_->Begin();
+}
+
+void AskErrand::DenyBecause(Room& room, std::string why, const char* by) {
   approvals::Decision decision;
   decision.reason = std::move(why);
-  decision.by = "cellrun";
+  decision.by = by;
   Decide(room, decision);
 }
 
+void AskErrand::DenyUnheard(Room& room) {
+  approvals::Decision nobody;
+  nobody.by = "no approver";
+  Decide(room, nobody);
+}
+
 void AskErrand::Submit(Room& room) {
+  if (asked_->ask.timeout.count() <= 0) return DenyUnheard(room);
   const approvals::Ask& ask = asked_->ask;
   approvals::Queue& queue = room.rooms().services().approvals;
   approvals::Queue::Submission submission =
@@ -81,9 +101,8 @@ void AskErrand::Approve(Room& room, const approvals::Decision& decision) {
   SetResult(room, "approved");
   if (asked_->ask.strategy != policy::Strategy::kInPlace) {
     asked_->sealed.ask = id_;
-    // The copies of scripts are in the caller's cell; another one has none.
-    const bool same_cell = asked_->ask.strategy == policy::Strategy::kMirror;
-    asked_->sealed.argv = same_cell ? std::move(*argv) : decision.argv;
+    asked_->sealed.argv = std::move(*argv);
+    if (copy_ != nullptr) asked_->read_copy = [copy = copy_] { return copy->Read(); };
     return room.HandOver(asked_);
   }
   auto sealed = std::make_shared<exec::Sealed>(asked_->sealed);

@@ -8,6 +8,7 @@
 
 #include "broker/approvals/queue.h"
 #include "broker/exec/waiter.h"
+#include "broker/rooms/checks.h"
 #include "broker/rooms/room.h"
 #include "broker/rooms/shelf.h"
 
@@ -25,8 +26,10 @@ class AskErrand final : public Room::Errand {
   void OnLeft(Room& room) override;
 
  private:
+  void Check(Room& room);
   void Submit(Room& room);
-  void DenyBecause(Room& room, std::string why);
+  void DenyBecause(Room& room, std::string why, const char* by = "cellrun");
+  void DenyUnheard(Room& room);
   void Decide(Room& room, const approvals::Decision& decision);
   void Approve(Room& room, const approvals::Decision& decision);
   void Deny(Room& room, const approvals::Decision& decision);
@@ -35,6 +38,7 @@ class AskErrand final : public Room::Errand {
   void Withdraw();
 
   std::shared_ptr<exec::AskedExec> asked_;
+  std::unique_ptr<Checks> checks_;
   approvals::Queue* queue_ = nullptr;  // as long as it waits there
   std::uint64_t waiter_ = 0;
   std::string id_;

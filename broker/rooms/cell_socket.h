@@ -2,24 +2,36 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "broker/exec/preview.h"
 #include "broker/exec/proposals.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 
 namespace cellrun::rooms {
 
 // wire::kBrokerSocket of one cell: the only thing that its programs can say to the broker, and all
-// that they can say is what they are about to run and why. One message and one answer a connection
-// (SOCK_SEQPACKET, strict JSON); few connections, and few a second. Only on the loop's thread.
+// that they can say is what they are about to run and why, and ask what was or would be decided.
+// One message and one answer a connection (SOCK_SEQPACKET, strict JSON); few connections, and few a
+// second. Only on the loop's thread.
 class CellSocket {
  public:
+  struct Services {
+    loop::Loop& loop;
+    loop::Pool& pool;
+    std::shared_ptr<exec::Proposals> proposals;
+    std::function<std::string()> last_denial;          // JSON; "" where there is none
+    std::function<exec::PreviewOrder()> preview = {};  // what is known of the cell now
+  };
   // `socket` listens; who connects is in the cell. Invalid: nobody is heard.
-  CellSocket(loop::Loop& loop, UniqueFd socket, std::shared_ptr<exec::Proposals> proposals);
+  CellSocket(Services services, UniqueFd socket);
   ~CellSocket() = default;
   CellSocket(const CellSocket&) = delete;
   CellSocket& operator=(const CellSocket&) = delete;
@@ -33,16 +45,21 @@ class CellSocket {
   void Listen();
   void OnConnection();
   void OnMessage(std::uint64_t number);
-  Result<void> Take(const UniqueFd& socket, const std::string& message);
+  // True: it is answered later.
+  Result<bool> Take(std::uint64_t number, const std::string& message);
+  Result<bool> Propose(const UniqueFd& socket, const nlohmann::json& message);
+  Result<bool> Why(std::uint64_t number, const nlohmann::json& message);
+  void Answer(std::uint64_t number, const nlohmann::json& answer);
+  void Refuse(std::uint64_t number, const Error& error);
 
-  loop::Loop& loop_;
+  const Services services_;
   UniqueFd socket_;
-  const std::shared_ptr<exec::Proposals> proposals_;
   std::uint64_t next_ = 1;
   int this_second_ = 0;
   std::map<std::uint64_t, Connection> connections_;
   std::unique_ptr<loop::Loop::Watch> acceptable_;
   std::unique_ptr<loop::Loop::Timer> second_;
+  std::shared_ptr<CellSocket*> self_;
 };
 
 }  // namespace cellrun::rooms

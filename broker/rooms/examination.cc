@@ -12,7 +12,6 @@
 namespace cellrun::rooms {
 namespace {
 
-constexpr std::size_t kMaxScriptBytes = 8UL << 20;
 constexpr std::size_t kMaxKnown = 1024;
 
 Error Because(const Error& error, const char* what) {
@@ -38,7 +37,7 @@ Result<std::string> Examiner::Hash(const exec::File& file, bool writable) {
 // What was read is what is hashed, shown and run.
 Result<std::shared_ptr<Shelf::Lease>> Examiner::CopyScript(exec::AskedExec& asked) {
   const UniqueFd contents = TRY(exec::OpenContents(asked.script->file));
-  const std::string text = TRY(sys::ReadWholeFile(contents, kMaxScriptBytes));
+  const std::string text = TRY(sys::ReadWholeFile(contents, Shelf::kMaxBytes));
   asked.ask.script_hash = TRY(exec::HashText(text));
   std::shared_ptr<Shelf::Lease> lease = TRY(shelf_->Put(text, asked.ask.script_hash));
   asked.ask.script_copy = lease->path();

@@ -14,6 +14,7 @@
 #include "broker/journal/record.h"
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
+#include "broker/rooms/check_answer.h"
 #include "broker/rooms/examination.h"
 #include "broker/rooms/room.h"
 
@@ -29,6 +30,7 @@ class Rooms {
     journal::Sink& journal;
     approvals::Queue& approvals;
     exec::Admit elsewhere = {};  // takes over what was approved, and runs elsewhere
+    RunChecker check = {};       // null: what a checker has to agree to is denied
   };
   // `scripts`: where copies of scripts are put (Shelf).
   Rooms(Services services, std::string cell_id, std::shared_ptr<Shelf> scripts);
@@ -48,7 +50,7 @@ class Rooms {
   // The copy stays as long as this process lives.
   void KeepFor(const exec::Waiter& waiter, std::shared_ptr<Shelf::Lease> lease);
   void Remove(std::uint64_t number);
-  [[nodiscard]] Services& services() { return services_; }
+  [[nodiscard]] const Services& services() const { return services_; }
   [[nodiscard]] std::size_t size() const { return rooms_.size(); }
 
  private:

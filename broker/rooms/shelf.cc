@@ -26,6 +26,10 @@ std::string Shelf::Lease::path() const {
   return std::string(wire::kScriptDirectory) + "/" + name_;
 }
 
+Result<std::string> Shelf::Lease::Read() const {
+  return sys::ReadWholeFileAt(shelf_->directory_.get(), name_.c_str(), kMaxBytes);
+}
+
 Result<std::shared_ptr<Shelf::Lease>> Shelf::Put(const std::string& contents,
                                                  const std::string& hash) {
   if (!directory_.valid()) return Error(ENOENT, "openat");

@@ -31,12 +31,14 @@ class Shelf : public std::enable_shared_from_this<Shelf> {
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
     [[nodiscard]] std::string path() const;  // in the cell
+    [[nodiscard]] Result<std::string> Read() const;
 
    private:
     std::shared_ptr<Shelf> shelf_;
     std::string name_;
   };
   // `hash`: of the contents, 64 hex digits. ENOSPC: scripts of the cell take up too much.
+  static constexpr std::size_t kMaxBytes = std::size_t{8} << 20;  // of one
   Result<std::shared_ptr<Lease>> Put(const std::string& contents, const std::string& hash);
 
  private:

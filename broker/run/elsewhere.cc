@@ -73,11 +73,47 @@ std::vector<std::string> GhostEnvironment(std::vector<std::string> environment,
   return environment;
 }
 
+// The same name in the ghost: a copy is called by what is in it.
+Result<void> CopyScript(const exec::AskedExec& asked, cells::Cell& ghost,
+                        std::shared_ptr<const void>& copy) {
+  if (asked.read_copy == nullptr) return {};
+  if (ghost.shelf() == nullptr) return Error(ESRCH, "", "its cell has ended");
+  copy = TRY(ghost.shelf()->Put(TRY(asked.read_copy()), asked.ask.script_hash));
+  return {};
+}
+
+// What must not come out: of a file, each of its lines too.
+void AddNeedles(const SecretValues::Value& secret, std::vector<std::string>& needles) {
+  constexpr std::size_t kShortestLine = 8;  // less is in too much that is no secret
+  const std::size_t last = secret.value.find_last_not_of("\r\n");
+  needles.push_back(secret.value.substr(0, last == std::string::npos ? 0 : last + 1));
+  if (!secret.as_file) return;
+  for (std::size_t at = 0; at < secret.value.size();) {
+    const std::size_t end = std::min(secret.value.find('\n', at), secret.value.size());
+    if (end - at >= kShortestLine) needles.push_back(secret.value.substr(at, end - at));
+    at = end + 1;
+  }
+}
+
 }  // namespace
 
 Elsewhere::Elsewhere(Broker broker, std::function<void()> on_gone)
-    : broker_(broker), on_gone_(std::move(on_gone)) {}
+    : broker_(std::move(broker)),
+      on_gone_(std::move(on_gone)),
+      checkers_([this] { return ForGhosts(); }, on_gone_) {}
 Elsewhere::~Elsewhere() = default;
+
+Ghost::Broker Elsewhere::ForGhosts() const {
+  return {.loop = broker_.loop,
+          .services = broker_.services(),
+          .registry = broker_.registry,
+          .policies = broker_.policies};
+}
+
+void Elsewhere::Check(const std::string& cell_id, const std::string& command, std::string request,
+                      std::function<void(Result<std::string> printed)> done) {
+  checkers_.Run(cell_id, command, std::move(request), std::move(done));
+}
 
 void Elsewhere::Run(const std::string& cell_id, exec::Waiter waiter) {
   const auto caller = broker_.registry.cells().find(cell_id);
@@ -132,18 +168,16 @@ void Elsewhere::Mirror(Entry& entry, cells::Cell& caller, exec::Desk* desk) {
 void Elsewhere::RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller) {
   const exec::AskedExec& asked = *entry.asked;
   Result<std::unique_ptr<Ghost>> ghost =
-      Ghost::Start({.loop = broker_.loop,
-                    .services = broker_.services(),
-                    .registry = broker_.registry,
-                    .policies = broker_.policies},
+      Ghost::Start(ForGhosts(),
                    {.caller = caller,
                     .rights = asked.ghost,
                     .rule = asked.sealed.rule.at.ToString(),
                     .argv = asked.sealed.argv,
-                    .directory = asked.ask.cwd},
+                    .directory = asked.ask.cwd,
+                    .secrets = &entry.secrets},
                    {.ready = [this, id] { OnGhostReady(id); },
                     .failed = [this, id](const std::string& why) { OnGhostFailed(id, why); },
-                    .gone = [this, id] { OnGhostGone(id); }});
+                    .gone = [this, id](const wire::ExitReport&) { OnGhostGone(id); }});
   if (!ghost.ok()) return OnGhostFailed(id, ghost.error().ToString());
   ghosts_[id] = std::move(*ghost);
 }
@@ -153,15 +187,19 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
   Ghost& ghost = *ghosts_.at(id);
   if (entry == entries_.end()) return ghost.End();
   const exec::AskedExec& asked = *entry->second.asked;
+  const Result<void> copied = CopyScript(asked, ghost.cell(), entry->second.copy);
+  if (!copied.ok()) return OnGhostFailed(id, "its script: " + copied.error().ToString());
   Command command = CommandOf(asked);
   command.environment = GhostEnvironment(std::move(command.environment), ghost);
   std::vector<std::string> secrets;
-  for (const auto& [name, value] : entry->second.secrets.values()) {
-    std::erase_if(command.environment, [&, &name = name](const std::string& variable) {
-      return variable.starts_with(name + "=");
+  for (const SecretValues::Value& secret : entry->second.secrets.values()) {
+    std::erase_if(command.environment, [&](const std::string& variable) {
+      return variable.starts_with(secret.name + "=");
     });
-    command.environment.push_back(name + "=" + value);
-    secrets.push_back(value);
+    command.environment.push_back(
+        secret.name + "=" +
+        (secret.as_file ? cells::kSecretsDirectory + ("/" + secret.name) : secret.value));
+    AddNeedles(secret, secrets);
   }
   exec::Sealed sealed = asked.sealed;
   const Result<std::string> digest = exec::HashStrings(command.environment);
@@ -202,6 +240,7 @@ void Elsewhere::OnEnded(std::uint64_t id, const Run::End& end) {
 }
 
 void Elsewhere::CellEnded(const std::string& cell_id) {
+  checkers_.CellEnded(cell_id);
   std::erase_if(entries_, [&](auto& entry) {
     if (entry.second.caller != cell_id) return false;
     const auto ghost = ghosts_.find(entry.first);

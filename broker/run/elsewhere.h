@@ -11,6 +11,7 @@
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/cells/runner.h"
+#include "broker/run/checkers.h"
 #include "broker/run/ghost.h"
 #include "broker/run/run.h"
 #include "broker/run/secret.h"
@@ -34,6 +35,8 @@ class Elsewhere final : public cells::Runner {
   ~Elsewhere() override;
 
   void Run(const std::string& cell_id, exec::Waiter waiter) override;
+  void Check(const std::string& cell_id, const std::string& command, std::string request,
+             std::function<void(Result<std::string> printed)> done) override;
   void CellEnded(const std::string& cell_id) override;
 
  private:
@@ -42,6 +45,7 @@ class Elsewhere final : public cells::Runner {
     std::shared_ptr<exec::AskedExec> asked;
     std::unique_ptr<run::Run> run;
     SecretValues secrets;
+    std::shared_ptr<const void> copy;  // of its script, in the ghost
   };
   void Mirror(Entry& entry, cells::Cell& caller, exec::Desk* desk);
   void ReadSecretsOf(std::uint64_t id, const Entry& entry, const cells::Cell& caller);
@@ -50,12 +54,14 @@ class Elsewhere final : public cells::Runner {
   void OnGhostFailed(std::uint64_t id, const std::string& why);
   void OnGhostGone(std::uint64_t id);
   void OnEnded(std::uint64_t id, const Run::End& end);
+  [[nodiscard]] Ghost::Broker ForGhosts() const;
 
   Broker broker_;
   std::function<void()> on_gone_;
   std::uint64_t next_ = 1;
   std::map<std::uint64_t, Entry> entries_;
   std::map<std::uint64_t, std::unique_ptr<Ghost>> ghosts_;  // also those that are ending
+  Checkers checkers_;
 };
 
 }  // namespace cellrun::run

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/run/ghost.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -14,8 +16,15 @@ std::string KeyOf(const Ghost::Order& order) {
   std::string key =
       "ghost of " + order.caller.plan().id + '\0' + order.rule + '\0' + order.rights.image;
   for (const std::string& path : order.rights.write) key += '\0' + path;
+  if (!order.streams.empty()) key += "\nchecker";
   // The floor's rules are the only ones that are taken over, and they stay while a cell lives.
   return key;
+}
+
+std::string PathOf(const policy::Profile& profile) {
+  std::string path;
+  for (const auto& directory : profile.path) path += (path.empty() ? "" : ":") + directory.value;
+  return path;
 }
 
 wire::RunRequest RequestOf(const Ghost::Order& order) {
@@ -31,13 +40,17 @@ wire::RunRequest RequestOf(const Ghost::Order& order) {
   request.read = caller.read;
   request.time_limit = caller.time_limit;
   request.term = caller.term;
+  if (!order.streams.empty()) {
+    request.workspace_read_only = true;
+    request.read.insert(request.read.end(), order.read.begin(), order.read.end());
+    std::fill(std::begin(request.streams), std::end(request.streams), wire::Stream::kGiven);
+  }
   return request;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Ghost>> Ghost::Start(Broker broker, const Order& order,
-                                            Callbacks callbacks) {
+Result<std::unique_ptr<Ghost>> Ghost::Start(Broker broker, Order order, Callbacks callbacks) {
   std::unique_ptr<Ghost> ghost(new Ghost(broker, std::move(callbacks)));
   // First: the program starts while the plan is made.
   ghost->builder_ = TRY(Builder::Start(
@@ -46,7 +59,7 @@ Result<std::unique_ptr<Ghost>> Ghost::Start(Broker broker, const Order& order,
                           made->OnStarted(std::move(pidfd), lost);
                         },
                     .failed = [made = ghost.get()](const std::string& why) { made->Fail(why); }}));
-  TRY(ghost->Plan(order));
+  TRY(ghost->Plan(std::move(order)));
   return ghost;
 }
 
@@ -55,15 +68,18 @@ Ghost::~Ghost() {
   if (identity_) broker_.registry.Release(*identity_);
 }
 
-Result<void> Ghost::Plan(const Order& order) {
+Result<void> Ghost::Plan(Order order) {
   cells::Cell::Setup setup;
   setup.request = RequestOf(order);
   setup.caller = order.caller.setup().caller;
   setup.ghost_of = order.caller.plan().id;
+  setup.keeps = order.streams.empty();
   const policy::Profile& parent = order.caller.setup().policy->profile();
   const policy::Places places{.home = setup.request.home, .workspace = setup.request.workspace};
   policy::Checked<std::shared_ptr<const policy::Policy>> policy = broker_.policies.Get(
-      KeyOf(order), [&] { return GhostProfile(parent, order.rights); }, places);
+      KeyOf(order),
+      [&] { return setup.keeps ? GhostProfile(parent, order.rights) : CheckerProfile(parent); },
+      places);
   if (!policy.ok()) return Error(EINVAL, "", policy.problems().front().ToString());
   setup.policy = policy.value();
 
@@ -77,30 +93,40 @@ Result<void> Ghost::Plan(const Order& order) {
       protecting.push_back(&cell->setup().policy->profile());
   }
   setup.protection = TRY(cells::FindProtection(protecting, setup.request.workspace));
+  std::vector<cells::SecretFile> files;
+  if (order.secrets != nullptr) {
+    for (const SecretValues::Value& secret : order.secrets->values()) {
+      if (secret.as_file) files.emplace_back(secret.name, secret.value);
+    }
+  }
   setup.plan = TRY(cells::BuildPlan({.profile = setup.policy->profile(),
                                      .request = setup.request,
                                      .caller = setup.caller,
                                      .protection = setup.protection,
                                      .id = identity_->id,
                                      .name = identity_->name,
+                                     .secrets = files,
                                      .cell_uid = identity_->uid.value_or(setup.caller.uid)}));
+  if (!setup.keeps) {
+    setup.environment = {"PATH=" + PathOf(setup.policy->profile()), "HOME=" + setup.request.home,
+                         "LANG=C.UTF-8"};
+  }
   auto [ours, inits] = TRY(sys::SocketPair(SOCK_SEQPACKET));
-  const std::string plan = wire::EncodePlan(setup.plan);
+  std::string plan = wire::EncodePlan(setup.plan);
   cell_ = TRY(
       cells::Cell::Make(broker_.services, std::move(setup), std::move(ours),
                         {.on_terminal = [](const UniqueFd&) {},
                          .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); },
                          .on_ready = [this] { callbacks_.ready(); }}));
   broker_.registry.Add(*cell_);
-  TRY(builder_->Build(plan, std::move(inits)));
-  return cell_->Order({});
+  const Result<void> ordered = builder_->Build(plan, std::move(inits));
+  if (!files.empty()) explicit_bzero(plan.data(), plan.size());
+  TRY(Result<void>(ordered));
+  return cell_->Order(std::move(order.streams));
 }
 
 std::string Ghost::path() const {
-  std::string path;
-  for (const auto& directory : cell_->setup().policy->profile().path)
-    path += (path.empty() ? "" : ":") + directory.value;
-  return path;
+  return PathOf(cell_->setup().policy->profile());
 }
 
 void Ghost::OnStarted(UniqueFd pidfd, const std::vector<std::string>& lost_layers) {
@@ -119,10 +145,10 @@ void Ghost::End() {
 }
 
 void Ghost::OnCellEnd(const wire::ExitReport& report) {
-  if (!std::exchange(ending_, true)) callbacks_.failed(report.lost);
+  if (!std::exchange(ending_, true) && cell_->setup().keeps) callbacks_.failed(report.lost);
   broker_.registry.Remove(cell_->plan().id);
   // The cell is calling.
-  broker_.loop.Post([gone = callbacks_.gone] { gone(); });
+  broker_.loop.Post([gone = callbacks_.gone, report] { gone(report); });
 }
 
 }  // namespace cellrun::run

@@ -9,6 +9,7 @@
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/run/builder.h"
+#include "broker/run/secret.h"
 
 namespace cellrun::run {
 
@@ -29,14 +30,18 @@ class Ghost {
     std::string rule;  // where the rights were written: the same text, the same rights
     std::vector<std::string> argv;
     std::string directory;
+    const SecretValues* secrets = nullptr;  // those that are files are put into it
+    // Given: it runs `argv` by itself, with these as its streams, and writes nowhere.
+    std::vector<UniqueFd> streams = {};
+    std::vector<std::string> read = {};  // beside what the caller's cell may
   };
   struct Callbacks {
     std::function<void()> ready;
     std::function<void(const std::string& why)> failed;  // before `ready`, or it was lost
-    std::function<void()> gone;  // last, from the loop: the Ghost may be destroyed in it
+    // Last, from the loop: the Ghost may be destroyed in it.
+    std::function<void(const wire::ExitReport& report)> gone;
   };
-  static Result<std::unique_ptr<Ghost>> Start(Broker broker, const Order& order,
-                                              Callbacks callbacks);
+  static Result<std::unique_ptr<Ghost>> Start(Broker broker, Order order, Callbacks callbacks);
   ~Ghost();
   Ghost(const Ghost&) = delete;
   Ghost& operator=(const Ghost&) = delete;
@@ -48,7 +53,7 @@ class Ghost {
 
  private:
   Ghost(Broker broker, Callbacks callbacks) : broker_(broker), callbacks_(std::move(callbacks)) {}
-  Result<void> Plan(const Order& order);
+  Result<void> Plan(Order order);
   void OnStarted(UniqueFd pidfd, const std::vector<std::string>& lost_layers);
   void Fail(const std::string& why);
   void OnCellEnd(const wire::ExitReport& report);

@@ -25,4 +25,13 @@ policy::Profile GhostProfile(const policy::Profile& parent, const policy::Ghost&
   return profile;
 }
 
+policy::Profile CheckerProfile(const policy::Profile& parent) {
+  policy::Profile profile = GhostProfile(parent, {});
+  profile.filesystem.root.value = "host";
+  profile.network_default.value = policy::Action::kDeny;
+  profile.network_rules.clear();
+  profile.publish.clear();
+  return profile;
+}
+
 }  // namespace cellrun::run

@@ -11,4 +11,7 @@ namespace cellrun::run {
 // far as the floor lets it, in place.
 policy::Profile GhostProfile(const policy::Profile& parent, const policy::Ghost& rights);
 
+// Likewise, of the cell that an external checker runs in: the host's programs, and no network.
+policy::Profile CheckerProfile(const policy::Profile& parent);
+
 }  // namespace cellrun::run

@@ -46,9 +46,7 @@ Result<std::string> FromFile(const std::string& path) {
   const UniqueFd file = TRY(sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK));
   const struct stat facts = TRY(sys::Fstat(file));
   if (!S_ISREG(facts.st_mode)) return Error(EINVAL, "", "it is not a regular file");
-  std::string value = TRY(sys::ReadWholeFileAt(AT_FDCWD, path.c_str(), kMaxSecretBytes));
-  Trim(value);
-  return value;
+  return sys::ReadWholeFileAt(AT_FDCWD, path.c_str(), kMaxSecretBytes);
 }
 
 Result<std::string> ReadUntilEnd(const UniqueFd& from) {
@@ -113,7 +111,6 @@ Result<std::string> FromCommand(const std::string& line,
   if (!value.ok()) return value;
   if (!status.ok() || !status->has_value() || (*status)->status != 0)
     return Error(EIO, "", "it failed");
-  Trim(*value);
   return value;
 }
 
@@ -130,7 +127,7 @@ Result<std::string> ReadOne(const std::string& from, const std::vector<std::stri
 }  // namespace
 
 SecretValues::~SecretValues() {
-  for (auto& [name, value] : values_) explicit_bzero(value.data(), value.size());
+  for (Value& each : values_) explicit_bzero(each.value.data(), each.value.size());
 }
 
 Result<SecretValues> ReadSecrets(const std::vector<policy::Secret>& secrets,
@@ -145,9 +142,10 @@ Result<SecretValues> ReadSecrets(const std::vector<policy::Secret>& secrets,
     if (!value.ok())
       return Error(value.error().code(), "",
                    "the secret " + name + " cannot be read: " + value.error().ToString());
-    if (value->find('\0') != std::string::npos)
+    if (!secret->as_file && !secret->from.starts_with("env:")) Trim(*value);
+    if (!secret->as_file && value->find('\0') != std::string::npos)
       return Error(EINVAL, "", "the secret " + name + " has a NUL byte");
-    values.Add(name, std::move(*value));
+    values.Add({.name = name, .value = std::move(*value), .as_file = secret->as_file});
   }
   return values;
 }

@@ -22,22 +22,22 @@ class SecretValues {
   SecretValues& operator=(const SecretValues&) = delete;
   ~SecretValues();
 
-  void Add(std::string name, std::string value) {
-    values_.emplace_back(std::move(name), std::move(value));
-  }
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& values() const {
-    return values_;
-  }
+  struct Value {
+    std::string name, value;
+    bool as_file = false;
+  };
+  void Add(Value value) { values_.push_back(std::move(value)); }
+  [[nodiscard]] const std::vector<Value>& values() const { return values_; }
 
  private:
-  std::vector<std::pair<std::string, std::string>> values_;
+  std::vector<Value> values_;
 };
 
 // Reads what `names` are in `secrets`, now. `environment` is that of the person who started the
 // cell. May take long (a command has 10 s): not on the loop's thread. A line break at the end of a
-// file or of what a command prints is not part of the value; a command is split at spaces and run
-// without a shell, with PATH of the profile and the person's home. An error names the secret, never
-// a value.
+// file or of what a command prints is not part of a value that is no file; a command is split at
+// spaces and run without a shell, with PATH of the profile and the person's home. An error names
+// the secret, never a value.
 Result<SecretValues> ReadSecrets(const std::vector<policy::Secret>& secrets,
                                  const std::vector<std::string>& names,
                                  const std::vector<std::string>& environment);

@@ -114,6 +114,7 @@ int Report(const ReportOptions& options) {
       source.Lines(client::Target("/v1/records", query), [&](std::string_view line) {
         const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
         if (!record.is_object() || record.contains("of")) return true;
+        if (record.contains("detail") && record["detail"].contains("check")) return true;
         Count(record, all);
         if (!record.contains("detail") || !record["detail"].contains("rule")) {
           Count(record, by_rule[RuleOf(record)]);

@@ -134,12 +134,22 @@ int SayNotRunning() {
   return kFailed;
 }
 
+// The cell that a ghost runs a command for; its id where it has just ended.
+std::string NameOf(const json& cells, const std::string& id) {
+  if (id.empty()) return "-";
+  for (const json& cell : cells) {
+    if (Text(cell, "id") == id) return Text(cell, "name");
+  }
+  return id;
+}
+
 std::string CellRows(const json& cells, bool headers) {
   std::vector<std::vector<std::string>> rows = {
-      {"NAME", "ID", "PROFILE", "STATE", "CREATED", "WORKSPACE"}};
+      {"NAME", "ID", "PROFILE", "STATE", "GHOST OF", "CREATED", "WORKSPACE"}};
   for (const json& cell : cells) {
     rows.push_back({Text(cell, "name"), Text(cell, "id").substr(0, 12), Text(cell, "profile"),
-                    Text(cell, "state"), Text(cell, "created"), Text(cell, "workspace")});
+                    Text(cell, "state"), NameOf(cells, Text(cell, "ghost_of")),
+                    Text(cell, "created"), Text(cell, "workspace")});
   }
   return output::Table(rows, headers);
 }

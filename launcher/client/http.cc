@@ -161,6 +161,12 @@ Result<HttpResponse> CallForLines(const std::string& socket_path, const HttpRequ
       .status = parser.status(), .content_type = parser.content_type(), .body = std::move(body)};
 }
 
+std::string EncodePart(std::string_view part) {
+  std::string encoded;
+  AppendEncoded(encoded, part);
+  return encoded;
+}
+
 std::string Target(std::string_view path,
                    const std::vector<std::pair<std::string, std::string>>& query) {
   std::string target(path);

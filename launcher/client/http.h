@@ -35,6 +35,8 @@ Result<HttpResponse> Call(const std::string& socket_path, const HttpRequest& req
 Result<HttpResponse> CallForLines(const std::string& socket_path, const HttpRequest& request,
                                   const std::function<bool(std::string_view)>& line);
 
+// One part of a path.
+std::string EncodePart(std::string_view part);
 // "/v1/records?cell=a%20b": percent-encodes the values.
 std::string Target(std::string_view path,
                    const std::vector<std::pair<std::string, std::string>>& query);

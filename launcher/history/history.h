@@ -44,6 +44,8 @@ struct WhyOptions {
   Color color = Color::kAuto;
 };
 int Why(const WhyOptions& options);
+// The same in a cell, by what its broker says: `command`, or what was denied last.
+int WhyInside(const WhyOptions& options);
 
 struct AuditVerifyOptions {
   Places places;

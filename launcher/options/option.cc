@@ -13,13 +13,15 @@ constexpr VerbMask kVerify = In(VerbId::kAuditVerify);
 constexpr VerbMask kAll = (VerbMask{1} << static_cast<unsigned>(VerbId::kCount)) - 1;
 // How verbs print: rows with names, one object, rows that may follow each other, a text.
 constexpr VerbMask kNamedRows = In(VerbId::kPs) | In(VerbId::kProfileList) |
-                                In(VerbId::kApprovalsList) | In(VerbId::kApprovalsRules);
+                                In(VerbId::kApprovalsList) | In(VerbId::kApprovalsRules) |
+                                In(VerbId::kToolList);
 constexpr VerbMask kObject = In(VerbId::kProfileLint) | In(VerbId::kProfileTest) |
                              In(VerbId::kDoctor) | In(VerbId::kBrokerStatus) |
                              In(VerbId::kApprovalsShow) | In(VerbId::kApprovalsReport);
 constexpr VerbMask kReport = In(VerbId::kWhy) | kVerify;
 constexpr VerbMask kAskList = In(VerbId::kApprovalsList);
 constexpr VerbMask kApproveDeny = In(VerbId::kApprove) | In(VerbId::kDeny);
+constexpr VerbMask kToolAdd = In(VerbId::kToolAdd);
 constexpr VerbMask kText = In(VerbId::kProfileShow) | In(VerbId::kVersion);
 
 constexpr std::array kOptions = {
@@ -109,6 +111,18 @@ constexpr std::array kOptions = {
            In(VerbId::kDeny), "the same as --scope project"},
     Option{OptionId::kYes, "--yes", 'y', ValueKind::kFlag, "", "", false, Support::kNow,
            kApproveDeny, "store the rule without asking"},
+
+    Option{OptionId::kToolRun, "--run", '\0', ValueKind::kChoice, "WHERE", "ghost|mirror", false,
+           Support::kNow, kToolAdd, "where the tool runs; default ghost"},
+    Option{OptionId::kImage, "--image", '\0', ValueKind::kDirectory, "DIR", "", false,
+           Support::kNow, kToolAdd,
+           "the root file system that the tool runs in; default: that of the cell"},
+    Option{OptionId::kSecret, "--secret", '\0', ValueKind::kText, "NAME", "", true, Support::kNow,
+           kToolAdd, "give the tool a secret of the cell's profile"},
+    Option{OptionId::kWrite, "--write", '\0', ValueKind::kPath, "PATH", "", true, Support::kNow,
+           kToolAdd, "let the tool read and write PATH"},
+    Option{OptionId::kNetwork, "--net", '\0', ValueKind::kText, "HOST[:PORT]", "", true,
+           Support::kLater, kToolAdd, "let the tool reach a destination"},
 
     Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
            "table|json|jsonl|yaml|name", false, Support::kNow, kNamedRows,

@@ -236,6 +236,7 @@ std::optional<UsageError> TakeValues(const Grammar& grammar, Arguments* argument
 std::optional<UsageError> RefuseLaterOptions(const Arguments& arguments) {
   for (const Option& option : AllOptions()) {
     if (option.support != Support::kLater || !arguments.Has(option.id)) continue;
+    if (!Applies(option, *arguments.verb)) continue;
     const std::string value = arguments.Get(option.id);
     if (option.id == OptionId::kBackend && value == "native") continue;
     const std::string shown = value.empty() ? "" : " " + text::Quote(value);

@@ -35,6 +35,7 @@ constexpr std::array kRequestExamples = {
 constexpr std::array kWhyExamples = {
     Example{"cellrun why 4711", "which rule decided record 4711"},
     Example{"cellrun why -- git push origin main", "what would happen, without running anything"},
+    Example{"cellrun why", "in a cell: what was denied last"},
 };
 constexpr std::array kApprovalsListExamples = {
     Example{"cellrun approvals", "what waits for an answer"},
@@ -90,6 +91,16 @@ constexpr std::array kProfileImportExamples = {
 constexpr std::array kProfileSchemaExamples = {
     Example{"cellrun profile schema > cellrun-profile.schema.json", "for an editor's completion"},
 };
+constexpr std::array kToolAddExamples = {
+    Example{"cellrun tool add quiet-otter terraform --secret AWS_KEY",
+            "terraform, in a ghost that has this secret"},
+};
+constexpr std::array kToolRemoveExamples = {
+    Example{"cellrun tool rm quiet-otter terraform", "take it away again"},
+};
+constexpr std::array kToolListExamples = {
+    Example{"cellrun tool ls quiet-otter", "which tools the cell has, and what they may"},
+};
 constexpr std::array kDoctorExamples = {
     Example{"cellrun doctor", "check this machine, then attack a throw-away cell"},
     Example{"cellrun doctor -o json", "the same for a program"},
@@ -129,17 +140,20 @@ constexpr std::array kVerbs = {
          "name: cellrun -- VERB runs the command.",
          kRunExamples},
     Verb{VerbId::kPs, "ps", "", WordKind::kNone, 0, 0, "list the cells that run",
-         "Lists the cells of this user's broker. No broker means no cells.", kPsExamples},
+         "Lists the cells of this user's broker. No broker means no cells. A cell that runs one "
+         "command for another one says so: GHOST OF.",
+         kPsExamples},
     Verb{VerbId::kHistory, "history", "[CELL]", WordKind::kCell, 0, 1,
          "show what ran, and what was denied",
          "Shows the journal: every judged execve, every blocked system call, the start and the end "
          "of every cell. CELL is a name, an id, or the beginning of an id that only one cell has.",
          kHistoryExamples},
-    Verb{VerbId::kWhy, "why", "ID | [--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
+    Verb{VerbId::kWhy, "why", "ID | [--] COMMAND [ARG…]", WordKind::kCommand, 0, kAnyNumber,
          "explain a decision, or what a command would meet",
          "With the number of a record: which rule decided, with file and line, which rules lost, "
          "and the smallest change that would alter it. With a command: the same for that command, "
-         "without running it. Exit status 1: it was, or would be, denied.",
+         "without running it. In a cell: without an argument, what was denied last; and only what "
+         "decides, not the rest of the profile. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
     Verb{VerbId::kRequest, "request", "[--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
          "in a cell: propose a command to a person, and run it if it is approved",
@@ -239,6 +253,21 @@ constexpr std::array kVerbs = {
         "its comments say where, and what a profile cannot say. KIND is clawrden. What is wrong in "
         "the policy is named with its line and column; exit status 2.",
         kProfileImportExamples},
+    Verb{VerbId::kToolAdd, "tool add", "CELL NAME", WordKind::kCell, 2, 2,
+         "give a cell that runs a further command",
+         "Makes NAME a command that the cell finds in its PATH and that runs in a ghost, with only "
+         "the rights that the options name. The program is found in the directories of the "
+         "profile's path, in the root file system that it runs in. It is there until the cell ends "
+         "or tool rm takes it away.",
+         kToolAddExamples},
+    Verb{VerbId::kToolRemove, "tool rm", "CELL NAME…", WordKind::kCell, 2, kAnyNumber,
+         "take tools away from a cell that runs",
+         "The commands are no longer found in the cell, whether the profile or tool add gave them. "
+         "What runs already goes on.",
+         kToolRemoveExamples},
+    Verb{VerbId::kToolList, "tool ls", "CELL", WordKind::kCell, 1, 1, "list the tools of a cell",
+         "Lists the commands of a cell that exist only at the broker, and what they may.",
+         kToolListExamples},
     Verb{VerbId::kDoctor, "doctor", "", WordKind::kNone, 0, 0,
          "check this machine and attack a throw-away cell",
          "Calls each feature of the kernel that cellrun builds on and says what its absence costs "
@@ -275,33 +304,11 @@ constexpr std::array kVerbs = {
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
-constexpr std::array<std::string_view, 26> kLaterVerbs = {
-    "inspect",
-    "logs",
-    "top",
-    "exec",
-    "shell",
-    "attach",
-    "stop",
-    "kill",
-    "pause",
-    "resume",
-    "rm",
-    "wait",
-    "egress",
-    "port",
-    "tool",
-    "trust",
-    "profile diff",
-    "profile init",
-    "egress list",
-    "egress add",
-    "egress remove",
-    "egress reload",
-    "egress bypass",
-    "tool add",
-    "tool rm",
-    "tool ls",
+constexpr std::array<std::string_view, 22> kLaterVerbs = {
+    "inspect",    "logs",          "top",           "exec",          "shell",        "attach",
+    "stop",       "kill",          "pause",         "resume",        "rm",           "wait",
+    "egress",     "port",          "trust",         "profile diff",  "profile init", "egress list",
+    "egress add", "egress remove", "egress reload", "egress bypass",
 };
 
 }  // namespace

@@ -187,6 +187,8 @@ class DocumentReader {
       secret.at = reader_.At(item);
       reader_.Text(item, "name", &secret.name);
       reader_.Text(item, "from", &secret.from);
+      const YamlNode* as = item.Find("as");
+      secret.as_file = as != nullptr && as->text == "file";
       constexpr std::string_view kFile = "file:";
       if (secret.from.starts_with(kFile)) {
         secret.from = std::string(kFile) + reader_.Absolute(secret.from.substr(kFile.size()));

@@ -178,8 +178,12 @@ constexpr auto kKeys = std::to_array<Key>({
      .meaning = "Variables to remove."},
     {.path = "commands.rules[].check",
      .type = Type::kLine,
-     .meaning = "allow, ask: an external checker that may only tighten the verdict.",
-     .risk = "It runs outside the cell and reads what the cell wrote.",
+     .meaning =
+         "allow, ask: a program and its arguments, split at spaces, that is told what would run "
+         "and "
+         "may tighten the verdict (docs/checkers.md). It runs in a cell of its own, without the "
+         "network, and writes nowhere.",
+     .risk = "It reads what the cell wrote. Whatever goes wrong with it denies the command.",
      .workspace = kNo},
     {.path = "commands.rules[].audit",
      .type = Type::kChoice,

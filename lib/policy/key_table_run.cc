@@ -123,7 +123,7 @@ constexpr auto kKeys = std::to_array<Key>({
      .workspace = kNo},
     {.path = "secrets[].name",
      .type = Type::kVariable,
-     .meaning = "What `ghost.secrets` calls it, and the variable that holds it.",
+     .meaning = "What `ghost.secrets` calls it, and the variable that tells of it.",
      .required = true},
     {.path = "secrets[].from",
      .type = Type::kSecretSource,
@@ -131,6 +131,14 @@ constexpr auto kKeys = std::to_array<Key>({
                 "`command:COMMAND`, split at spaces and run without a shell. Read at each use.",
      .risk = "`command:` runs on the host.",
      .required = true},
+    {.path = "secrets[].as",
+     .type = Type::kChoice,
+     .choices = "env file",
+     .standard = "env",
+     .meaning =
+         "`env`: the variable holds the value. `file`: a file of the ghost holds it, "
+         "/run/secrets/NAME on a file system in memory, to the last byte; the variable holds "
+         "its path."},
 
     {.path = "approvals",
      .shape = Shape::kSection,

@@ -313,7 +313,6 @@ TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
        "ghost: network"},
       {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {image: b}}]}\n",
        "ghost: image b (only a directory)"},
-      {"commands: {rules: [{when: {exe: a}, then: ask, check: x}]}\n", "check"},
       {"cell: {backend: docker}\n", "cell.backend: docker"},
       {"cell: {image: debian}\n", "cell.image"},
       {"filesystem: {root: image}\n", "filesystem.root: image"},

@@ -38,6 +38,12 @@ bool LetsRun(const CompiledRule& rule, const ExecImage& image) {
   return !image.anonymous || rule.source->then == Action::kDeny || rule.when.anonymous() == true;
 }
 
+void AddChecks(const std::vector<std::string_view>& more, std::vector<std::string_view>& checks) {
+  for (const std::string_view check : more) {
+    if (std::find(checks.begin(), checks.end(), check) == checks.end()) checks.push_back(check);
+  }
+}
+
 std::optional<Problem> FindProblem(const CommandRule& rule) {
   if (rule.then == Action::kAllow && !rule.when.parent.empty()) {
     return Problem{
@@ -49,6 +55,9 @@ std::optional<Problem> FindProblem(const CommandRule& rule) {
   if (!rule.expires.empty() && !ParseExpiry(rule.expires)) {
     return Problem{rule.at, "'expires: " + rule.expires + "' is no date",
                    "YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ", ""};
+  }
+  if (!rule.check.empty() && rule.check.find_first_not_of(' ') == std::string::npos) {
+    return Problem{rule.at, "'check' names no program", "a program and its arguments", ""};
   }
   const auto bad_hash = std::find_if_not(rule.when.hash.begin(), rule.when.hash.end(), IsHash);
   if (bad_hash != rule.when.hash.end()) {
@@ -129,14 +138,23 @@ Verdict CompiledPolicy::JudgeChain(const ExecRequest& request) const {
   Verdict strictest = named;
   for (std::size_t i = 1; i < request.images.size(); ++i) {
     Verdict verdict = JudgeLink({.request = request, .image = i});
-    if (verdict.action <= strictest.action) continue;
+    std::vector<std::string_view> checks = strictest.checks;
+    AddChecks(verdict.checks, checks);
+    if (verdict.action <= strictest.action) {
+      strictest.checks = std::move(checks);
+      continue;
+    }
     strictest = std::move(verdict);
+    strictest.checks = std::move(checks);
     strictest.image = i;
     strictest.strategy = named.strategy;
     strictest.rewrite = named.rewrite;
     strictest.audit_sync = strictest.audit_sync || named.audit_sync;
   }
-  if (strictest.action == Action::kDeny) strictest.rewrite = nullptr;
+  if (strictest.action == Action::kDeny) {
+    strictest.rewrite = nullptr;
+    strictest.checks.clear();
+  }
   strictest.audit =
       profile_.audit_commands.value == AuditLevel::kAll || strictest.audit_sync ||
       (profile_.audit_commands.value == AuditLevel::kDenied && strictest.action != Action::kAllow);
@@ -194,6 +212,7 @@ Verdict CompiledPolicy::WithoutAnswer(const Judgement& judgement, const Link& li
   if (!raised.rewrite) raised.rewrite = verdict.rewrite;
   if (raised.strategy == Strategy::kInPlace) raised.strategy = verdict.strategy;
   raised.audit_sync = raised.audit_sync || verdict.audit_sync;
+  AddChecks(verdict.checks, raised.checks);
   return raised;
 }
 
@@ -227,6 +246,7 @@ Verdict CompiledPolicy::FromRule(const CompiledRule& rule) const {
   verdict.rewrite =
       source.rewrite.empty() || source.then == Action::kDeny ? nullptr : &source.rewrite;
   verdict.audit_sync = source.audit_sync;
+  if (!source.check.empty()) verdict.checks = {source.check};
   return verdict;
 }
 

@@ -33,7 +33,10 @@ struct Verdict {
   // The rule that decided; owned by the policy. Null: none did (a default, the loader, …).
   const CommandRule* from = nullptr;
   const Rewrite* rewrite = nullptr;  // owned by the policy; null: run as asked
-  bool audit = true;                 // whether a record is kept
+  // External checkers that have to agree before it runs or is asked about, in this order; owned by
+  // the policy.
+  std::vector<std::string_view> checks;
+  bool audit = true;  // whether a record is kept
   bool audit_sync = false;
   // Which image of the chain was decisive (the strictest link).
   std::size_t image = 0;

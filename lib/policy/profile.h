@@ -128,6 +128,7 @@ struct Tool {
 struct Secret {
   std::string name;
   std::string from;  // "env:…", "file:…", "command:…"
+  bool as_file = false;
   Position at;
 };
 

@@ -151,8 +151,9 @@ class Builder {
       Add(&shown_["tools"], ToolValue(tool), tool.at, Layer::kProfile);
     }
     for (const Secret& secret : profile_.secrets) {
-      Add(&shown_["secrets"], {{"name", secret.name}, {"from", secret.from}}, secret.at,
-          Layer::kProfile);
+      Json value = {{"name", secret.name}, {"from", secret.from}};
+      if (secret.as_file) value["as"] = "file";
+      Add(&shown_["secrets"], std::move(value), secret.at, Layer::kProfile);
     }
   }
 

@@ -58,7 +58,6 @@ class Finder {
   void Commands() {
     for (const CommandRule& rule : profile_.command_rules) {
       if (rule.ghost) GhostRights(rule.at, *rule.ghost);
-      if (!rule.check.empty()) Note(rule.at, "check");
     }
   }
 

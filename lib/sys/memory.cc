@@ -54,6 +54,7 @@ Result<UniqueFd> MakeSealedMemfd(const char* name, std::string_view bytes) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.valid()) return ErrnoError("memfd_create");
   TRY(WriteAll(fd, bytes));
+  if (lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoError("lseek");
   if (fcntl(fd.get(), F_ADD_SEALS, kFrozen) != 0) return ErrnoError("fcntl(F_ADD_SEALS)");
   return fd;
 }

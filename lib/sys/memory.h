@@ -35,7 +35,8 @@ class Mapping {
   std::size_t bytes_ = 0;
 };
 
-// A memory file that holds `bytes` and can no longer change: F_SEAL_{SEAL,SHRINK,GROW,WRITE}.
+// A memory file that holds `bytes`, at its beginning, and can no longer change:
+// F_SEAL_{SEAL,SHRINK,GROW,WRITE}.
 Result<UniqueFd> MakeSealedMemfd(const char* name, std::string_view bytes);
 
 // The contents of a memory file that somebody else made: EPERM unless it is sealed against every

@@ -229,6 +229,18 @@ TEST_F(ElsewhereTest, TheFloorOfHideHoldsInAGhost) {
   EXPECT_EQ(Shell("cat .env; echo end", {.profile = profile}).out, "end\n");
 }
 
+TEST_F(ElsewhereTest, PsSaysWhoseGhostACellIs) {
+  Options options = With("ghost");
+  options.flags = {"--name", "the-caller"};
+  Process cell = Start({"bash", "-c", "sh -c 'touch up; exec sleep 100'"}, options);
+  ASSERT_TRUE(Until([&] { return Exists(Work("up")); }));
+  const Outcome listed = Cellrun({"ps"});
+  EXPECT_THAT(listed.out, testing::ContainsRegex("elsewhere +running +the-caller ")) << listed;
+  EXPECT_THAT(listed.out, testing::ContainsRegex("the-caller +[0-9a-f]+ +elsewhere +running +- "));
+  cell.Signal(SIGTERM);
+  EXPECT_EQ(cell.Wait().status, 128 + SIGTERM);
+}
+
 TEST_F(ElsewhereTest, ManyGhostsAtOnce) {
   const Outcome outcome = Shell(
       "for i in $(seq 40); do sh -c \"echo $i > n$i\" & done; wait; cat n* | wc -l", With("ghost"));
@@ -262,6 +274,67 @@ TEST_F(ElsewhereTest, ToolsAreFoundInPathAndRunInTheirGhost) {
   EXPECT_THAT(outcome.err, HasSubstr("the tool nowhere-to-be-found is in no directory")) << outcome;
 }
 
+TEST_F(ElsewhereTest, ToolsComeAndGoWhileTheCellRuns) {
+  Write(Path("token"), "added-s3cr3t\n", 0600);
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: tools\nextends: [base]\ntools: [{name: uname}]\n"
+      "secrets: [{name: TOKEN, from: 'file:" +
+      Path("token") + "'}]\ncommands: {default: allow}\n");
+  Options options{.profile = profile, .flags = {"--name", "busy-bee"}, .hold_input = true};
+  // A shell that forgets where it found things; the tool is one that PATH has nowhere else.
+  Process cell =
+      Start({"bash", "-c", "while read -r line; do hash -r; eval \"$line\"; done 2>&1"}, options);
+  const auto say = [&](const std::string& line, const std::string& expected) {
+    static int number = 0;
+    const std::string mark = "done" + std::to_string(++number) + "=";
+    const std::size_t before = cell.out().size();
+    cell.Write(line + "; echo " + mark + "$?\n");
+    ASSERT_TRUE(cell.WaitForOutput(mark)) << line;
+    EXPECT_THAT(cell.out().substr(before), HasSubstr(expected)) << line;
+  };
+  say("which visible-tool", "=1\n");
+  const auto cellrun = [&](const Words& words, int status) {
+    const Outcome outcome = Cellrun(words);
+    EXPECT_EQ(outcome.status, status) << outcome;
+    return outcome;
+  };
+  // A program of the host that no directory of PATH in the cell has under this name.
+  const std::string root = Path("root");
+  ASSERT_EQ(
+      Bare({"bash", "-c",
+            "set -e; r='" + root +
+                "'; mkdir -p $r/usr/bin $r/usr/lib $r/etc; cp -a /lib $r/ "
+                "2>/dev/null || true; cp -L /bin/dash $r/usr/bin/sh; printf "
+                "'#!/usr/bin/sh\\necho ran ${#TOKEN} \"$@\"; echo $TOKEN\\n' > "
+                "$r/usr/bin/visible-tool; chmod 755 $r/usr/bin/visible-tool; for l in $(ldd "
+                "/bin/dash | grep -o '/[^ ]*'); do mkdir -p $r$(dirname $l); cp -L $l $r$l; done"})
+          .status,
+      0);
+  cellrun({"tool", "add", "busy-bee", "visible-tool", "--image", root, "--secret", "TOKEN"}, 0);
+  say("which visible-tool", "/run/cellrun/tools/visible-tool\n");
+  say("visible-tool a", "ran 12 a\n***\n");
+  EXPECT_THAT(cellrun({"tool", "ls", "busy-bee", "-o", "name"}, 0).out,
+              testing::AllOf(HasSubstr("uname\n"), HasSubstr("visible-tool\n")));
+  EXPECT_THAT(cellrun({"tool", "ls", "busy-bee"}, 0).out, HasSubstr("tool add"));
+  // What cannot be added changes nothing.
+  cellrun({"tool", "add", "busy-bee", "visible-tool"}, 1);
+  cellrun({"tool", "add", "busy-bee", "../x"}, 2);
+  cellrun({"tool", "add", "busy-bee", "other", "--secret", "NOWHERE"}, 2);
+  cellrun({"tool", "add", "nobody", "other"}, 1);
+  cellrun({"tool", "rm", "busy-bee", "never-there"}, 1);
+  EXPECT_NE(cellrun({"tool", "add", "busy-bee", "other", "--net", "example.com:443"}, 2).err, "");
+  say("which other", "=1\n");
+  // Both kinds vanish.
+  cellrun({"tool", "rm", "busy-bee", "visible-tool", "uname"}, 0);
+  say("which visible-tool", "=1\n");
+  say("/run/cellrun/tools/visible-tool", "=127\n");
+  say("ls /run/cellrun/tools | wc -l", "0\n");
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+  // Nobody else has it.
+  EXPECT_EQ(Shell("ls /run/cellrun/tools", {.profile = profile}).out, "uname\n");
+}
+
 TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {
   const std::string file = Write(Path("token"), "file-s3cr3t\n", 0600);
   Options options{
@@ -286,6 +359,34 @@ TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {
     for (const char* secret : {"env-s3cr3t", "file-s3cr3t", "command-s3cr3t"})
       EXPECT_THAT(text, Not(HasSubstr(secret)));
   }
+}
+
+TEST_F(ElsewhereTest, ASecretMayBeAFileOfItsGhost) {
+  std::string contents = "user: x\nkey: file-s3cr3t-line\n\n";
+  contents += std::string("\0\xff", 2) + "end-of-s3cr3t\n";
+  const std::string file = Write(Path("kube"), contents, 0600);
+  Options options{
+      .profile = WriteProfile("cellrun: 1\nname: secrets\nextends: [base]\nsecrets:\n"
+                              "  - {name: CONFIG, as: file, from: 'file:" +
+                              file +
+                              "'}\n  - {name: PRINTED, as: file, from: 'command:echo its-s3cr3t'}\n"
+                              "commands:\n  default: allow\n  rules:\n"
+                              "    - {when: {exe: sh}, then: allow, run: ghost,\n"
+                              "       ghost: {secrets: [CONFIG, PRINTED]}}\n")};
+  Write(Work("use"),
+        "echo $CONFIG; sha256sum < $CONFIG; stat -f -c %T $CONFIG; stat -c %a $CONFIG\n"
+        "wc -c < $PRINTED; cat $CONFIG | tr -d '\\000\\377'; cat $PRINTED\n");
+  const Outcome outcome = Shell(
+      "ls /run/secrets 2>/dev/null; env | grep -c CONFIG; sh use; ls /run/secrets "
+      "2>/dev/null; echo status=$?",
+      options);
+  const std::string sum = Bare({"sha256sum", file}).out.substr(0, 64);
+  EXPECT_EQ(outcome.out, "0\n/run/secrets/CONFIG\n" + sum +
+                             "  -\ntmpfs\n400\n11\nuser: x\n***\n\nend-of-s3cr3t\n***\nstatus=2\n")
+      << outcome;
+  EXPECT_THAT(Read(Path("state/journal.db")), Not(HasSubstr("s3cr3t-line")));
+  // What it says is in the file is not there afterwards.
+  EXPECT_EQ(Bare({"grep", "-rl", "file-s3cr3t-line", Path("run"), Path("state")}).out, "");
 }
 
 TEST_F(ElsewhereTest, ASecretThatCannotBeReadIsADenial) {

@@ -234,19 +234,65 @@ TEST_F(WaitingTest, WhatIsDeniedCanBeProposedFromInside) {
   EXPECT_THAT(cell.Wait().out, HasSubstr("status=0\n"));
 }
 
-TEST_F(WaitingTest, TheSocketOfTheCellTakesNothingButProposals) {
-  const char* kClient =
-      "import socket, json\n"
-      "for text in [b'{\"type\":\"approve\",\"id\":\"1\"}', b'{', b'[]', b'{\"type\":\"propose\"}',"
-      " b'{\"type\":\"propose\",\"reason\":\"x\",\"verdict\":\"allow\"}',"
-      " b'{\"type\":\"propose\",\"reason\":\"' + b'x' * 2000 + b'\"}', b'x' * 20000]:\n"
-      "  s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
-      "  s.connect('/run/cellrun/broker.sock'); s.send(text)\n"
-      "  print(json.loads(s.recv(4096))['ok'])\n";
+TEST_F(WaitingTest, TheSocketOfTheCellTakesNothingButProposalsAndQuestions) {
+  // Every message of the launcher's, every route of the API's, and what is nearly allowed.
+  Write(Work("client"),
+        "import socket, json\n"
+        "def say(text, kind=socket.SOCK_SEQPACKET):\n"
+        "  s = socket.socket(socket.AF_UNIX, kind)\n"
+        "  s.connect('/run/cellrun/broker.sock'); s.send(text)\n"
+        "  return json.loads(s.recv(65536))['ok']\n"
+        "routes = ['GET /v1/status', 'GET /v1/cells', 'POST /v1/stop', 'GET /v1/approvals',\n"
+        " 'GET /v1/approvals/1', 'POST /v1/approvals/1', 'POST /v1/approvals/1/preview',\n"
+        " 'GET /v1/approval-rules', 'DELETE /v1/approval-rules/1', 'GET /v1/records',\n"
+        " 'GET /v1/records/1', 'GET /v1/records/1/why', 'GET /v1/audit/verify',\n"
+        " 'GET /v1/audit/export']\n"
+        "texts = [(r + ' HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n').encode() for r in routes]\n"
+        "texts += [json.dumps({'type': t}).encode() for t in ('hello', 'run', 'documents',\n"
+        " 'started', 'signal', 'resize', 'approve', 'deny', 'stop', 'tool', '', 'Propose')]\n"
+        "texts += [b'{', b'[]', b'null', b'x' * 20000, b'{\"type\":\"propose\"}',\n"
+        " b'{\"type\":\"propose\",\"reason\":\"x\",\"verdict\":\"allow\"}',\n"
+        " b'{\"type\":\"propose\",\"reason\":\"' + b'x' * 2000 + b'\"}',\n"
+        " b'{\"type\":\"why\",\"path\":\"/bin/id\"}', b'{\"type\":\"why\",\"argv\":[\"id\"]}',\n"
+        " b'{\"type\":\"why\",\"record\":1}', b'{\"type\":\"why\",\"path\":\"/nowhere\",'\n"
+        " b'\"argv\":[\"x\"]}', b'{\"type\":\"why\",\"path\":\"/bin/id\",\"argv\":[]}']\n"
+        "taken = [t for t in texts if say(t)]\n"
+        "print(len(texts), 'refused but', taken)\n"
+        "print(say(b'{\"type\":\"propose\",\"reason\":\"x\"}'),\n"
+        " say(b'{\"type\":\"why\",\"path\":\"/bin/id\",\"argv\":[\"id\"]}'))\n"
+        "for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):\n"
+        "  try: say(texts[0], kind); print('taken')\n"
+        "  except OSError as e: print('refused')\n");
   Options options = Asking();
   options.hold_input = false;
-  const Outcome outcome = Run({"python3", "-c", kClient}, options);
-  EXPECT_EQ(outcome.out, "False\nFalse\nFalse\nFalse\nFalse\nFalse\nFalse\n") << outcome;
+  const Outcome outcome = Run({"python3", "client"}, options);
+  EXPECT_EQ(outcome.out, "38 refused but []\nTrue True\nrefused\nrefused\n") << outcome;
+}
+
+TEST_F(WaitingTest, WhyInACellSaysWhatWasAndWhatWouldBeDecided) {
+  Options options = {.profile = WriteProfile(
+                         "cellrun: 1\nname: denies\nextends: [base]\ncommands:\n  default: allow\n"
+                         "  rules:\n    - {name: no-id, reason: keep out, when: {exe: id, args: "
+                         "['-u']}, then: deny}\n"
+                         "    - {name: hidden-from-cells, when: {exe: who}, then: deny}\n"),
+                     .flags = {"--read", Prefix()}};
+  const std::string why = Prefix() + "/bin/cellrun why";
+  const Outcome outcome =
+      Shell(why + "; echo status=$?; id -u 2>/dev/null; " + why + "; echo status=$?; " + why +
+                " -- id -u; echo status=$?; " + why + " -o json -- id -g; echo status=$?; " + why +
+                " 1; echo status=$?; " + why + " -- nowhere; echo status=$?",
+            options);
+  EXPECT_THAT(outcome.err, HasSubstr("nothing has been denied")) << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("the journal cannot be read in a cell"));
+  EXPECT_THAT(outcome.err, HasSubstr("there is no program nowhere here"));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("id -u\n"), HasSubstr("\"no-id\""), HasSubstr("reason:   keep out\n"),
+                    HasSubstr("cellrun request --reason")))
+      << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("\"verdict\":\"allow\"}\nstatus=0\n")) << outcome;
+  EXPECT_THAT(outcome.out, Not(HasSubstr("hidden-from-cells")));
+  const Outcome outside = Cellrun({"why"});
+  EXPECT_EQ(outside.status, 2) << outside;
 }
 
 TEST_F(WaitingTest, UnderObservationNobodyIsAsked) {
@@ -331,6 +377,69 @@ TEST_F(WaitingTest, AScriptRunsAsItWasShown) {
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("shown a b\n"), HasSubstr("status=0"), Not(HasSubstr("EVIL"))))
       << outcome;
+}
+
+// ---- What runs elsewhere than in the process that waited.
+
+TEST_F(WaitingTest, WhatIsApprovedRunsElsewhereWhereItsRuleSaysSo) {
+  for (const std::string run : {"mirror", "ghost"}) {
+    Process cell = Start({"bash", "-c",
+                          "echo private > /tmp/x; echo in | cat - /tmp/x | tr n N; echo "
+                          "status=${PIPESTATUS[1]}"},
+                         Asking("exe: cat", ", run: " + run));
+    const json ask = NextAsk();
+    EXPECT_EQ(ask["strategy"], run);
+    EXPECT_THAT(cell.out(), Not(HasSubstr("iN")));
+    Approve(ask["id"].get<std::string>());
+    const Outcome outcome = cell.Wait();
+    // A ghost sees nothing of the cell's own files.
+    EXPECT_EQ(outcome.out, run == "mirror" ? "iN\nprivate\nstatus=0\n" : "iN\nstatus=1\n")
+        << outcome;
+    Process denied =
+        Start({"bash", "-c", "cat x; echo status=$?"}, Asking("exe: cat", ", run: " + run));
+    EXPECT_EQ(Cellrun({"deny", NextId(), "--reason", "not now"}).status, 0);
+    const Outcome refused = denied.Wait();
+    EXPECT_EQ(refused.out, "status=126\n") << refused;
+    EXPECT_THAT(refused.err, HasSubstr("approval: not now"));
+  }
+}
+
+TEST_F(WaitingTest, AScriptRunsElsewhereAsItWasShown) {
+  // By itself, and named to its interpreter.
+  for (const std::string call : {"./x.sh 'a b'", "bash x.sh 'a b'"}) {
+    for (const std::string run : {"mirror", "ghost"}) {
+      Write(Work("x.sh"), "#!/bin/bash\necho shown \"$@\"\n", 0755);
+      const std::string when =
+          call.starts_with("bash") ? "exe: bash, args-any: ['x.sh']" : "script: './x.sh'";
+      Process cell =
+          Start({"bash", "-c",
+                 "(" + call +
+                     "; echo status=$?) & read -r line; printf "
+                     "'#!/bin/bash\\necho EVIL\\n' > x.sh; echo changed; wait; until test $(ls "
+                     "/run/cellrun/script | wc -l) = 0; do sleep 0.01; done; echo gone"},
+                Asking(when, ", run: " + run));
+      const json ask = NextAsk();
+      EXPECT_FALSE(ask["script_hash"].get<std::string>().empty()) << call << run;
+      cell.Write("change\n");
+      ASSERT_TRUE(cell.WaitForOutput("changed"));
+      Approve(ask["id"].get<std::string>());
+      const Outcome outcome = cell.Wait();
+      EXPECT_EQ(outcome.out, "changed\nshown a b\nstatus=0\ngone\n") << call << run << outcome;
+    }
+  }
+}
+
+TEST_F(WaitingTest, AScriptThatARuleAllowsRunsElsewhereWithItsArguments) {
+  Write(Work("x.sh"), "#!/bin/bash\necho ran \"$0\" \"$@\"\n", 0755);
+  for (const std::string run : {"mirror", "ghost"}) {
+    const Outcome outcome = Shell(
+        "./x.sh 'a b'; echo status=$?",
+        {.profile =
+             WriteProfile("cellrun: 1\nname: allows\nextends: [base]\ncommands:\n  default: allow\n"
+                          "  rules:\n    - {when: {script: './x.sh'}, then: allow, run: " +
+                          run + "}\n")});
+    EXPECT_EQ(outcome.out, "ran ./x.sh a b\nstatus=0\n") << run << outcome;
+  }
 }
 
 TEST_F(WaitingTest, AScriptOperandRunsAsItWasShown) {

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "lib/base/result.h"
+
+namespace cellrun::client {
+
+// Whether this process is in a cell whose broker can be talked to.
+bool IsInside();
+// One message to it, and its answer, where that is no refusal. ENOENT: this is not a cell. The
+// broker's words are the error's context, with the errno that it names.
+Result<nlohmann::json> TellBroker(const nlohmann::json& message);
+
+}  // namespace cellrun::client
