@@ -139,7 +139,8 @@ constexpr std::array kVerbs = {
          "explain a decision, or what a command would meet",
          "With the number of a record: which rule decided, with file and line, which rules lost, "
          "and the smallest change that would alter it. With a command: the same for that command, "
-         "without running it. Exit status 1: it was, or would be, denied.",
+         "without running it; `connect HOST:PORT` or `connect HOST:PORT/udp` asks about a "
+         "connection. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
     Verb{VerbId::kRequest, "request", "[--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
          "in a cell: propose a command to a person, and run it if it is approved",

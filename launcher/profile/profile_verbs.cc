@@ -14,6 +14,7 @@
 #include "launcher/output/rows.h"
 #include "launcher/profile/documents.h"
 #include "lib/base/text.h"
+#include "lib/groups/host_groups.h"
 #include "lib/import/clawrden.h"
 #include "lib/policy/json_schema.h"
 #include "lib/policy/lint.h"
@@ -162,8 +163,10 @@ int Test(const std::vector<std::string>& names, const std::string& output) {
       invalid = PrintTrouble(name, *trouble);
       continue;
     }
+    const auto& profile = std::get<policy::Profile>(loaded);
     const auto outcomes =
-        policy::RunProfileTests(std::get<policy::Profile>(loaded), here, LookUpProgram);
+        policy::RunProfileTests(profile, here, LookUpProgram,
+                                groups::ReadHostGroups(groups::Host{.home = here.home}, profile));
     if (!outcomes.ok()) {
       invalid = PrintTrouble(name, outcomes.problems());
       continue;
