@@ -38,10 +38,10 @@ nlohmann::json MeasureNeighbour(const Setting& setting) {
   std::vector<double> quiet, flooded, quiet_worst, flooded_worst;
   for (int round = 0; round < (setting.rounds > 0 ? setting.rounds : 5); ++round) {
     const Latency before = Measure(setting);
-    const IdleCell flood(setting.InCell({"bash", "-c",
-                                         "echo up; exec " + setting.cells +
-                                             "/storm spawn 4 100000000 " + setting.cells +
-                                             "/minimal"}));
+    const IdleCell flood(
+        setting.InCell({"bash", "-c",
+                        "echo up; exec " + setting.cells + "/storm spawn 4 100000000 " +
+                            setting.cells + "/minimal"}));
     const Latency during = Measure(setting);
     quiet.push_back(before.median);
     quiet_worst.push_back(before.worst_percent);

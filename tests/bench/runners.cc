@@ -39,9 +39,8 @@ std::vector<Runner> Find(const Setting& setting) {
     const Words trial = Joined(peer.prefix, {"echo", "here"});
     const Finished finished = RunCommand(trial, setting.work);
     if (finished.status == 0 && finished.out == "here\n") {
-      runners.push_back({peer.name, [prefix = peer.prefix](const Words& argv) {
-                           return Joined(prefix, argv);
-                         }});
+      runners.push_back(
+          {peer.name, [prefix = peer.prefix](const Words& argv) { return Joined(prefix, argv); }});
     } else {
       fprintf(stderr, "note: no figures for %s: it is not installed, or cannot run here\n",
               peer.name);
