@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
+#include <set>
 #include <utility>
 
 #include "lib/policy/expiry.h"
+#include "lib/policy/network_match.h"
 #include "lib/policy/value_type.h"
 
 namespace cellrun::policy {
@@ -20,13 +23,16 @@ std::vector<NetworkTarget> Single(NetworkTarget target) {
 }
 
 // What `to: TEXT` stands for; groups are opened, one level deep.
-Result<std::vector<NetworkTarget>> Open(const Profile& profile, const std::string& text) {
+Result<std::vector<NetworkTarget>> Open(const Profile& profile, const GroupMembers& built_in,
+                                        const std::string& text) {
   NetworkTarget target = TRY(ParseTarget(text));
   if (target.kind != NetworkTarget::Kind::kGroup) return Single(std::move(target));
   std::vector<NetworkTarget> members;
-  const auto group = profile.network_groups.find(target.name);
-  if (group == profile.network_groups.end()) {
-    if (IsBuiltInGroup(target.name)) return members;
+  const bool is_built_in = IsBuiltInGroup(target.name);
+  const GroupMembers& groups = is_built_in ? built_in : profile.network_groups;
+  const auto group = groups.find(target.name);
+  if (group == groups.end()) {
+    if (is_built_in) return members;  // the host is not configured for it
     return Error(EINVAL, "no group of that name");
   }
   for (const std::string& text_of_member : group->second) {
@@ -37,67 +43,56 @@ Result<std::vector<NetworkTarget>> Open(const Profile& profile, const std::strin
   return members;
 }
 
-bool InBlock(const NetworkTarget& block, const NetworkTarget& address) {
-  if (block.ipv6 != address.ipv6) return false;
-  const int whole_bytes = block.prefix / 8, bits = block.prefix % 8;
-  if (!std::equal(block.address.begin(), block.address.begin() + whole_bytes,
-                  address.address.begin())) {
-    return false;
-  }
-  if (bits == 0) return true;
-  const auto index = static_cast<std::size_t>(whole_bytes);
-  return ((block.address[index] ^ address.address[index]) >> (8 - bits)) == 0;
+// Whether `*` stands for it: the host's own loopback and other cells are opened by name only.
+bool IsNamedOnly(const NetworkTarget& wanted) {
+  return wanted.kind == NetworkTarget::Kind::kHost || wanted.kind == NetworkTarget::Kind::kCell;
 }
 
-bool IsBelow(std::string_view name, std::string_view domain) {
-  return name.size() > domain.size() + 1 && name.ends_with(domain) &&
-         name[name.size() - domain.size() - 1] == '.';
+void Raise(Verdict* verdict, Verdict other) {
+  if (other.action > verdict->action) *verdict = std::move(other);
 }
 
-bool Reaches(const NetworkTarget& rule, const NetworkTarget& wanted) {
-  using Kind = NetworkTarget::Kind;
-  const bool is_name = wanted.kind == Kind::kName;
-  switch (rule.kind) {
-    case Kind::kEverything:
-      return true;
-    case Kind::kName:
-      return is_name && rule.name == wanted.name;
-    case Kind::kBelow:
-      return is_name && IsBelow(wanted.name, rule.name);
-    case Kind::kWithBelow:
-      return is_name && (rule.name == wanted.name || IsBelow(wanted.name, rule.name));
-    case Kind::kBlock:
-      return wanted.kind == Kind::kBlock && InBlock(rule, wanted);
-    case Kind::kHost:
-      return wanted.kind == Kind::kHost;
-    case Kind::kCell:
-      return wanted.kind == Kind::kCell && rule.name == wanted.name;
-    case Kind::kGroup:
-      return false;
+// The rule that decides and, if a floor or workspace rule is stricter, that one.
+template <typename Rule>
+struct Decision {
+  const Rule* rule = nullptr;
+  const Rule* minimum = nullptr;
+
+  [[nodiscard]] const Rule* Stricter() const {
+    if (minimum != nullptr && (rule == nullptr || minimum->then >= rule->then)) return minimum;
+    return rule;
   }
-  return false;
+};
+
+// The first match of each kind of layer. Floor and workspace rules only narrow.
+template <typename Rule, typename Matches>
+Decision<Rule> Walk(const std::vector<Rule>& rules, const Matches& matches) {
+  Decision<Rule> decision;
+  bool floor_done = false, workspace_done = false;
+  for (const Rule& rule : rules) {
+    const bool narrows =
+        rule.reference.layer == Layer::kFloor || rule.reference.layer == Layer::kWorkspace;
+    bool& done = rule.reference.layer == Layer::kFloor ? floor_done : workspace_done;
+    if ((narrows && done) || !matches(rule)) continue;
+    if (!narrows) {
+      decision.rule = &rule;
+      return decision;
+    }
+    done = true;
+    const Action least = decision.minimum ? decision.minimum->then : Action::kAllow;
+    if (rule.then > least) decision.minimum = &rule;
+    if (rule.then == Action::kDeny) return decision;
+  }
+  return decision;
 }
 
-bool Contains(const PortRange& range, std::uint16_t port) {
-  return port >= range.first && port <= range.second;
-}
-
-// One host, in the form that rules are compared in. ::ffff:192.0.2.1 is 192.0.2.1 and a name's
-// last dot does not count; whatever is neither name nor address is an error.
-Result<NetworkTarget> ReadHost(std::string_view host) {
-  constexpr std::string_view kMapped = "::ffff:";
-  if (host.ends_with('.')) host.remove_suffix(1);
-  if (host.starts_with(kMapped) && host.find('.') != std::string_view::npos) {
-    host.remove_prefix(kMapped.size());
-  }
-  NetworkTarget target = TRY(ParseTarget(host));
-  const bool whole_address =
-      target.kind == NetworkTarget::Kind::kBlock && host.find('/') == std::string_view::npos;
-  if (target.kind == NetworkTarget::Kind::kName || target.kind == NetworkTarget::Kind::kHost ||
-      target.kind == NetworkTarget::Kind::kCell || whole_address) {
-    return target;
-  }
-  return Error(EINVAL, "not one host");
+template <typename Rule>
+Verdict VerdictOf(const Rule& rule) {
+  Verdict verdict;
+  verdict.action = rule.then;
+  verdict.rule = rule.reference;
+  verdict.reason = rule.reason;
+  return verdict;
 }
 
 }  // namespace
@@ -122,8 +117,63 @@ std::optional<Destination> ParseDestination(std::string_view text) {
   return destination;
 }
 
+// One host with port and protocol, and how rules match it.
+struct NetworkPolicy::Wanted {
+  NetworkTarget target;
+  std::uint16_t port = 0;
+  Protocol protocol = Protocol::kTcp;
+
+  [[nodiscard]] bool Fits(const Rule& rule) const {
+    return rule.protocol == protocol && PortFits(rule.ports, port);
+  }
+  [[nodiscard]] bool Meets(const NetworkTarget& candidate) const {
+    return Reaches(candidate, target) && (!candidate.ports || Contains(*candidate.ports, port));
+  }
+  [[nodiscard]] bool Matches(const Rule& rule) const {
+    return Fits(rule) &&
+           std::any_of(rule.targets.begin(), rule.targets.end(), [&](const NetworkTarget& t) {
+             const bool too_wide = t.kind == NetworkTarget::Kind::kEverything &&
+                                   rule.then != Action::kDeny && IsNamedOnly(target);
+             return !too_wide && Meets(t);
+           });
+  }
+  // By an address or a block: any that refuses, and within `range` any.
+  [[nodiscard]] bool MatchesBlock(const Rule& rule, const AddressBlock* range) const {
+    return Fits(rule) &&
+           std::any_of(rule.targets.begin(), rule.targets.end(), [&](const NetworkTarget& t) {
+             const bool is_block = t.kind == NetworkTarget::Kind::kBlock;
+             const bool counts =
+                 range == nullptr || rule.then == Action::kDeny || LiesWithin(t, *range);
+             return is_block && counts && Meets(t);
+           });
+  }
+  [[nodiscard]] Wanted At(const Address& address) const {
+    return {.target = TargetOf(address), .port = port, .protocol = protocol};
+  }
+};
+
+void NetworkPolicy::Add(const NetworkRule& source, const Profile& profile,
+                        const GroupMembers& built_in, std::vector<Problem>* problems) {
+  Rule rule{.targets = {},
+            .ports = source.ports,
+            .protocol = source.udp ? Protocol::kUdp : Protocol::kTcp,
+            .then = source.then,
+            .reason = source.reason,
+            .reference = {source.name, source.layer, source.at}};
+  for (const std::string& text : source.to) {
+    Result<std::vector<NetworkTarget>> opened = Open(profile, built_in, text);
+    if (!opened.ok()) {
+      problems->push_back({source.at, "'" + text + "': " + opened.error().operation(), "", ""});
+      continue;
+    }
+    rule.targets.insert(rule.targets.end(), opened->begin(), opened->end());
+  }
+  rules_.push_back(std::move(rule));
+}
+
 Checked<NetworkPolicy> NetworkPolicy::Compile(const Profile& profile,
-                                              std::chrono::system_clock::time_point now) {
+                                              std::chrono::system_clock::time_point now,
+                                              const GroupMembers& built_in) {
   NetworkPolicy policy;
   std::vector<Problem> problems;
   for (const NetworkRule& source : profile.network_rules) {
@@ -133,21 +183,8 @@ Checked<NetworkPolicy> NetworkPolicy::Compile(const Profile& profile,
                           "YYYY-MM-DD or YYYY-MM-DDTHH:MM:SSZ", ""});
     }
     if (expires && *expires <= now) continue;
-    Rule rule{.targets = {},
-              .ports = source.ports,
-              .protocol = source.udp ? Protocol::kUdp : Protocol::kTcp,
-              .then = source.then,
-              .reason = source.reason,
-              .reference = {source.name, source.layer, source.at}};
-    for (const std::string& text : source.to) {
-      Result<std::vector<NetworkTarget>> opened = Open(profile, text);
-      if (!opened.ok()) {
-        problems.push_back({source.at, "'" + text + "': " + opened.error().operation(), "", ""});
-        continue;
-      }
-      rule.targets.insert(rule.targets.end(), opened->begin(), opened->end());
-    }
-    policy.rules_.push_back(std::move(rule));
+    if (expires) policy.next_expiry_ = std::min(*expires, policy.next_expiry_.value_or(*expires));
+    policy.Add(source, profile, built_in, &problems);
     if (problems.size() >= kMaxProblems) break;
   }
   if (!problems.empty()) {
@@ -160,58 +197,168 @@ Checked<NetworkPolicy> NetworkPolicy::Compile(const Profile& profile,
   return policy;
 }
 
-const NetworkPolicy::Rule* NetworkPolicy::FirstMatch(const Destination& destination,
-                                                     const NetworkTarget& target,
-                                                     const Rule** minimum) const {
-  bool floor_done = false, workspace_done = false;
-  for (const Rule& rule : rules_) {
-    const bool narrows =
-        rule.reference.layer == Layer::kFloor || rule.reference.layer == Layer::kWorkspace;
-    bool& done = rule.reference.layer == Layer::kFloor ? floor_done : workspace_done;
-    if (narrows && done) continue;
-    const bool port_fits =
-        rule.ports.empty() || std::any_of(rule.ports.begin(), rule.ports.end(), [&](const auto& r) {
-          return Contains(r, destination.port);
-        });
-    const bool matches =
-        rule.protocol == destination.protocol && port_fits &&
-        std::any_of(rule.targets.begin(), rule.targets.end(), [&](const auto& d) {
-          return Reaches(d, target) && (!d.ports || Contains(*d.ports, destination.port));
-        });
-    if (!matches) continue;
-    if (!narrows) return &rule;
-    done = true;
-    if (rule.then > (*minimum ? (*minimum)->then : Action::kAllow)) *minimum = &rule;
-    if (rule.then == Action::kDeny) return nullptr;
+Verdict NetworkPolicy::DefaultFor(const Wanted& wanted) const {
+  Verdict verdict;
+  verdict.action = default_;
+  verdict.rule = default_rule_;
+  if (default_ == Action::kDeny) return verdict;
+  if (wanted.protocol == Protocol::kUdp) {
+    verdict.action = Action::kDeny;
+    verdict.message = "UDP leaves a cell only where a rule says `proto: udp`";
+  } else if (IsNamedOnly(wanted.target)) {
+    verdict.action = Action::kDeny;
+    verdict.message = "the host itself is reached only where a rule names it";
   }
-  return nullptr;
+  return verdict;
+}
+
+Verdict NetworkPolicy::Judge(const Wanted& wanted) const {
+  const Decision<Rule> decision =
+      Walk(rules_, [&](const Rule& rule) { return wanted.Matches(rule); });
+  Verdict verdict = decision.rule ? VerdictOf(*decision.rule) : DefaultFor(wanted);
+  if (decision.minimum && decision.minimum->then >= verdict.action) {
+    verdict = VerdictOf(*decision.minimum);
+  }
+  return verdict;
+}
+
+// What the rules for addresses say; nothing: they are silent, which refuses what leads inwards.
+std::optional<Verdict> NetworkPolicy::JudgeAddress(const Wanted& wanted) const {
+  const Address address = AddressOf(wanted.target);
+  const AddressBlock block = BlockOfReach(address);
+  const AddressBlock* range = ReachOf(address) == Reach::kPublic ? nullptr : &block;
+  const Wanted judged = wanted.At(Ipv4Inside(address).value_or(address));
+  const Decision<Rule> decision =
+      Walk(rules_, [&](const Rule& rule) { return judged.MatchesBlock(rule, range); });
+  const Rule* rule = decision.Stricter();
+  // Rules of the floor and the workspace open nothing.
+  const bool opens = decision.rule != nullptr || range == nullptr;
+  if (rule == nullptr || (!opens && rule->then != Action::kDeny)) return std::nullopt;
+  return VerdictOf(*rule);
+}
+
+Verdict NetworkPolicy::RefuseReach(const Address& address) const {
+  Verdict verdict;
+  verdict.rule = default_rule_;
+  verdict.message = FormatAddress(address) + " is " + ReachName(ReachOf(address)) +
+                    ": such addresses are refused unless a rule names them";
+  return verdict;
+}
+
+// A rule against the form that carries an IPv4 address, such as 2002::/16, holds as well.
+void NetworkPolicy::RaiseByOuterForm(const Wanted& wanted, Verdict* verdict) const {
+  const Address address = AddressOf(wanted.target);
+  if (!address.ipv6 || !Ipv4Inside(address)) return;
+  const Decision<Rule> decision =
+      Walk(rules_, [&](const Rule& rule) { return wanted.MatchesBlock(rule, nullptr); });
+  if (const Rule* rule = decision.Stricter()) Raise(verdict, VerdictOf(*rule));
+}
+
+Verdict NetworkPolicy::Finish(Verdict verdict) const {
+  verdict.audit = audit_ == AuditLevel::kAll ||
+                  (audit_ == AuditLevel::kDenied && verdict.action != Action::kAllow);
+  return verdict;
 }
 
 Verdict NetworkPolicy::Decide(const Destination& destination) const {
-  Verdict verdict;
   try {
-    const Result<NetworkTarget> target = ReadHost(destination.host);
+    Result<NetworkTarget> target = ReadHost(destination.host);
     if (!target.ok()) {
+      Verdict verdict;
       verdict.message = "neither a host name nor an address";
-      return verdict;
+      return Finish(std::move(verdict));
     }
-    const Rule* minimum = nullptr;
-    const Rule* rule = FirstMatch(destination, *target, &minimum);
-    verdict.action = rule ? rule->then : default_;
-    verdict.rule = rule ? rule->reference : default_rule_;
-    if (minimum && minimum->then >= verdict.action) rule = minimum;
-    if (rule) {
-      verdict.action = rule->then;
-      verdict.rule = rule->reference;
-      verdict.reason = rule->reason;
+    const Wanted wanted{
+        .target = std::move(*target), .port = destination.port, .protocol = destination.protocol};
+    if (wanted.target.kind != NetworkTarget::Kind::kBlock) return Finish(Judge(wanted));
+    const Address address = AddressOf(wanted.target);
+    Verdict verdict = Judge(wanted.At(Ipv4Inside(address).value_or(address)));
+    if (ReachOf(address) != Reach::kPublic) {
+      Raise(&verdict, JudgeAddress(wanted).value_or(RefuseReach(address)));
     }
-    verdict.audit = audit_ == AuditLevel::kAll ||
-                    (audit_ == AuditLevel::kDenied && verdict.action != Action::kAllow);
+    RaiseByOuterForm(wanted, &verdict);
+    return Finish(std::move(verdict));
   } catch (...) {
-    verdict = Verdict();
+    Verdict verdict;
     verdict.message = "the destination could not be judged";
+    return verdict;
   }
-  return verdict;
+}
+
+Verdict NetworkPolicy::DecideResolved(const Destination& named, const Address& address) const {
+  try {
+    const Reach reach = ReachOf(address);
+    const Wanted wanted{
+        .target = TargetOf(Canonical(address)), .port = named.port, .protocol = named.protocol};
+    std::optional<Verdict> said = JudgeAddress(wanted);
+    if (!said && reach == Reach::kLoopback) {
+      // `host` stands for this machine's loopback.
+      Wanted host = wanted;
+      host.target = {.kind = NetworkTarget::Kind::kHost};
+      said = Judge(host);
+      if (said->action == Action::kDeny) said.reset();
+    }
+    Verdict verdict;
+    verdict.action = Action::kAllow;
+    if (said || reach != Reach::kPublic) verdict = said.value_or(RefuseReach(address));
+    RaiseByOuterForm(wanted, &verdict);
+    return Finish(std::move(verdict));
+  } catch (...) {
+    Verdict verdict;
+    verdict.message = "the address could not be judged";
+    return verdict;
+  }
+}
+
+// The verdict on a name changes only at the ends of port ranges.
+Opening NetworkPolicy::OpeningOf(const NetworkTarget& target, Protocol protocol) const {
+  std::set<std::uint16_t> ports{1};
+  const auto note = [&](const PortRange& range) {
+    ports.insert(range.first);
+    if (range.second < std::numeric_limits<std::uint16_t>::max()) {
+      ports.insert(static_cast<std::uint16_t>(range.second + 1));
+    }
+  };
+  for (const Rule& rule : rules_) {
+    if (rule.protocol != protocol) continue;
+    for (const NetworkTarget& candidate : rule.targets) {
+      if (!Reaches(candidate, target)) continue;
+      if (candidate.ports) note(*candidate.ports);
+      std::for_each(rule.ports.begin(), rule.ports.end(), note);
+    }
+  }
+  Opening opening = Opening::kClosed;
+  for (const std::uint16_t port : ports) {
+    const Wanted wanted{.target = target, .port = port, .protocol = protocol};
+    if (Judge(wanted).action == Action::kDeny) continue;
+    const Decision<Rule> decision =
+        Walk(rules_, [&](const Rule& rule) { return wanted.Matches(rule); });
+    const bool exact = decision.rule != nullptr &&
+                       std::any_of(decision.rule->targets.begin(), decision.rule->targets.end(),
+                                   [&](const NetworkTarget& t) {
+                                     return t.kind == target.kind && wanted.Meets(t);
+                                   });
+    if (exact) return Opening::kByName;
+    opening = Opening::kByPattern;
+  }
+  return opening;
+}
+
+Opening NetworkPolicy::MightAllow(std::string_view name) const {
+  try {
+    const Result<NetworkTarget> target = ReadHost(name);
+    if (!target.ok() || target->kind == NetworkTarget::Kind::kBlock) return Opening::kClosed;
+    return std::max(OpeningOf(*target, Protocol::kTcp), OpeningOf(*target, Protocol::kUdp));
+  } catch (...) {
+    return Opening::kClosed;
+  }
+}
+
+bool NetworkPolicy::LetsAnythingOut() const {
+  return default_ != Action::kDeny ||
+         std::any_of(rules_.begin(), rules_.end(), [](const Rule& rule) {
+           return rule.then != Action::kDeny && !rule.targets.empty();
+         });
 }
 
 }  // namespace cellrun::policy

@@ -97,6 +97,142 @@ TEST_F(NetworkPolicyTest, HostIsTheHostsLoopbackOnly) {
   EXPECT_EQ(Decide("host.example.com:5432"), Action::kDeny);
 }
 
+TEST_F(NetworkPolicyTest, TheHostIsOpenedByNameOnly) {
+  profile_.network_default.value = Action::kAllow;
+  EXPECT_EQ(Decide("host:5432"), Action::kDeny);
+  EXPECT_EQ(Decide("host.cell/other:80"), Action::kDeny);
+  Add({"*"}, Action::kAllow);
+  EXPECT_EQ(Decide("host:5432"), Action::kDeny);
+  Add({"host", "host.cell/other"}, Action::kAllow);
+  EXPECT_EQ(Decide("host:5432"), Action::kAllow);
+  EXPECT_EQ(Decide("host.cell/other:80"), Action::kAllow);
+  EXPECT_EQ(Decide("host.cell/others:80"), Action::kDeny);
+}
+
+TEST_F(NetworkPolicyTest, UdpNeedsARuleThatSaysSo) {
+  profile_.network_default.value = Action::kAllow;
+  EXPECT_EQ(Decide("example.com:443"), Action::kAllow);
+  EXPECT_EQ(Decide("example.com:443/udp"), Action::kDeny);
+  Add({"*"}, Action::kAllow).udp = true;
+  EXPECT_EQ(Decide("example.com:443/udp"), Action::kAllow);
+}
+
+TEST_F(NetworkPolicyTest, AddressesThatLeadInwardsNeedARuleThatNamesThem) {
+  profile_.network_default.value = Action::kAllow;
+  Add({"*"}, Action::kAllow);
+  Add({"0.0.0.0/0", "::/0"}, Action::kAllow);
+  for (const char* inwards :
+       {"127.0.0.1:80", "[::1]:80", "10.0.0.1:80", "192.168.1.1:80", "169.254.169.254:80",
+        "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80", "[2002:a00:1::]:80",
+        "[::ffff:7f00:1]:80", "224.0.0.1:80", "0.0.0.0:80", "[::]:80", "[fe80::1]:80",
+        "[fc00::1]:80", "198.18.0.1:80", "[::10.0.0.1]:80", "255.255.255.255:80"}) {
+    EXPECT_EQ(Decide(inwards), Action::kDeny) << inwards;
+  }
+  EXPECT_EQ(Decide("8.8.8.8:80"), Action::kAllow);
+  EXPECT_EQ(Decide("[2606:4700::1]:80"), Action::kAllow);
+  EXPECT_EQ(Judge("10.0.0.1:80").message,
+            "10.0.0.1 is private: such addresses are refused unless a rule names them");
+  Add({"10.1.0.0/16", "169.254.169.254"}, Action::kAllow);
+  EXPECT_EQ(Decide("10.1.0.1:80"), Action::kAllow);
+  EXPECT_EQ(Decide("[::ffff:10.1.0.1]:80"), Action::kAllow);
+  EXPECT_EQ(Decide("[64:ff9b::10.1.0.1]:80"), Action::kAllow);
+  EXPECT_EQ(Decide("10.2.0.1:80"), Action::kDeny);
+  EXPECT_EQ(Decide("169.254.169.254:80"), Action::kAllow);
+}
+
+TEST_F(NetworkPolicyTest, ARuleAgainstAnOuterFormHolds) {
+  profile_.network_default.value = Action::kAllow;
+  EXPECT_EQ(Decide("[2002:808:808::1]:80"), Action::kAllow);
+  Add({"2002::/16", "64:ff9b::/96"}, Action::kDeny);
+  EXPECT_EQ(Decide("[2002:808:808::1]:80"), Action::kDeny);
+  EXPECT_EQ(Decide("[64:ff9b::808:808]:80"), Action::kDeny);
+  EXPECT_EQ(Decide("8.8.8.8:80"), Action::kAllow);
+}
+
+TEST_F(NetworkPolicyTest, WhatANameResolvesToIsJudgedAgain) {
+  Add({"git.example.com"}, Action::kAllow);
+  const auto resolved = [&](const char* address, std::uint16_t port = 443) {
+    const auto policy = NetworkPolicy::Compile(profile_);
+    EXPECT_TRUE(policy.ok());
+    return policy.value()
+        .DecideResolved({.host = "git.example.com", .port = port}, *ParseAddress(address))
+        .action;
+  };
+  EXPECT_EQ(resolved("203.0.113.1"), Action::kAllow);
+  EXPECT_EQ(resolved("2606:4700::1"), Action::kAllow);
+  for (const char* inwards : {"10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "0.0.0.0",
+                              "::ffff:10.0.0.1", "64:ff9b::a00:1", "198.18.0.1", "fe80::1"}) {
+    EXPECT_EQ(resolved(inwards), Action::kDeny) << inwards;
+  }
+  Add({"10.0.0.0/8"}, Action::kAllow).ports = {{443, 443}};
+  EXPECT_EQ(resolved("10.0.0.1"), Action::kAllow);
+  EXPECT_EQ(resolved("64:ff9b::a00:1"), Action::kAllow);
+  EXPECT_EQ(resolved("10.0.0.1", 22), Action::kDeny);
+  Add({"203.0.113.0/24"}, Action::kDeny);
+  EXPECT_EQ(resolved("203.0.113.1"), Action::kDeny);
+  Add({"host"}, Action::kAllow).ports = {{5432, 5432}};
+  EXPECT_EQ(resolved("127.0.0.1", 5432), Action::kAllow);
+  EXPECT_EQ(resolved("127.0.0.1", 22), Action::kDeny);
+  Add({"127.0.0.0/8"}, Action::kDeny, Layer::kFloor);
+  EXPECT_EQ(resolved("127.0.0.1", 5432), Action::kDeny);
+}
+
+TEST_F(NetworkPolicyTest, TheFloorOpensNoRange) {
+  Add({"git.example.com"}, Action::kAllow);
+  Add({"10.0.0.0/8"}, Action::kAllow, Layer::kFloor);
+  const auto policy = NetworkPolicy::Compile(profile_);
+  EXPECT_EQ(policy.value()
+                .DecideResolved({.host = "git.example.com", .port = 1}, Ipv4(0x0A000001))
+                .action,
+            Action::kDeny);
+}
+
+TEST_F(NetworkPolicyTest, ANameIsOpenIfItIsOnSomePort) {
+  const auto opening = [&](std::string_view name) {
+    const auto policy = NetworkPolicy::Compile(profile_);
+    EXPECT_TRUE(policy.ok());
+    return policy.value().MightAllow(name);
+  };
+  Add({"early.example.com"}, Action::kDeny).ports = {{1, 79}, {81, 65535}};
+  Add({"shut.example.com"}, Action::kDeny);
+  Add({"exact.example.com"}, Action::kAsk).ports = {{443, 443}};
+  Add({"quic.example.com"}, Action::kAllow).udp = true;
+  Add({".example.com"}, Action::kAllow).ports = {{80, 80}};
+  Add({"host"}, Action::kAllow);
+  EXPECT_EQ(opening("exact.example.com"), Opening::kByName);
+  EXPECT_EQ(opening("EXACT.example.com."), Opening::kByName);
+  EXPECT_EQ(opening("quic.example.com"), Opening::kByName);
+  EXPECT_EQ(opening("www.exact.example.com"), Opening::kByPattern);
+  EXPECT_EQ(opening("example.com"), Opening::kByPattern);
+  EXPECT_EQ(opening("early.example.com"), Opening::kByPattern);
+  EXPECT_EQ(opening("shut.example.com"), Opening::kClosed);
+  EXPECT_EQ(opening("example.org"), Opening::kClosed);
+  EXPECT_EQ(opening("com"), Opening::kClosed);
+  EXPECT_EQ(opening("host"), Opening::kByName);
+  EXPECT_EQ(opening("192.0.2.1"), Opening::kClosed);
+  EXPECT_EQ(opening(std::string_view("a\0.example.com", 13)), Opening::kClosed);
+  profile_.network_rules.front().layer = Layer::kFloor;
+  profile_.network_rules.front().ports.clear();
+  EXPECT_EQ(opening("early.example.com"), Opening::kClosed);
+  profile_.network_rules.clear();
+  EXPECT_EQ(opening("host"), Opening::kClosed);
+  profile_.network_default.value = Action::kAsk;
+  EXPECT_EQ(opening("anything.org"), Opening::kByPattern);
+  EXPECT_EQ(opening("host"), Opening::kClosed);
+}
+
+TEST_F(NetworkPolicyTest, BuiltInGroupsAreWhatTheHostSays) {
+  Add({"@npm"}, Action::kAllow);
+  EXPECT_EQ(Decide("npm.example.com:443"), Action::kDeny);
+  const auto policy = NetworkPolicy::Compile(profile_, std::chrono::system_clock::now(),
+                                             {{"npm", {"npm.example.com:443"}}});
+  ASSERT_TRUE(policy.ok());
+  EXPECT_EQ(policy.value().Decide({.host = "npm.example.com", .port = 443}).action, Action::kAllow);
+  EXPECT_EQ(policy.value().Decide({.host = "npm.example.com", .port = 80}).action, Action::kDeny);
+  EXPECT_TRUE(policy.value().LetsAnythingOut());
+  EXPECT_FALSE(NetworkPolicy::Compile(profile_).value().LetsAnythingOut());
+}
+
 TEST_F(NetworkPolicyTest, FloorAndWorkspaceOnlyRaise) {
   Add({"a.example.com"}, Action::kDeny, Layer::kFloor);
   Add({".example.com"}, Action::kAsk, Layer::kFloor);
