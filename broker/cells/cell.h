@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/approvals/queue.h"
+#include "broker/cells/cell_egress.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
@@ -36,6 +37,7 @@ struct Services {
   Runner& runner;
   loop::Pool& pool;
   approvals::Queue& approvals;
+  net::Engine& engine;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -112,6 +114,7 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  Result<void> StartEgress(const UniqueFd& user_namespace);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -124,6 +127,7 @@ class Cell {
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
   UniqueFd init_, shim_, denials_, scripts_, broker_, listener_;
+  std::vector<UniqueFd> gateway_;  // as in wire::kGatewayBuilt, until egress_ has them
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
@@ -135,6 +139,9 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
+  // answers.
+  std::unique_ptr<CellEgress> egress_;
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;

@@ -190,7 +190,8 @@ cells::Services Daemon::SharedServices() {
           .janitor = janitor_,
           .runner = *elsewhere_,
           .pool = pool_,
-          .approvals = *approvals_};
+          .approvals = *approvals_,
+          .engine = engine_};
 }
 
 void Daemon::OnLauncher() {

@@ -62,6 +62,7 @@ class Daemon {
   loop::Loop loop_;
   loop::Janitor janitor_;
   loop::Pool pool_{kExaminers};
+  net::Engine engine_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;

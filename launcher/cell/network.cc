@@ -89,6 +89,7 @@ Result<void> JoinGateway(ChildState& child) {
                     .index = kLinkIndex,
                     .peer_name = "cell0",
                     .peer_namespace = child.gateway}));
+  TRY(gateway.RaiseLink(kLinkIndex));
   TRY(Address(cell, gateway));
   const Result<void> six = Address6(cell, gateway);
   if (!six.ok() && !Misses6(six)) return six;

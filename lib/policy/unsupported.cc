@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lib/policy/load.h"
+#include "lib/policy/network_target.h"
 #include "lib/policy/profile.h"
 #include "lib/policy/syscalls.h"
 
@@ -73,7 +74,10 @@ class Finder {
       Note(profile_.network_default.at, "network.default: allow");
     }
     for (const NetworkRule& rule : profile_.network_rules) {
-      if (rule.then == Action::kAllow) Note(rule.at, "a network rule with then: allow");
+      if (rule.then == Action::kAllow && rule.udp)
+        Note(rule.at, "a network rule with proto: udp and then: allow");
+      if (rule.then != Action::kAllow) continue;
+      for (const std::string& to : rule.to) NamedTarget(rule.at, to);
     }
     if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
     if (!profile_.dns_upstream.empty()) {
@@ -83,6 +87,13 @@ class Finder {
     if (!profile_.upstream_proxy.value.empty()) {
       Note(profile_.upstream_proxy.at, "network.upstream-proxy");
     }
+  }
+
+  void NamedTarget(const Position& at, const std::string& to) {
+    const Result<NetworkTarget> target = ParseTarget(to);
+    using Kind = NetworkTarget::Kind;
+    if (target.ok() && target->kind != Kind::kBlock && target->kind != Kind::kHost)
+      Note(at, "a network rule that allows '" + to + "', which is no address and not `host`");
   }
 
   void Syscalls() {

@@ -113,12 +113,19 @@ Result<void> RouteSocket::AddVeth(const Veth& veth) const {
   request.Add(IFLA_INFO_KIND, std::string_view("veth"));
   const std::size_t data = request.Open(IFLA_INFO_DATA);
   const std::size_t peer = request.Open(VETH_INFO_PEER);
-  request.AppendHead(UpLink(veth.index));
+  ifinfomsg other{};  // it cannot be up before the pair is complete
+  other.ifi_index = veth.index;
+  request.AppendHead(other);
   request.Add(IFLA_IFNAME, WithEnd(veth.peer_name));
   request.AddNumber(IFLA_NET_NS_FD, static_cast<std::uint32_t>(veth.peer_namespace.get()));
   request.Close(peer);
   request.Close(data);
   request.Close(info);
+  return Ask(request.Finish());
+}
+
+Result<void> RouteSocket::RaiseLink(int index) const {
+  Request request(RTM_NEWLINK, 0, UpLink(index));
   return Ask(request.Finish());
 }
 

@@ -26,8 +26,9 @@ class RouteSocket {
     const char* peer_name;
     const UniqueFd& peer_namespace;
   };
-  // Both ends are up.
+  // Up on this side, down on the other.
   Result<void> AddVeth(const Veth& veth) const;
+  Result<void> RaiseLink(int index) const;
   // `address`: 4 or 16 bytes in network order. Without duplicate address detection.
   Result<void> AddAddress(int index, std::span<const std::uint8_t> address, int prefix) const;
   Result<void> AddDefaultRoute(int index, std::span<const std::uint8_t> gateway) const;

@@ -6,11 +6,11 @@
 
 namespace cellrun::wire {
 
-// The last four addresses of the range from which names get theirs (198.18.0.0/15, which nobody
-// routes): no destination of the world is hidden behind them.
-inline constexpr char kHostAddress[] = "198.19.255.253";  // what the name `host` leads to
-inline constexpr char kCellAddress[] = "198.19.255.254";
-inline constexpr char kGatewayAddress[] = "198.19.255.255";  // the resolver answers there
+// Of 198.18.0.0/24, the part of the range of names (broker/net/names) that no name gets, and that
+// nobody routes: no destination of the world is hidden behind them.
+inline constexpr char kHostAddress[] = "198.18.0.1";  // what the name `host` leads to
+inline constexpr char kCellAddress[] = "198.18.0.2";
+inline constexpr char kGatewayAddress[] = "198.18.0.3";  // the resolver answers there
 inline constexpr int kLinkPrefix = 31;
 
 inline constexpr char kCellAddress6[] = "fd63:656c:6c72:ffff::2";

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/cell_egress.h"
+
+#include <utility>
+
+#include "lib/policy/network_policy.h"
+
+namespace cellrun::cells {
+namespace {
+
+Result<std::shared_ptr<const policy::NetworkPolicy>> Compile(const policy::Profile& profile) {
+  policy::Checked<policy::NetworkPolicy> compiled = policy::NetworkPolicy::Compile(profile);
+  if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
+  return std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
+                                                      const net::CellIdentity& cell,
+                                                      const policy::Profile& profile,
+                                                      UniqueFd user,
+                                                      std::vector<UniqueFd> gateway) {
+  std::unique_ptr<CellEgress> made(new CellEgress());
+  made->names_ = std::make_shared<net::Names>();
+  made->judge_ = std::make_shared<net::EgressJudge>(TRY(Compile(profile)));
+  UniqueFd network = std::move(gateway.front());
+  gateway.erase(gateway.begin());
+  std::unique_ptr<net::SocketStock> stock =
+      TRY(net::SocketStock::Make(std::move(user), std::move(network), std::move(gateway)));
+  TRY(services.engine.Start());
+  made->egress_ = net::Egress::Make({.engine = services.engine,
+                                     .cell = cell,
+                                     .journal = services.journal,
+                                     .stock = std::move(stock),
+                                     .judge = made->judge_,
+                                     .names = made->names_});
+  return made;
+}
+
+CellEgress::~CellEgress() {
+  Stop();
+}
+
+Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
+  judge_->Replace(TRY(Compile(profile)));
+  egress_->Rejudge();
+  return {};
+}
+
+void CellEgress::Stop() {
+  if (std::exchange(stopped_, true) || egress_ == nullptr) return;
+  egress_->Stop();
+}
+
+}  // namespace cellrun::cells

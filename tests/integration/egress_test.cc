@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// What leaves a cell: only what a rule lets out, and as if the program had connected by itself.
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/sandbox.h"
+#include "tests/support/server.h"
+
+namespace cellrun::test {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+class EgressTest : public Sandbox {
+ protected:
+  // Everything runs; these network rules ("{to: …}" each) over a deny.
+  Options Letting(const std::vector<std::string>& rules) {
+    std::string yaml = "cellrun: 1\nname: egress\ncommands: {default: allow}\nnetwork:\n"
+                       "  default: deny\n  rules:\n";
+    for (const std::string& rule : rules) yaml += "    - " + rule + "\n";
+    if (rules.empty()) yaml += "    []\n";
+    return {.profile = WriteProfile(yaml)};
+  }
+  Options LettingHost(const std::string& ports) {
+    return Letting({"{to: host, ports: [" + ports + "], then: allow, name: to-host}"});
+  }
+  Outcome Python(const std::string& script, const Options& options) {
+    return Run({"python3", "-c", "import socket, errno, os, sys, struct, time\n" + script}, options);
+  }
+  std::vector<json> Connections() {
+    std::vector<json> found;
+    for (json& record : History()) {
+      if (record.value("kind", "") == "connect") found.push_back(std::move(record));
+    }
+    return found;
+  }
+};
+
+std::string ConnectTo(const std::string& port, const std::string& host = "host") {
+  return "s = socket.socket()\n"
+         "code = s.connect_ex(('" + host + "', " + port + "))\n";
+}
+
+TEST_F(EgressTest, ReachesOnlyWhatARuleLetsOut) {
+  const Server open(Server::Say("hello\n")), closed(Server::Say("secret\n"));
+  const std::string bare = Bare({"bash", "-c",
+                                 "cat < /dev/tcp/127.0.0.1/" + closed.port_text()}).out;
+  ASSERT_EQ(bare, "secret\n") << "without cellrun anything reaches it";
+  const Outcome outcome =
+      Shell("cat < /dev/tcp/host/" + open.port_text() + "; cat < /dev/tcp/host/" +
+                closed.port_text() + "; cat < /dev/tcp/127.0.0.1/" + closed.port_text(),
+            LettingHost(open.port_text()));
+  EXPECT_EQ(outcome.out, "hello\n") << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("Permission denied"));
+  EXPECT_THAT(outcome.err, HasSubstr("Connection refused")) << "127.0.0.1 is the cell's own";
+  EXPECT_EQ(closed.accepted(), 1) << "the one without cellrun";
+}
+
+TEST_F(EgressTest, ACellThatLetsNothingOutHasNoGateway) {
+  const Outcome none = Shell("grep -c : /proc/net/dev", Letting({}));
+  EXPECT_EQ(none.out, "1\n") << "lo: " << none;
+  const Outcome some = Shell("grep -c eth0: /proc/net/dev", LettingHost("1"));
+  EXPECT_EQ(some.out, "1\n") << some;
+}
+
+TEST_F(EgressTest, ABlockingConnectGetsTheErrnoOfTheDial) {
+  const ClosedPort closed;
+  const Outcome outcome = Python(
+      ConnectTo(closed.text()) + "print(errno.errorcode[code])\n", LettingHost(closed.text()));
+  EXPECT_EQ(outcome.out, "ECONNREFUSED\n") << outcome;
+}
+
+TEST_F(EgressTest, ANonBlockingOneIsResetWhenTheDialFails) {
+  const ClosedPort closed;
+  const Outcome outcome = Python(
+      "import select\n"
+      "s = socket.socket(); s.setblocking(False)\n"
+      "first = s.connect_ex(('host', " + closed.text() + "))\n"
+      "select.select([], [s], [], 10)\n"
+      "try: print(errno.errorcode[first], s.recv(1) if select.select([s], [], [], 10)[0] else 'late')\n"
+      "except OSError as e: print(errno.errorcode[first], errno.errorcode[e.errno])\n",
+      LettingHost(closed.text()));
+  EXPECT_EQ(outcome.out, "EINPROGRESS ECONNRESET\n") << outcome;
+}
+
+TEST_F(EgressTest, PortsBelow1024AreLikeOthers) {
+  // Nobody listens on it outside: that, and not that the broker could not, is the answer.
+  const Outcome outcome = Python(ConnectTo("7") + "print(errno.errorcode[code])\n", LettingHost("7"));
+  EXPECT_EQ(outcome.out, "ECONNREFUSED\n") << outcome;
+}
+
+TEST_F(EgressTest, MovesBytesBothWaysUnchanged) {
+  const Server echo(Server::Echo);
+  const Outcome outcome = Python(
+      ConnectTo(echo.port_text()) +
+          "import hashlib, threading\n"
+          "data = os.urandom(1 << 20) * 24\n"
+          "threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR))).start()\n"
+          "got = hashlib.sha256(); count = 0\n"
+          "while True:\n"
+          "  part = s.recv(1 << 20)\n"
+          "  if not part: break\n"
+          "  got.update(part); count += len(part)\n"
+          "print(count == len(data), got.digest() == hashlib.sha256(data).digest())\n",
+      LettingHost(echo.port_text()));
+  EXPECT_EQ(outcome.out, "True True\n") << outcome;
+}
+
+// What a server reads until the end, with '|' where the urgent byte is next, and how it ended.
+std::string ReadAll(int fd) {
+  std::string all;
+  std::array<char, 64> bytes{};
+  ssize_t got = 0;
+  while ((got = recv(fd, bytes.data(), bytes.size(), 0)) > 0) {
+    int at_mark = 0;
+    (void)ioctl(fd, SIOCATMARK, &at_mark);
+    all.append(bytes.data(), static_cast<std::size_t>(got));
+    if (at_mark != 0) all += '|';
+  }
+  return all + (got < 0 ? " reset" : " end");
+}
+
+TEST_F(EgressTest, PassesAnEndAndUrgentDataOn) {
+  std::promise<std::string> read;
+  const Server server([&](int fd) {
+    constexpr int kOn = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &kOn, sizeof kOn);
+    pollfd urgent{.fd = fd, .events = POLLPRI, .revents = 0};
+    (void)poll(&urgent, 1, 10'000);  // it is announced before it is read
+    read.set_value(ReadAll(fd));
+    (void)send(fd, "bye", 3, MSG_NOSIGNAL);
+  });
+  const Outcome outcome =
+      Python(ConnectTo(server.port_text()) +
+                 "s.sendall(b'ab'); s.send(b'!', socket.MSG_OOB); s.sendall(b'cd')\n"
+                 "s.shutdown(socket.SHUT_WR); print(s.recv(9), s.recv(9))\n",
+             LettingHost(server.port_text()));
+  EXPECT_EQ(outcome.out, "b'bye' b''\n") << outcome;
+  EXPECT_EQ(read.get_future().get(), "ab|!cd end") << "urgent data and its place";
+}
+
+TEST_F(EgressTest, PassesAResetOn) {
+  std::promise<std::string> read;
+  const Server server([&](int fd) { read.set_value(ReadAll(fd)); });
+  const Outcome outcome = Python(
+      ConnectTo(server.port_text()) +
+          "s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()\n",
+      LettingHost(server.port_text()));
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_EQ(read.get_future().get(), " reset");
+}
+
+TEST_F(EgressTest, TheCellsOwnServersStayItsOwn) {
+  const Server outside(Server::Say("outside\n"));
+  const Outcome outcome = Python(
+      "port = " + outside.port_text() +
+          "\n"
+          "l = socket.socket(socket.AF_INET6); l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+          "l.bind(('::', port)); l.listen()\n"
+          "c = socket.create_connection(('127.0.0.1', port)); a, _ = l.accept(); a.sendall(b'inside')\n"
+          "print(c.recv(99)); print(socket.create_connection(('host', port)).recv(99))\n"
+          "n = socket.socket(socket.AF_INET6)\n"
+          "print(n.connect_ex(('::1', port)), n.getpeername()[0])\n"
+          "try: socket.socket().bind(('198.18.0.1', 99))\n"
+          "except OSError as e: print(errno.errorcode[e.errno])\n",
+      LettingHost(outside.port_text()));
+  EXPECT_EQ(outcome.out, "b'inside'\nb'outside\\n'\n0 ::1\nEADDRNOTAVAIL\n") << outcome;
+}
+
+TEST_F(EgressTest, RecordsWhoWentWhereAndHowMuch) {
+  const Server echo(Server::Echo);
+  const Outcome outcome = Python(
+      ConnectTo(echo.port_text()) + "s.sendall(b'12345'); s.shutdown(socket.SHUT_WR)\n"
+                                    "while s.recv(9): pass\n" + ConnectTo("1"),
+      LettingHost(echo.port_text()));
+  ASSERT_EQ(outcome.status, 0) << outcome;
+  const std::vector<json> records = Connections();
+  ASSERT_EQ(records.size(), 3U);
+  const json* ended = nullptr;
+  for (const json& record : records) {
+    EXPECT_EQ(record.value("name", ""), "host");
+    EXPECT_EQ(record.value("to", ""), "198.18.0.1");
+    EXPECT_EQ(record.value("proto", ""), "tcp");
+    EXPECT_THAT(record.value("exe", ""), HasSubstr("python3"));
+    EXPECT_GT(record.value("pid", 0), 0);
+    if (record.value("result", "") == "closed") ended = &record;
+  }
+  ASSERT_NE(ended, nullptr) << json(records).dump(1);
+  EXPECT_EQ(ended->value("bytes_out", 0), 5);
+  EXPECT_EQ(ended->value("bytes_in", 0), 5);
+  EXPECT_EQ((*ended)["rule"].value("name", ""), "to-host");
+  EXPECT_TRUE((*ended)["detail"].contains("duration_ms"));
+}
+
+TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
+  const Server echo(Server::Echo);
+  const Outcome outcome = Python(
+      "all = [socket.create_connection(('host', " + echo.port_text() + ")) for _ in range(300)]\n"
+      "for i, s in enumerate(all): s.sendall(b'%d' % i)\n"
+      "print([s.recv(9) for s in all] == [b'%d' % i for i in range(300)])\n",
+      LettingHost(echo.port_text()));
+  EXPECT_EQ(outcome.out, "True\n") << outcome;
+  EXPECT_EQ(echo.accepted(), 300);
+}
+
+}  // namespace
+}  // namespace cellrun::test
