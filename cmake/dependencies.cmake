@@ -25,3 +25,10 @@ cellrun_static_dependency(re2 re2/re2.h)
 cellrun_static_dependency(ncursesw ncurses.h)
 cellrun_static_dependency(tinfo term.h)
 target_link_libraries(dep_ncursesw INTERFACE dep_tinfo)
+
+# The broker's only: DNS messages.
+find_path(ldns_INCLUDE ldns/ldns.h REQUIRED)
+find_library(ldns_LIBRARY NAMES ldns REQUIRED)
+add_library(dep_ldns INTERFACE)
+target_include_directories(dep_ldns SYSTEM INTERFACE ${ldns_INCLUDE})
+target_link_libraries(dep_ldns INTERFACE ${ldns_LIBRARY})

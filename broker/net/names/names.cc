@@ -9,8 +9,10 @@
 namespace cellrun::net {
 namespace {
 
-constexpr std::uint32_t kFirst = 0xC612'0100;  // 198.18.1.0
-constexpr std::uint32_t kLast = 0xC613'FFFF;   // 198.19.255.255
+constexpr std::uint32_t kFirst = 0xC612'0100;       // 198.18.1.0
+constexpr std::uint32_t kLast = 0xC613'FFFF;        // 198.19.255.255
+constexpr std::uint32_t kHostNumber = 0xC612'0001;  // 198.18.0.1
+constexpr std::string_view kHostName = "host";
 constexpr std::uint32_t kRange = 0xC612'0000;
 constexpr std::uint32_t kRangeMask = 0xFFFE'0000;
 constexpr std::array<std::uint8_t, 12> kPrefix{0xFD, 0x63, 0x65, 0x6C, 0x6C, 0};
@@ -31,25 +33,27 @@ Names::Names(std::size_t limit) : limit_(limit) {
   CHECK(limit <= kLast - kFirst + 1);
 }
 
-Names::Addresses Names::AddressesOf(std::uint32_t index) {
-  Addresses addresses{.ipv4 = Ipv4(kFirst + index), .ipv6 = {.bytes = {}, .ipv6 = true}};
+Names::Addresses Names::AddressesOf(std::uint32_t number) {
+  Addresses addresses{.ipv4 = Ipv4(number), .ipv6 = {.bytes = {}, .ipv6 = true}};
   std::copy(kPrefix.begin(), kPrefix.end(), addresses.ipv6.bytes.begin());
   std::copy_n(addresses.ipv4.bytes.begin(), 4, addresses.ipv6.bytes.begin() + kPrefix.size());
   return addresses;
 }
 
 std::optional<Names::Addresses> Names::Assign(std::string_view name) {
+  if (name == kHostName) return AddressesOf(kHostNumber);
   const std::lock_guard lock(mutex_);
   const auto known = indices_.find(name);
-  if (known != indices_.end()) return AddressesOf(known->second);
+  if (known != indices_.end()) return AddressesOf(kFirst + known->second);
   if (names_.size() >= limit_) return std::nullopt;
   const auto index = static_cast<std::uint32_t>(names_.size());
   names_.push_back(&indices_.emplace(name, index).first->first);
-  return AddressesOf(index);
+  return AddressesOf(kFirst + index);
 }
 
 std::optional<std::string> Names::NameOf(const Address& address) const {
   const std::optional<std::uint32_t> number = NumberOf(address);
+  if (number == kHostNumber) return std::string(kHostName);
   if (!number || *number < kFirst) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const std::size_t index = *number - kFirst;
@@ -58,10 +62,11 @@ std::optional<std::string> Names::NameOf(const Address& address) const {
 }
 
 std::optional<Names::Addresses> Names::Find(std::string_view name) const {
+  if (name == kHostName) return AddressesOf(kHostNumber);
   const std::lock_guard lock(mutex_);
   const auto known = indices_.find(name);
   if (known == indices_.end()) return std::nullopt;
-  return AddressesOf(known->second);
+  return AddressesOf(kFirst + known->second);
 }
 
 bool Names::IsOurs(const Address& address) {

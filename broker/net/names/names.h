@@ -16,9 +16,10 @@ namespace cellrun::net {
 
 // The addresses that one cell's names have: 198.18.0.0/15 (RFC 2544) from 198.18.1.0 on, and the
 // same numbers below fd63:656c:6c00::/96. 198.18.0.0/24 is left for the cell's own link and its
-// resolver. A name keeps its addresses for the cell's life and no address is ever given to another
-// name, so whoever holds one reaches what it asked for; when `limit` names have been given, there
-// are no more. Names are lower case, without a last dot. Thread-safe.
+// resolver; `host` always has 198.18.0.1 there. A name keeps its addresses for the cell's life and
+// no address is ever given to another name, so whoever holds one reaches what it asked for; when
+// `limit` names have been given, there are no more. Names are lower case, without a last dot.
+// Thread-safe.
 class Names {
  public:
   static constexpr std::size_t kLimit = 8192;
@@ -48,7 +49,7 @@ class Names {
     using is_transparent = void;
     bool operator()(std::string_view a, std::string_view b) const { return a == b; }
   };
-  static Addresses AddressesOf(std::uint32_t index);
+  static Addresses AddressesOf(std::uint32_t number);
 
   const std::size_t limit_;
   mutable std::mutex mutex_;

@@ -27,15 +27,24 @@ TEST(NamesTest, ANameKeepsItsAddresses) {
 TEST(NamesTest, NoAddressMeansAnythingUnlessItWasGiven) {
   Names names;
   ASSERT_TRUE(names.Assign("a.example.com"));
-  for (const char* text : {"198.18.1.1", "198.18.0.1", "198.19.255.255", "198.17.1.0", "8.8.8.8",
-                           "fd63:656c:6c00::c612:101", "fd63:656c:6c01::c612:100", "::", "0.0.0.0",
-                           "64:ff9b::c612:100"}) {
+  for (const char* text : {"198.18.1.1", "198.18.0.0", "198.18.0.2", "198.19.255.255", "198.17.1.0",
+                           "8.8.8.8", "fd63:656c:6c00::c612:101", "fd63:656c:6c01::c612:100",
+                           "::", "0.0.0.0", "64:ff9b::c612:100"}) {
     EXPECT_FALSE(names.NameOf(*ParseAddress(text))) << text;
   }
   EXPECT_FALSE(names.Find("b.example.com"));
   EXPECT_TRUE(Names::IsOurs(*ParseAddress("198.19.255.255")));
   EXPECT_TRUE(Names::IsOurs(*ParseAddress("::ffff:198.18.0.1")));
   EXPECT_FALSE(Names::IsOurs(*ParseAddress("198.20.0.0")));
+}
+
+TEST(NamesTest, TheHostHasOneAddressInEveryCell) {
+  Names names(1);
+  ASSERT_TRUE(names.Assign("a.example.com"));
+  EXPECT_EQ(FormatAddress(names.Assign("host")->ipv4), "198.18.0.1");
+  EXPECT_EQ(names.NameOf(Ipv4(0xC6120001)), "host");
+  EXPECT_EQ(names.NameOf(names.Find("host")->ipv6), "host");
+  EXPECT_EQ(names.size(), 1U);
 }
 
 TEST(NamesTest, FullMeansNoMoreAndTakesNothingAway) {
