@@ -286,6 +286,11 @@ void Cell::OnExited(int pid, int status) {
   ended_ = true;
 }
 
+bool Cell::FromTerminal() const {
+  return std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
+                     [](auto stream) { return stream == wire::Stream::kTerminal; });
+}
+
 // Before anything can connect. Without a gateway in the plan there is nothing to start.
 Result<void> Cell::StartEgress(const UniqueFd& user_namespace) {
   if (!setup_.plan.gateway) return {};
@@ -300,7 +305,8 @@ Result<void> Cell::StartEgress(const UniqueFd& user_namespace) {
                                    .workspace = setup_.request.workspace,
                                    .user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user,
                                    .inside_uid = setup_.plan.inside_uid},
-                                  setup_.policy->profile(), TRY(sys::Duplicate(user_namespace)),
+                                  setup_.policy->profile(),
+                                  TermsOf(setup_.policy->profile(), FromTerminal()), TRY(sys::Duplicate(user_namespace)),
                                   std::exchange(gateway_, {})));
   return {};
 }
@@ -342,8 +348,7 @@ void Cell::StartSupervisor() {
       std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
                                      setup_.plan.host_gid));
   facts.admit = rooms_->Door();
-  facts.attended = std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
-                               [](auto stream) { return stream == wire::Stream::kTerminal; });
+  facts.attended = FromTerminal();
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
   cell_socket_ =

@@ -114,6 +114,7 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress(const UniqueFd& user_namespace);
   void OnGuard(const Guards::Event& event);
   void EndNested();

@@ -3,7 +3,11 @@
 
 #include <utility>
 
+#include "broker/net/address/address.h"
 #include "lib/policy/network_policy.h"
+#include "lib/sys/internet.h"
+#include "lib/sys/socket.h"
+#include "lib/wire/gateway.h"
 
 namespace cellrun::cells {
 namespace {
@@ -14,12 +18,26 @@ Result<std::shared_ptr<const policy::NetworkPolicy>> Compile(const policy::Profi
   return std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
 }
 
+// The cell's resolver answers on the gateway's own address.
+Result<net::Resolver::Sockets> MakeResolverSockets(net::SocketStock& stock) {
+  constexpr std::uint16_t kDnsPort = 53;
+  constexpr int kBacklog = 64;
+  const net::SocketAddress address = net::SocketAddressOf(
+      {.address = *net::ParseAddress(&wire::kGatewayAddress[0]), .port = kDnsPort});
+  net::Resolver::Sockets sockets{.datagrams = TRY(stock.Take(net::SocketStock::Kind::kUdp4)),
+                                 .streams = TRY(stock.Take(net::SocketStock::Kind::kTcp4))};
+  TRY(sys::BindInternet(sockets.datagrams, address.get(), address.size).With("DNS over UDP"));
+  TRY(sys::BindInternet(sockets.streams, address.get(), address.size).With("DNS over TCP"));
+  TRY(sys::Listen(sockets.streams, kBacklog));
+  return sockets;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                                                       const net::CellIdentity& cell,
                                                       const policy::Profile& profile,
-                                                      UniqueFd user,
+                                                      const AskTerms& terms, UniqueFd user,
                                                       std::vector<UniqueFd> gateway) {
   std::unique_ptr<CellEgress> made(new CellEgress());
   made->names_ = std::make_shared<net::Names>();
@@ -29,12 +47,16 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
   std::unique_ptr<net::SocketStock> stock =
       TRY(net::SocketStock::Make(std::move(user), std::move(network), std::move(gateway)));
   TRY(services.engine.Start());
+  made->resolver_ = std::make_unique<net::Resolver>(
+      services.loop, TRY(MakeResolverSockets(*stock)), made->names_, made->judge_);
   made->egress_ = net::Egress::Make({.engine = services.engine,
                                      .cell = cell,
                                      .journal = services.journal,
                                      .stock = std::move(stock),
                                      .judge = made->judge_,
-                                     .names = made->names_});
+                                     .names = made->names_,
+                                     .ask = AskThrough(services.loop, services.approvals, cell,
+                                                       terms)});
   return made;
 }
 

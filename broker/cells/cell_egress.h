@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "broker/approvals/queue.h"
+#include "broker/cells/connection_asks.h"
 #include "broker/journal/record.h"
 #include "broker/loop/loop.h"
 #include "broker/net/connections/egress.h"
+#include "broker/net/resolver/resolver.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/profile.h"
@@ -26,7 +28,8 @@ class CellEgress {
   // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
   static Result<std::unique_ptr<CellEgress>> Start(const Services& services,
                                                    const net::CellIdentity& cell,
-                                                   const policy::Profile& profile, UniqueFd user,
+                                                   const policy::Profile& profile,
+                                                   const AskTerms& terms, UniqueFd user,
                                                    std::vector<UniqueFd> gateway);
   ~CellEgress();
   CellEgress(const CellEgress&) = delete;
@@ -42,6 +45,7 @@ class CellEgress {
   CellEgress() = default;
   std::shared_ptr<net::Names> names_;
   std::shared_ptr<net::EgressJudge> judge_;
+  std::unique_ptr<net::Resolver> resolver_;
   std::shared_ptr<net::Egress> egress_;
   bool stopped_ = false;
 };

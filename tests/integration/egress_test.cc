@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <chrono>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "tests/support/sandbox.h"
 #include "tests/support/server.h"
@@ -210,6 +212,86 @@ TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
       LettingHost(echo.port_text()));
   EXPECT_EQ(outcome.out, "True\n") << outcome;
   EXPECT_EQ(echo.accepted(), 300);
+}
+
+// ---- A person is asked.
+
+class EgressAskTest : public EgressTest {
+ protected:
+  Options Asking(const std::string& port) {
+    Options options = Letting({"{to: host, ports: [" + port + "], then: ask, reason: phones home}"});
+    options.profile = WriteProfile(Read(options.profile) + "approvals: {timeout: 30s}\n");
+    return options;
+  }
+  json AwaitAsk() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const Outcome listed = Cellrun({"approvals", "list", "-o", "json"});
+      const json asks = json::parse(listed.out, nullptr, false);
+      if (asks.is_array() && !asks.empty()) return asks[0];
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    ADD_FAILURE() << "nobody asked within 20 s";
+    return {{"id", "none"}};
+  }
+};
+
+constexpr char kReadOne[] = "print(code, s.recv(9))\n";
+
+TEST_F(EgressAskTest, WhatIsApprovedIsConnected) {
+  const Server server(Server::Say("hello"));
+  Process cell = Start({"python3", "-c",
+                        "import socket\n" + ConnectTo(server.port_text()) + kReadOne},
+                       Asking(server.port_text()));
+  const json ask = AwaitAsk();
+  EXPECT_EQ(ask["argv"], json({"connect", "host:" + server.port_text()}));
+  EXPECT_THAT(ask.value("exe", ""), HasSubstr("python3"));
+  EXPECT_EQ(ask.value("reason", ""), "phones home");
+  EXPECT_EQ(server.accepted(), 0) << "nothing may have left";
+  ASSERT_EQ(Cellrun({"approve", ask["id"]}).status, 0);
+  const Outcome outcome = cell.Wait();
+  EXPECT_EQ(outcome.out, "0 b'hello'\n") << outcome;
+  EXPECT_EQ(server.accepted(), 1);
+}
+
+TEST_F(EgressAskTest, WhatIsDeniedIsReset) {
+  const Server server(Server::Say("hello"));
+  Process cell = Start({"python3", "-c",
+                        "import socket, errno\n" + ConnectTo(server.port_text()) +
+                            "try: print(s.recv(9))\n"
+                            "except OSError as e: print(errno.errorcode[e.errno])\n"},
+                       Asking(server.port_text()));
+  ASSERT_EQ(Cellrun({"deny", AwaitAsk()["id"], "--reason", "no"}).status, 0);
+  EXPECT_EQ(cell.Wait().out, "ECONNRESET\n");
+  EXPECT_EQ(server.accepted(), 0);
+  const std::vector<json> records = Connections();
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].value("verdict", ""), "deny");
+}
+
+TEST_F(EgressAskTest, WhoGivesUpIsNoLongerAskedAbout) {
+  const Server server(Server::Say("hello"));
+  Process cell = Start({"python3", "-c",
+                        "import socket, sys\n" + ConnectTo(server.port_text()) +
+                            "sys.stdin.readline(); s.close(); print('closed', flush=True); "
+                            "sys.stdin.readline()\n"},
+                       [&] {
+                         Options options = Asking(server.port_text());
+                         options.hold_input = true;
+                         return options;
+                       }());
+  (void)AwaitAsk();
+  cell.Write("\n");
+  ASSERT_TRUE(cell.WaitForOutput("closed\n"));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  std::string listed;
+  do {
+    listed = Cellrun({"approvals", "list", "-o", "json"}).out;
+  } while (listed != "[]\n" && std::chrono::steady_clock::now() < deadline);
+  EXPECT_EQ(listed, "[]\n");
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+  EXPECT_EQ(server.accepted(), 0);
 }
 
 }  // namespace
