@@ -229,8 +229,11 @@ void Cell::OnMessage(sys::Message message) {
       denials_ = std::move(message.fds[1]);
       scripts_ = std::move(message.fds[4]);
       broker_ = std::move(message.fds[5]);
-      if (const Result<void> joined = StartEgress(message.fds[2]); !joined.ok())
-        return End("gateway: " + joined.error().ToString());
+      if (setup_.plan.gateway) {
+        Result<UniqueFd> user = sys::Duplicate(message.fds[2]);
+        if (!user.ok()) return End("gateway: " + user.error().ToString());
+        user_namespace_ = std::move(*user);
+      }
       guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
@@ -292,7 +295,7 @@ bool Cell::FromTerminal() const {
 }
 
 // Before anything can connect. Without a gateway in the plan there is nothing to start.
-Result<void> Cell::StartEgress(const UniqueFd& user_namespace) {
+Result<void> Cell::StartEgress() {
   if (!setup_.plan.gateway) return {};
   if (gateway_.empty()) return Error(EPROTO, "", "it was not handed over");
   egress_ = TRY(CellEgress::Start({.loop = services_.loop,
@@ -306,8 +309,8 @@ Result<void> Cell::StartEgress(const UniqueFd& user_namespace) {
                                    .user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user,
                                    .inside_uid = setup_.plan.inside_uid},
                                   setup_.policy->profile(),
-                                  TermsOf(setup_.policy->profile(), FromTerminal()), TRY(sys::Duplicate(user_namespace)),
-                                  std::exchange(gateway_, {})));
+                                  TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
+                                  std::move(user_namespace_), std::exchange(gateway_, {})));
   return {};
 }
 
@@ -315,6 +318,8 @@ Result<void> Cell::StartEgress(const UniqueFd& user_namespace) {
 void Cell::StartSupervisor() {
   if (finished_ || supervisor_ != nullptr || !listener_.valid() || !shim_.valid() || init_pid_ == 0)
     return;
+  if (const Result<void> joined = StartEgress(); !joined.ok())
+    return End("gateway: " + joined.error().ToString());
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
   facts.cell_name = setup_.plan.name;

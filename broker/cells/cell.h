@@ -115,7 +115,7 @@ class Cell {
   void AwaitInit();
   void StartSupervisor();
   [[nodiscard]] bool FromTerminal() const;
-  Result<void> StartEgress(const UniqueFd& user_namespace);
+  Result<void> StartEgress();
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -128,7 +128,9 @@ class Cell {
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
   UniqueFd init_, shim_, denials_, scripts_, broker_, listener_;
-  std::vector<UniqueFd> gateway_;  // as in wire::kGatewayBuilt, until egress_ has them
+  // As in wire::kGatewayBuilt, and who owns it; until egress_ has them.
+  std::vector<UniqueFd> gateway_;
+  UniqueFd user_namespace_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;

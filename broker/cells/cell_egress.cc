@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/net/address/address.h"
+#include "broker/net/upstream/servers.h"
 #include "lib/policy/network_policy.h"
 #include "lib/sys/internet.h"
 #include "lib/sys/socket.h"
@@ -32,6 +33,27 @@ Result<net::Resolver::Sockets> MakeResolverSockets(net::SocketStock& stock) {
   return sockets;
 }
 
+int CodeOf(net::Upstream::Outcome outcome) {
+  return outcome == net::Upstream::Outcome::kTimedOut ? ETIMEDOUT : EHOSTUNREACH;
+}
+
+// From any thread; the lookup itself is made on the loop's.
+net::Resolve ResolveThrough(loop::Loop& loop, std::weak_ptr<net::Upstream> upstream) {
+  return [&loop, upstream = std::move(upstream)](const std::string& name, net::Resolved resolved) {
+    loop.Post([upstream, name, resolved = std::move(resolved)] {
+      const std::shared_ptr<net::Upstream> living = upstream.lock();
+      if (living == nullptr) return resolved(Error(ECANCELED, "resolve"));
+      constexpr std::chrono::seconds kLimit{10};
+      living->Resolve(name, net::Upstream::Clock::now() + kLimit,
+                      [resolved](const net::Upstream::Answer& answer) {
+                        if (answer.outcome == net::Upstream::Outcome::kFound)
+                          return resolved(answer.addresses);
+                        resolved(Error(CodeOf(answer.outcome), "resolve"));
+                      });
+    });
+  };
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
@@ -47,16 +69,19 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
   std::unique_ptr<net::SocketStock> stock =
       TRY(net::SocketStock::Make(std::move(user), std::move(network), std::move(gateway)));
   TRY(services.engine.Start());
-  made->resolver_ = std::make_unique<net::Resolver>(
-      services.loop, TRY(MakeResolverSockets(*stock)), made->names_, made->judge_);
-  made->egress_ = net::Egress::Make({.engine = services.engine,
-                                     .cell = cell,
-                                     .journal = services.journal,
-                                     .stock = std::move(stock),
-                                     .judge = made->judge_,
-                                     .names = made->names_,
-                                     .ask = AskThrough(services.loop, services.approvals, cell,
-                                                       terms)});
+  made->resolver_ = std::make_unique<net::Resolver>(services.loop, TRY(MakeResolverSockets(*stock)),
+                                                    made->names_, made->judge_);
+  made->upstream_ = std::make_shared<net::Upstream>(
+      services.loop, net::Upstream::Settings{.servers = net::ServersAt(profile.dns_upstream)});
+  made->egress_ =
+      net::Egress::Make({.engine = services.engine,
+                         .cell = cell,
+                         .journal = services.journal,
+                         .stock = std::move(stock),
+                         .judge = made->judge_,
+                         .names = made->names_,
+                         .resolve = ResolveThrough(services.loop, made->upstream_),
+                         .ask = AskThrough(services.loop, services.approvals, cell, terms)});
   return made;
 }
 

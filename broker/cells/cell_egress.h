@@ -10,6 +10,7 @@
 #include "broker/loop/loop.h"
 #include "broker/net/connections/egress.h"
 #include "broker/net/resolver/resolver.h"
+#include "broker/net/upstream/upstream.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 #include "lib/policy/profile.h"
@@ -46,6 +47,7 @@ class CellEgress {
   std::shared_ptr<net::Names> names_;
   std::shared_ptr<net::EgressJudge> judge_;
   std::unique_ptr<net::Resolver> resolver_;
+  std::shared_ptr<net::Upstream> upstream_;
   std::shared_ptr<net::Egress> egress_;
   bool stopped_ = false;
 };

@@ -63,8 +63,8 @@ class Wait : public std::enable_shared_from_this<Wait> {
   // What was edited is not what the program has connected to.
   void Decide(const approvals::Decision& decision, const std::vector<std::string>& shown) {
     if (withdrawn_) return;
-    const bool approved =
-        decision.state == approvals::State::kApproved && (!decision.edited || decision.argv == shown);
+    const bool approved = decision.state == approvals::State::kApproved &&
+                          (!decision.edited || decision.argv == shown);
     decided_(approved, decision.reason);
   }
 
@@ -76,22 +76,21 @@ class Wait : public std::enable_shared_from_this<Wait> {
 
 }  // namespace
 
-AskTerms TermsOf(const policy::Profile& profile, bool from_terminal) {
+AskTerms TermsOf(const policy::Profile& profile, bool from_terminal, pid_t init_pid) {
   return {.timeout = profile.approval_timeout.value,
           .on_timeout = profile.approval_on_timeout.value,
           .attended = from_terminal || profile.approval_timeout.at.line != 0,
-          .max_pending = profile.approvals_pending.value};
+          .max_pending = profile.approvals_pending.value,
+          .init_pid = init_pid};
 }
 
 net::Egress::Ask AskThrough(loop::Loop& loop, approvals::Queue& queue, net::CellIdentity cell,
                             AskTerms terms) {
-  return [&loop, &queue, cell = std::move(cell), terms](const net::Origin& origin,
-                                                        const net::Target& target,
-                                                        net::Egress::Decided decided) {
+  return [&loop, &queue, cell = std::move(cell), terms](
+             const net::Origin& origin, const net::Target& target, net::Egress::Decided decided) {
     auto wait = std::make_shared<Wait>(queue, std::move(decided));
-    loop.Post([wait, cell, terms, origin, target] {
-      wait->Submit(AskOf(cell, terms, origin, target));
-    });
+    loop.Post(
+        [wait, cell, terms, origin, target] { wait->Submit(AskOf(cell, terms, origin, target)); });
     return [&loop, wait] { loop.Post([wait] { wait->Withdraw(); }); };
   };
 }

@@ -21,7 +21,7 @@ struct AskTerms {
   std::size_t max_pending = 64;
   pid_t init_pid = 0;  // of the cell
 };
-AskTerms TermsOf(const policy::Profile& profile, bool from_terminal);
+AskTerms TermsOf(const policy::Profile& profile, bool from_terminal, pid_t init_pid);
 
 // Asks through the queue of approvals, from any thread. Both outlive every cell.
 net::Egress::Ask AskThrough(loop::Loop& loop, approvals::Queue& queue, net::CellIdentity cell,

@@ -33,10 +33,10 @@ class WatchSet {
     ready_.emplace(context, epoll);
   }
 
-  std::uint64_t Add(int fd, std::function<void()> ready) {
+  std::uint64_t Add(int fd, std::uint32_t events, std::function<void()> ready) {
     const std::uint64_t id = ++last_id_;
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLRDHUP;
+    event.events = events;
     event.data.u64 = id;
     CHECK(epoll_ctl(ready_->native_handle(), EPOLL_CTL_ADD, fd, &event) == 0);
     watches_.emplace(id, Entry{fd, std::make_shared<std::function<void()>>(std::move(ready))});
@@ -153,7 +153,12 @@ void Loop::Post(std::function<void()> work) {
 }
 
 std::unique_ptr<Loop::Watch> Loop::WatchReadable(const UniqueFd& fd, std::function<void()> ready) {
-  const std::uint64_t id = state_->watches->Add(fd.get(), std::move(ready));
+  const std::uint64_t id = state_->watches->Add(fd.get(), EPOLLIN | EPOLLRDHUP, std::move(ready));
+  return std::make_unique<SetWatch>(state_->watches, id);
+}
+
+std::unique_ptr<Loop::Watch> Loop::WatchWritable(const UniqueFd& fd, std::function<void()> ready) {
+  const std::uint64_t id = state_->watches->Add(fd.get(), EPOLLOUT, std::move(ready));
   return std::make_unique<SetWatch>(state_->watches, id);
 }
 

@@ -36,6 +36,9 @@ class Loop {
   };
   [[nodiscard]] std::unique_ptr<Watch> WatchReadable(const UniqueFd& fd,
                                                      std::function<void()> ready);
+  // The same for writing: also when a connect has ended, well or not.
+  [[nodiscard]] std::unique_ptr<Watch> WatchWritable(const UniqueFd& fd,
+                                                     std::function<void()> ready);
 
   // Calls `expired` once, unless the timer is destroyed before. Monotonic clock. Destroyed before
   // the loop is.

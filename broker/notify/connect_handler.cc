@@ -8,8 +8,8 @@
 #include <array>
 #include <cstring>
 #include <optional>
-#include <string>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "broker/exec/task.h"
@@ -95,8 +95,7 @@ ProgramSocket SocketOf(const Listener& listener, const seccomp_notif& notificati
   if (!group.ok()) return found;
   const Result<UniqueFd> process = sys::PidfdOpen(*group);
   if (!process.ok()) return found;
-  Result<UniqueFd> copy =
-      sys::PidfdGetfd(*process, static_cast<int>(notification.data.args[0]));
+  Result<UniqueFd> copy = sys::PidfdGetfd(*process, static_cast<int>(notification.data.args[0]));
   // Only while the id is valid is this number that process.
   if (!copy.ok() || !sys::SeccompIdValid(listener.fd(), notification.id)) return found;
   int type = 0;
@@ -140,14 +139,14 @@ void ConnectHandler::Handle(const seccomp_notif& notification, Lane& lane,
 void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoint& to,
                            const policy::Profile& profile) const {
   if (facts_.egress == nullptr) {
-    return Refuse(notification, RecordOf(notification, net::FormatAddress(to.address), to.port,
-                                         profile));
+    return Refuse(notification,
+                  RecordOf(notification, net::FormatAddress(to.address), to.port, profile));
   }
   const auto tid = static_cast<pid_t>(notification.pid);
   ProgramSocket program = SocketOf(listener_, notification);
   net::Origin origin{.pid = tid, .exe = exec::ReadExecutablePath(tid).value_or("")};
-  net::Target target = facts_.egress->Judge(
-      to, program.udp ? net::Protocol::kUdp : net::Protocol::kTcp);
+  net::Target target =
+      facts_.egress->Judge(to, program.udp ? net::Protocol::kUdp : net::Protocol::kTcp);
   if (target.verdict.action == policy::Action::kDeny || program.udp) {
     const net::CellIdentity cell{.id = facts_.cell_id,
                                  .name = {},
@@ -160,19 +159,19 @@ void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoin
     return Refuse(notification, std::move(record));
   }
   ++(target.verdict.action == policy::Action::kAsk ? tally_.asked : tally_.allowed);
-  facts_.egress->Connect(
-      {.origin = std::move(origin),
-       .target = std::move(target),
-       .socket = std::move(program.copy),
-       .blocking = program.blocking},
-      [&listener = listener_, id = notification.id](int code) {
-        if (code != 0) return listener.Refuse(id, code);
-        // CONTINUE-SITE(judged-connect, class c): the broker listens on the judged address in the
-        // gateway. Whatever the kernel reads now ends there, at another of its listeners or
-        // nowhere; the verdict that counts is made when it is accepted, about the address that the
-        // kernel has connected to.
-        (void)sys::SeccompContinue(listener.fd(), id);
-      });
+  facts_.egress->Connect({.origin = std::move(origin),
+                          .target = std::move(target),
+                          .socket = std::move(program.copy),
+                          .blocking = program.blocking},
+                         [&listener = listener_, id = notification.id](int code) {
+                           if (code != 0) return listener.Refuse(id, code);
+                           // CONTINUE-SITE(judged-connect, class c): the broker listens on the
+                           // judged address in the gateway. Whatever the kernel reads now ends
+                           // there, at another of its listeners or nowhere; the verdict that counts
+                           // is made when it is accepted, about the address that the kernel has
+                           // connected to.
+                           (void)sys::SeccompContinue(listener.fd(), id);
+                         });
 }
 
 journal::Record ConnectHandler::RecordOf(const seccomp_notif& notification,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/sys/network.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -7,7 +9,6 @@
 
 #include "launcher/cell/steps.h"
 #include "lib/sys/file.h"
-#include "lib/sys/network.h"
 #include "lib/sys/process.h"
 #include "lib/sys/route.h"
 #include "lib/wire/gateway.h"

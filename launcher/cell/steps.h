@@ -34,7 +34,7 @@ struct ChildState {
   UniqueFd cell_shim, denials, scripts, broker;
   UniqueFd gateway;                       // its network namespace
   std::vector<UniqueFd> gateway_sockets;  // of that namespace, in the order of kGatewayBuilt
-  std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
+  std::size_t detail = 0;                 // which mount, rule or limit a step is at, for its report
   mode_t umask = 022;
 };
 

@@ -21,4 +21,10 @@ std::string RandomHex(std::size_t bytes) {
   return hex;
 }
 
+std::uint16_t RandomNumber16() {
+  std::uint16_t number = 0;
+  CHECK(getrandom(&number, sizeof number, 0) == sizeof number);
+  return number;
+}
+
 }  // namespace cellrun::sys

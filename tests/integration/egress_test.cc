@@ -26,8 +26,9 @@ class EgressTest : public Sandbox {
  protected:
   // Everything runs; these network rules ("{to: …}" each) over a deny.
   Options Letting(const std::vector<std::string>& rules) {
-    std::string yaml = "cellrun: 1\nname: egress\ncommands: {default: allow}\nnetwork:\n"
-                       "  default: deny\n  rules:\n";
+    std::string yaml =
+        "cellrun: 1\nname: egress\ncommands: {default: allow}\nnetwork:\n"
+        "  default: deny\n  rules:\n";
     for (const std::string& rule : rules) yaml += "    - " + rule + "\n";
     if (rules.empty()) yaml += "    []\n";
     return {.profile = WriteProfile(yaml)};
@@ -36,7 +37,8 @@ class EgressTest : public Sandbox {
     return Letting({"{to: host, ports: [" + ports + "], then: allow, name: to-host}"});
   }
   Outcome Python(const std::string& script, const Options& options) {
-    return Run({"python3", "-c", "import socket, errno, os, sys, struct, time\n" + script}, options);
+    return Run({"python3", "-c", "import socket, errno, os, sys, struct, time\n" + script},
+               options);
   }
   std::vector<json> Connections() {
     std::vector<json> found;
@@ -49,13 +51,14 @@ class EgressTest : public Sandbox {
 
 std::string ConnectTo(const std::string& port, const std::string& host = "host") {
   return "s = socket.socket()\n"
-         "code = s.connect_ex(('" + host + "', " + port + "))\n";
+         "code = s.connect_ex(('" +
+         host + "', " + port + "))\n";
 }
 
 TEST_F(EgressTest, ReachesOnlyWhatARuleLetsOut) {
   const Server open(Server::Say("hello\n")), closed(Server::Say("secret\n"));
-  const std::string bare = Bare({"bash", "-c",
-                                 "cat < /dev/tcp/127.0.0.1/" + closed.port_text()}).out;
+  const std::string bare =
+      Bare({"bash", "-c", "cat < /dev/tcp/127.0.0.1/" + closed.port_text()}).out;
   ASSERT_EQ(bare, "secret\n") << "without cellrun anything reaches it";
   const Outcome outcome =
       Shell("cat < /dev/tcp/host/" + open.port_text() + "; cat < /dev/tcp/host/" +
@@ -76,8 +79,8 @@ TEST_F(EgressTest, ACellThatLetsNothingOutHasNoGateway) {
 
 TEST_F(EgressTest, ABlockingConnectGetsTheErrnoOfTheDial) {
   const ClosedPort closed;
-  const Outcome outcome = Python(
-      ConnectTo(closed.text()) + "print(errno.errorcode[code])\n", LettingHost(closed.text()));
+  const Outcome outcome = Python(ConnectTo(closed.text()) + "print(errno.errorcode[code])\n",
+                                 LettingHost(closed.text()));
   EXPECT_EQ(outcome.out, "ECONNREFUSED\n") << outcome;
 }
 
@@ -86,17 +89,21 @@ TEST_F(EgressTest, ANonBlockingOneIsResetWhenTheDialFails) {
   const Outcome outcome = Python(
       "import select\n"
       "s = socket.socket(); s.setblocking(False)\n"
-      "first = s.connect_ex(('host', " + closed.text() + "))\n"
-      "select.select([], [s], [], 10)\n"
-      "try: print(errno.errorcode[first], s.recv(1) if select.select([s], [], [], 10)[0] else 'late')\n"
-      "except OSError as e: print(errno.errorcode[first], errno.errorcode[e.errno])\n",
+      "first = s.connect_ex(('host', " +
+          closed.text() +
+          "))\n"
+          "select.select([], [s], [], 10)\n"
+          "try: print(errno.errorcode[first], s.recv(1) if select.select([s], [], [], 10)[0] else "
+          "'late')\n"
+          "except OSError as e: print(errno.errorcode[first], errno.errorcode[e.errno])\n",
       LettingHost(closed.text()));
   EXPECT_EQ(outcome.out, "EINPROGRESS ECONNRESET\n") << outcome;
 }
 
 TEST_F(EgressTest, PortsBelow1024AreLikeOthers) {
   // Nobody listens on it outside: that, and not that the broker could not, is the answer.
-  const Outcome outcome = Python(ConnectTo("7") + "print(errno.errorcode[code])\n", LettingHost("7"));
+  const Outcome outcome =
+      Python(ConnectTo("7") + "print(errno.errorcode[code])\n", LettingHost("7"));
   EXPECT_EQ(outcome.out, "ECONNREFUSED\n") << outcome;
 }
 
@@ -163,27 +170,30 @@ TEST_F(EgressTest, PassesAResetOn) {
 
 TEST_F(EgressTest, TheCellsOwnServersStayItsOwn) {
   const Server outside(Server::Say("outside\n"));
-  const Outcome outcome = Python(
-      "port = " + outside.port_text() +
-          "\n"
-          "l = socket.socket(socket.AF_INET6); l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
-          "l.bind(('::', port)); l.listen()\n"
-          "c = socket.create_connection(('127.0.0.1', port)); a, _ = l.accept(); a.sendall(b'inside')\n"
-          "print(c.recv(99)); print(socket.create_connection(('host', port)).recv(99))\n"
-          "n = socket.socket(socket.AF_INET6)\n"
-          "print(n.connect_ex(('::1', port)), n.getpeername()[0])\n"
-          "try: socket.socket().bind(('198.18.0.1', 99))\n"
-          "except OSError as e: print(errno.errorcode[e.errno])\n",
-      LettingHost(outside.port_text()));
+  const Outcome outcome =
+      Python("port = " + outside.port_text() +
+                 "\n"
+                 "l = socket.socket(socket.AF_INET6); l.setsockopt(socket.SOL_SOCKET, "
+                 "socket.SO_REUSEADDR, 1)\n"
+                 "l.bind(('::', port)); l.listen()\n"
+                 "c = socket.create_connection(('127.0.0.1', port)); a, _ = l.accept(); "
+                 "a.sendall(b'inside')\n"
+                 "print(c.recv(99)); print(socket.create_connection(('host', port)).recv(99))\n"
+                 "n = socket.socket(socket.AF_INET6)\n"
+                 "print(n.connect_ex(('::1', port)), n.getpeername()[0])\n"
+                 "try: socket.socket().bind(('198.18.0.1', 99))\n"
+                 "except OSError as e: print(errno.errorcode[e.errno])\n",
+             LettingHost(outside.port_text()));
   EXPECT_EQ(outcome.out, "b'inside'\nb'outside\\n'\n0 ::1\nEADDRNOTAVAIL\n") << outcome;
 }
 
 TEST_F(EgressTest, RecordsWhoWentWhereAndHowMuch) {
   const Server echo(Server::Echo);
-  const Outcome outcome = Python(
-      ConnectTo(echo.port_text()) + "s.sendall(b'12345'); s.shutdown(socket.SHUT_WR)\n"
-                                    "while s.recv(9): pass\n" + ConnectTo("1"),
-      LettingHost(echo.port_text()));
+  const Outcome outcome = Python(ConnectTo(echo.port_text()) +
+                                     "s.sendall(b'12345'); s.shutdown(socket.SHUT_WR)\n"
+                                     "while s.recv(9): pass\n" +
+                                     ConnectTo("1"),
+                                 LettingHost(echo.port_text()));
   ASSERT_EQ(outcome.status, 0) << outcome;
   const std::vector<json> records = Connections();
   ASSERT_EQ(records.size(), 3U);
@@ -205,11 +215,12 @@ TEST_F(EgressTest, RecordsWhoWentWhereAndHowMuch) {
 
 TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
   const Server echo(Server::Echo);
-  const Outcome outcome = Python(
-      "all = [socket.create_connection(('host', " + echo.port_text() + ")) for _ in range(300)]\n"
-      "for i, s in enumerate(all): s.sendall(b'%d' % i)\n"
-      "print([s.recv(9) for s in all] == [b'%d' % i for i in range(300)])\n",
-      LettingHost(echo.port_text()));
+  const Outcome outcome =
+      Python("all = [socket.create_connection(('host', " + echo.port_text() +
+                 ")) for _ in range(300)]\n"
+                 "for i, s in enumerate(all): s.sendall(b'%d' % i)\n"
+                 "print([s.recv(9) for s in all] == [b'%d' % i for i in range(300)])\n",
+             LettingHost(echo.port_text()));
   EXPECT_EQ(outcome.out, "True\n") << outcome;
   EXPECT_EQ(echo.accepted(), 300);
 }
@@ -219,7 +230,8 @@ TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
 class EgressAskTest : public EgressTest {
  protected:
   Options Asking(const std::string& port) {
-    Options options = Letting({"{to: host, ports: [" + port + "], then: ask, reason: phones home}"});
+    Options options =
+        Letting({"{to: host, ports: [" + port + "], then: ask, reason: phones home}"});
     options.profile = WriteProfile(Read(options.profile) + "approvals: {timeout: 30s}\n");
     return options;
   }
@@ -240,9 +252,9 @@ constexpr char kReadOne[] = "print(code, s.recv(9))\n";
 
 TEST_F(EgressAskTest, WhatIsApprovedIsConnected) {
   const Server server(Server::Say("hello"));
-  Process cell = Start({"python3", "-c",
-                        "import socket\n" + ConnectTo(server.port_text()) + kReadOne},
-                       Asking(server.port_text()));
+  Process cell =
+      Start({"python3", "-c", "import socket\n" + ConnectTo(server.port_text()) + kReadOne},
+            Asking(server.port_text()));
   const json ask = AwaitAsk();
   EXPECT_EQ(ask["argv"], json({"connect", "host:" + server.port_text()}));
   EXPECT_THAT(ask.value("exe", ""), HasSubstr("python3"));

@@ -66,8 +66,8 @@ void Server::Echo(int fd) {
     const ssize_t got = recv(fd, bytes.data(), bytes.size(), 0);
     if (got <= 0) return;
     for (ssize_t sent = 0; sent < got;) {
-      const ssize_t now = send(fd, bytes.data() + sent, static_cast<std::size_t>(got - sent),
-                               MSG_NOSIGNAL);
+      const ssize_t now =
+          send(fd, bytes.data() + sent, static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);
       if (now <= 0) return;
       sent += now;
     }

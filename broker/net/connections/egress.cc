@@ -68,10 +68,9 @@ void Egress::Connect(Attempt attempt, Reply reply) {
   // What was posted before Close is answered by it at the latest.
   const std::lock_guard lock(stop_mutex_);
   if (stopped_) return reply(ECONNREFUSED);
-  home_.Post([self = shared_from_this(), held = std::make_shared<Attempt>(std::move(attempt)),
-              reply = std::move(reply)]() mutable {
-    self->Begin(std::move(*held), std::move(reply));
-  });
+  home_.Post(
+      [self = shared_from_this(), held = std::make_shared<Attempt>(std::move(attempt)),
+       reply = std::move(reply)]() mutable { self->Begin(std::move(*held), std::move(reply)); });
 }
 
 void Egress::Refuse(const Attempt& attempt, const Reply& reply, int code, const char* why) {
@@ -163,8 +162,8 @@ Result<void> Egress::Listen(const Endpoint& endpoint) {
     return {};
   }
   const bool six = endpoint.address.ipv6;
-  UniqueFd made = TRY(
-      parts_.stock->Take(six ? SocketStock::Kind::kTcp6 : SocketStock::Kind::kTcp4));
+  UniqueFd made =
+      TRY(parts_.stock->Take(six ? SocketStock::Kind::kTcp6 : SocketStock::Kind::kTcp4));
   constexpr int kOn = 1;
   // Connections of an earlier listener on it may still be there.
   (void)setsockopt(made.get(), SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn);

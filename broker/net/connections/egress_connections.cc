@@ -27,13 +27,21 @@ std::optional<Endpoint> NameOf(NameCall call, const UniqueFd& socket) {
   return EndpointOf({reinterpret_cast<const char*>(&storage), size});
 }
 
-// The program gave up while somebody was asked.
+// The program gave up while somebody was asked: a reset, or an end without a byte before it. One
+// that has sent something and then its end may well wait for an answer.
 class Departure : public Source {
  public:
-  explicit Departure(std::function<void()> left) : left_(std::move(left)) {}
-  void OnReady(int /*fd*/, std::uint32_t /*events*/) override { left_(); }
+  Departure(Reactor& reactor, std::function<void()> left)
+      : reactor_(reactor), left_(std::move(left)) {}
+  void OnReady(int fd, std::uint32_t events) override {
+    char byte = 0;
+    const bool sent = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0 || !sent) return left_();
+    reactor_.Change(fd, 0);  // only what ends it altogether is reported now
+  }
 
  private:
+  Reactor& reactor_;
   const std::function<void()> left_;
 };
 
@@ -73,9 +81,9 @@ void Egress::Admit(UniqueFd accepted) {
   if (!to || !peer) return ResetOnClose(accepted);
   const std::shared_ptr<Waiting> waiting = Match(*to, *peer);
   Target target = Judge(*to, Protocol::kTcp);
-  auto made = std::make_unique<Connection>(++last_connection_, std::move(accepted),
-                                           waiting ? waiting->attempt.origin : Origin{},
-                                           std::move(target));
+  auto made =
+      std::make_unique<Connection>(++last_connection_, std::move(accepted),
+                                   waiting ? waiting->attempt.origin : Origin{}, std::move(target));
   Connection& connection = *made;
   connections_[connection.id] = std::move(made);
   if (waiting && waiting->hold != 0) home_.Cancel(std::exchange(waiting->hold, 0));
@@ -105,9 +113,8 @@ void Egress::Admit(UniqueFd accepted) {
 void Egress::AskPerson(Connection& connection) {
   if (parts_.ask == nullptr) return Fail(connection.id, EACCES, "denied");
   const ConnectionId id = connection.id;
-  connection.watch = std::make_shared<Departure>([this, id] { Fail(id, 0, "withdrawn"); });
-  const Result<void> watched =
-      home_.Watch(connection.cell.get(), EPOLLHUP | EPOLLERR, connection.watch);
+  connection.watch = std::make_shared<Departure>(home_, [this, id] { Fail(id, 0, "withdrawn"); });
+  const Result<void> watched = home_.Watch(connection.cell.get(), EPOLLRDHUP, connection.watch);
   if (!watched.ok()) connection.watch.reset();
   connection.withdraw = parts_.ask(
       connection.origin, connection.target,
@@ -161,11 +168,11 @@ void Egress::StartRelay(Connection& connection, Dial::Made made) {
   connection.place = parts_.engine.Enter();
   connection.placed = true;
   Reactor& reactor = *connection.place.reactor;
-  connection.relay =
-      Relay::Make(reactor, std::move(connection.cell), std::move(made.socket),
-                  [self = shared_from_this(), id](const Traffic& traffic, const char* how) {
-                    self->home_.Post([self, id, traffic, how] { self->OnRelayed(id, traffic, how); });
-                  });
+  connection.relay = Relay::Make(
+      reactor, std::move(connection.cell), std::move(made.socket),
+      [self = shared_from_this(), id](const Traffic& traffic, const char* how) {
+        self->home_.Post([self, id, traffic, how] { self->OnRelayed(id, traffic, how); });
+      });
   const auto start = [relay = connection.relay] {
     if (!relay->Start().ok()) relay->Cut("no descriptors");
   };
@@ -194,8 +201,7 @@ void Egress::RecordEnd(const Connection& connection, const Traffic& traffic,
   record.detail =
       nlohmann::json(
           {{"connection", connection.seq},
-           {"duration_ms",
-            std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count()}})
+           {"duration_ms", std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count()}})
           .dump();
   (void)parts_.journal.Append(std::move(record));  // it is over either way
 }
@@ -206,8 +212,7 @@ void Egress::Fail(ConnectionId id, int code, const char* result) {
   if (found == connections_.end()) return;
   Connection& connection = *found->second;
   if (connection.relay != nullptr) {  // its end is told and recorded by itself
-    connection.place.reactor->Post(
-        [relay = connection.relay, result] { relay->Cut(result); });
+    connection.place.reactor->Post([relay = connection.relay, result] { relay->Cut(result); });
     return;
   }
   if (connection.watch != nullptr) home_.Forget(connection.cell.get());
@@ -225,10 +230,10 @@ void Egress::Fail(ConnectionId id, int code, const char* result) {
 void Egress::CutDenied() {
   std::vector<ConnectionId> cut;
   for (const auto& [id, connection] : connections_) {
-    const policy::Action now =
-        Judge(connection->target.endpoint, Protocol::kTcp).verdict.action;
-    const bool kept = now == policy::Action::kAllow ||
-                      (now == policy::Action::kAsk && (connection->approved || connection->withdraw));
+    const policy::Action now = Judge(connection->target.endpoint, Protocol::kTcp).verdict.action;
+    const bool kept =
+        now == policy::Action::kAllow ||
+        (now == policy::Action::kAsk && (connection->approved || connection->withdraw));
     if (!kept) cut.push_back(id);
   }
   for (const ConnectionId id : cut) Fail(id, EACCES, "cut");

@@ -40,10 +40,10 @@ struct Egress::Connection {
   std::shared_ptr<Relay> relay;
   Engine::Place place;
   bool placed = false;
-  bool approved = false;                // by a person
-  std::function<void()> withdraw;       // while a person is asked
-  std::shared_ptr<Source> watch;        // while a person is asked: the program may give up
-  std::uint64_t seq = 0;                // of its record
+  bool approved = false;           // by a person
+  std::function<void()> withdraw;  // while a person is asked
+  std::shared_ptr<Source> watch;   // while a person is asked: the program may give up
+  std::uint64_t seq = 0;           // of its record
   std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
 };
 

@@ -44,18 +44,18 @@ void Outgoing::Start() {
   const std::string& host = target_.destination.host;
   const std::uint16_t port = target_.endpoint.port;
   if (host == kHost) {
-    return DialAll({{.address = Ipv4(INADDR_LOOPBACK), .port = port},
-                    {.address = Loopback6(), .port = port}});
+    return DialAll(
+        {{.address = Ipv4(INADDR_LOOPBACK), .port = port}, {.address = Loopback6(), .port = port}});
   }
   if (ParseAddress(host).has_value()) return DialAll({target_.endpoint});
   if (host.starts_with(kOtherCell) || means_.resolve == nullptr)
     return End(Error(EHOSTUNREACH, "resolve"));
-  means_.resolve(host, [&reactor = means_.reactor, weak = weak_from_this()](
-                           Result<std::vector<Address>> addresses) {
-    reactor.Post([weak, held = std::make_shared<Result<std::vector<Address>>>(
-                            std::move(addresses))] {
-      if (const auto self = weak.lock()) self->OnResolved(std::move(*held));
-    });
+  means_.resolve(host, [&reactor = means_.reactor,
+                        weak = weak_from_this()](Result<std::vector<Address>> addresses) {
+    reactor.Post(
+        [weak, held = std::make_shared<Result<std::vector<Address>>>(std::move(addresses))] {
+          if (const auto self = weak.lock()) self->OnResolved(std::move(*held));
+        });
   });
 }
 

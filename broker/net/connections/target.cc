@@ -30,8 +30,7 @@ journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const T
   if (target.destination.host != record.to) record.name = target.destination.host;
   record.verdict = target.verdict.action;
   record.rule = target.verdict.rule;
-  record.reason =
-      target.verdict.reason.empty() ? target.verdict.message : target.verdict.reason;
+  record.reason = target.verdict.reason.empty() ? target.verdict.message : target.verdict.reason;
   return record;
 }
 

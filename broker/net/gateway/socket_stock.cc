@@ -21,10 +21,9 @@ constexpr int kLimitMs = 5000;  // somebody may stop the child
 struct Form {
   int family, type;
 };
-constexpr std::array<Form, SocketStock::kKinds> kForms = {Form{AF_INET, SOCK_STREAM},
-                                                          Form{AF_INET6, SOCK_STREAM},
-                                                          Form{AF_INET, SOCK_DGRAM},
-                                                          Form{AF_INET6, SOCK_DGRAM}};
+constexpr std::array<Form, SocketStock::kKinds> kForms = {
+    Form{AF_INET, SOCK_STREAM}, Form{AF_INET6, SOCK_STREAM}, Form{AF_INET, SOCK_DGRAM},
+    Form{AF_INET6, SOCK_DGRAM}};
 
 Result<SocketStock::Kind> KindOf(const UniqueFd& made) {
   int family = 0, type = 0;

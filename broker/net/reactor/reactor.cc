@@ -31,8 +31,7 @@ Result<std::unique_ptr<Reactor>> Reactor::Start() {
   event.data.fd = reactor->wake_.get();
   if (epoll_ctl(reactor->epoll_.get(), EPOLL_CTL_ADD, reactor->wake_.get(), &event) != 0)
     return ErrnoError("epoll_ctl");
-  reactor->thread_ =
-      TRY(sys::Thread::Start(kStackBytes, [made = reactor.get()] { made->Run(); }));
+  reactor->thread_ = TRY(sys::Thread::Start(kStackBytes, [made = reactor.get()] { made->Run(); }));
   return reactor;
 }
 

@@ -64,8 +64,7 @@ Relay::~Relay() = default;
 Result<void> Relay::Start() {
   cell_events_ = outside_events_ = EPOLLIN | EPOLLPRI;
   TRY(reactor_.Watch(cell_.get(), cell_events_, shared_from_this()));
-  const Result<void> watched =
-      reactor_.Watch(outside_.get(), outside_events_, shared_from_this());
+  const Result<void> watched = reactor_.Watch(outside_.get(), outside_events_, shared_from_this());
   if (!watched.ok()) reactor_.Forget(cell_.get());
   return watched;
 }

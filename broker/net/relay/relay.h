@@ -44,11 +44,11 @@ class Relay : public Source, public std::enable_shared_from_this<Relay> {
     const UniqueFd& to;
     std::uint64_t& bytes;
     UniqueFd pipe_in{}, pipe_out{};
-    std::size_t held = 0;   // bytes in the pipe
-    bool urgent = false;    // urgent data waits behind what was received before it
-    bool ended = false;     // nothing more comes
-    bool shut = false;      // and the other side knows
-    bool pushing = false;   // waits until `to` takes more
+    std::size_t held = 0;  // bytes in the pipe
+    bool urgent = false;   // urgent data waits behind what was received before it
+    bool ended = false;    // nothing more comes
+    bool shut = false;     // and the other side knows
+    bool pushing = false;  // waits until `to` takes more
   };
   enum class Moved { kSome, kNothing, kBroken };
   Moved Fill(Half& half);

@@ -13,9 +13,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <future>
 #include <thread>
 
+#include "broker/loop/loop_thread.h"
 #include "broker/net/message/wire_fixture.h"
 #include "lib/sys/network.h"
 #include "lib/sys/socket.h"
@@ -59,15 +59,11 @@ std::uint16_t PortOf(const UniqueFd& socket) {
 // A loop on a thread of its own, as the broker has it, and resolvers on it.
 class Served {
  public:
-  Served() : thread_([this] { loop_.Run(); }) {}
+  Served() = default;
   Served(const Served&) = delete;
   Served& operator=(const Served&) = delete;
   ~Served() {
-    OnLoop([this] {
-      resolvers_.clear();
-      loop_.Stop();
-    });
-    thread_.join();
+    thread_.Do([this] { resolvers_.clear(); });
   }
   // The port of its datagrams.
   std::uint16_t Add(std::vector<std::string> to, ResolverLimits limits = {},
@@ -76,9 +72,9 @@ class Served {
     UniqueFd streams = Bound(SOCK_STREAM | SOCK_NONBLOCK, wanted_port);
     const std::uint16_t port = PortOf(datagrams);
     stream_port_ = PortOf(streams);
-    OnLoop([&] {
+    thread_.Do([&] {
       resolvers_.push_back(std::make_unique<Resolver>(
-          loop_, Resolver::Sockets{std::move(datagrams), std::move(streams)},
+          thread_.loop(), Resolver::Sockets{std::move(datagrams), std::move(streams)},
           std::make_shared<Names>(), Allowing(std::move(to)), limits));
     });
     return port;
@@ -87,19 +83,9 @@ class Served {
   const ResolverCounters& counters(std::size_t index) { return resolvers_.at(index)->counters(); }
 
  private:
-  template <typename Work>
-  void OnLoop(Work work) {
-    std::promise<void> done;
-    loop_.Post([&] {
-      work();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  loop::Loop loop_;
+  loop::LoopThread thread_;
   std::vector<std::unique_ptr<Resolver>> resolvers_;
   std::uint16_t stream_port_ = 0;
-  std::thread thread_;
 };
 
 UniqueFd ConnectedTo(std::uint16_t port, int type) {

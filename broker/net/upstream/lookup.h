@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/loop/loop.h"
+#include "broker/net/upstream/exchange.h"
+#include "broker/net/upstream/upstream.h"
+
+namespace cellrun::net {
+
+// The addresses of one name in both families, aliases followed. Where one family has answered, the
+// other one gets a moment longer. On the loop's thread; `done` is called once, from the loop,
+// unless it is destroyed before, which it may be by `done`.
+class Lookup {
+ public:
+  using Done =
+      std::function<void(const Lookup*, const Upstream::Answer&, std::chrono::seconds ttl)>;
+  Lookup(loop::Loop& loop, Exchange::Settings settings, std::string name, Done done);
+  void Start(Upstream::Clock::time_point deadline);
+
+ private:
+  // One family.
+  struct Side {
+    std::uint16_t type = 0;
+    std::string name{};       // as far as the aliases led
+    std::size_t aliases = 0;  // followed so far
+    std::unique_ptr<Exchange> exchange{};
+    bool over = false;
+    Upstream::Answer answer{};
+  };
+  void AskFor(Side& side);
+  void Take(Side& side, Result<Response> result);
+  // Follows the aliases of a response and collects the addresses at their end.
+  Upstream::Outcome Collect(Side& side, const Response& response);
+  void End(Side& side, Upstream::Outcome outcome);
+  void Finish();
+  [[nodiscard]] Upstream::Answer Unite() const;
+
+  loop::Loop& loop_;
+  const Exchange::Settings settings_;
+  Done done_;
+  std::array<Side, 2> sides_;  // IPv6 first
+  std::chrono::seconds ttl_;
+  std::unique_ptr<loop::Loop::Timer> deadline_, patience_, finish_;
+};
+
+}  // namespace cellrun::net

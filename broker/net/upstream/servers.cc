@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/net/upstream/servers.h"
+
+#include <net/if.h>
+
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+namespace cellrun::net {
+namespace {
+
+constexpr std::uint16_t kDnsPort = 53;
+constexpr std::size_t kMost = 3;  // MAXNS of libc
+constexpr std::uint32_t kLoopback = 0x7F00'0001;
+
+// "fe80::1%eth0" names its link.
+std::optional<Endpoint> ServerOf(const std::string& text) {
+  const std::size_t percent = text.find('%');
+  const std::optional<Address> address = ParseAddress(text.substr(0, percent));
+  if (!address) return std::nullopt;
+  Endpoint server{.address = *address, .port = kDnsPort};
+  if (percent != std::string::npos) server.scope = if_nametoindex(text.c_str() + percent + 1);
+  return server;
+}
+
+}  // namespace
+
+std::vector<Endpoint> ServersIn(std::string_view resolv_conf) {
+  std::vector<Endpoint> servers;
+  std::istringstream lines{std::string(resolv_conf)};
+  for (std::string line; std::getline(lines, line) && servers.size() < kMost;) {
+    std::istringstream words(line);
+    std::string key, value;
+    words >> key >> value;
+    if (key != "nameserver") continue;
+    if (const auto server = ServerOf(value)) servers.push_back(*server);
+  }
+  if (servers.empty()) servers.push_back({.address = Ipv4(kLoopback), .port = kDnsPort});
+  return servers;
+}
+
+std::vector<Endpoint> ServersOfFile(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return ServersIn(text.str());
+}
+
+std::vector<Endpoint> ServersAt(const std::vector<std::string>& addresses) {
+  std::vector<Endpoint> servers;
+  for (const std::string& text : addresses) {
+    if (const auto server = ServerOf(text)) servers.push_back(*server);
+  }
+  return servers;
+}
+
+}  // namespace cellrun::net

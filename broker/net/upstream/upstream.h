@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/loop/loop.h"
+#include "broker/net/address/address.h"
+#include "broker/net/upstream/exchange.h"
+
+namespace cellrun::net {
+
+class Lookup;
+
+// The real resolution of one cell's names, when it connects: A and AAAA from the servers of the
+// host's resolv.conf(5), read anew each time, or from those of `network.dns.upstream`. /etc/hosts
+// is not consulted and no search list applied: the name that was judged is the name that is asked
+// for. The addresses have to be judged (EgressJudge::MayDial) before one is dialled. Made and
+// destroyed on the thread of its loop.
+class Upstream {
+ public:
+  struct Settings {
+    std::vector<Endpoint> servers{};  // empty: those of `resolv_conf`
+    std::string resolv_conf = "/etc/resolv.conf";
+    std::chrono::milliseconds try_time{1'500};
+    std::size_t pending = 64;  // lookups at once; more are refused
+    std::size_t remembered = 256;
+  };
+  enum class Outcome : std::uint8_t {
+    kFound,
+    kNoName,     // NXDOMAIN
+    kNoAddress,  // it exists and has none
+    kTimedOut,
+    kFailed,  // servers that refuse, lie or cannot be reached; an alias loop; too many at once
+  };
+  struct Answer {
+    Outcome outcome = Outcome::kFailed;
+    std::vector<Address> addresses{};  // canonical, IPv6 first, at most kMostAddresses
+  };
+  static constexpr std::size_t kMostAddresses = 16;
+  using Done = std::function<void(const Answer&)>;
+  using Clock = std::chrono::steady_clock;
+
+  Upstream(loop::Loop& loop, Settings settings);
+  ~Upstream();
+  Upstream(const Upstream&) = delete;
+  Upstream& operator=(const Upstream&) = delete;
+
+  // On the loop's thread, as `done` is: once, perhaps before this returns, unless the Upstream is
+  // destroyed before. `name` is a host name in lower case.
+  void Resolve(const std::string& name, Clock::time_point deadline, Done done);
+  // How many lookups went to a server so far.
+  [[nodiscard]] std::uint64_t asked() const { return asked_; }
+
+ private:
+  struct Remembered {
+    Answer answer;
+    Clock::time_point until;
+  };
+  void Remember(const std::string& name, const Answer& answer, std::chrono::seconds ttl);
+
+  loop::Loop& loop_;
+  const Settings settings_;
+  std::unordered_map<const Lookup*, std::unique_ptr<Lookup>> pending_;
+  std::unordered_map<std::string, Remembered> remembered_;
+  std::uint64_t asked_ = 0;
+};
+
+}  // namespace cellrun::net

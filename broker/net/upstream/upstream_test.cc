@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/net/upstream/upstream.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+#include <optional>
+
+#include "broker/loop/loop_thread.h"
+#include "broker/net/upstream/lying_server.h"
+
+namespace cellrun::net {
+namespace {
+
+using namespace wire_fixture;          // NOLINT(google-build-using-namespace)
+using namespace std::string_literals;  // NOLINT(google-build-using-namespace)
+using Asked = LyingServer::Asked;
+using Replies = std::vector<std::string>;
+using Outcome = Upstream::Outcome;
+using std::chrono::milliseconds;
+
+const std::string kOwner = "\xC0\x0C";
+const std::string kFamiliar = "\xCB\0q\1"s;  // 203.0.113.1
+
+// A whole, honest response.
+std::string Respond(const Query& query, std::size_t count, const std::string& records,
+                    std::size_t flags = kResponse) {
+  return Header(query.id, flags, {.answers = count}) + query.question + records;
+}
+std::string Honest(const Query& query) {
+  if (query.type == type::kAaaa) return Respond(query, 0, "");
+  return Respond(query, 1, ResourceRecord(kOwner, type::kA, kFamiliar));
+}
+
+// A server with a script, an Upstream that asks it, each on a loop of its own.
+class UpstreamTest : public testing::Test {
+ protected:
+  void Serve(LyingServer::Script script, Upstream::Settings settings = {}) {
+    server_thread_.Do([&] {
+      servers_.push_back(std::make_unique<LyingServer>(server_thread_.loop(), std::move(script)));
+    });
+    thread_.Do([&] {
+      settings_ = std::move(settings);
+      if (settings_.try_time == Upstream::Settings().try_time)
+        settings_.try_time = milliseconds(200);
+      settings_.servers.clear();
+      for (const auto& server : servers_) settings_.servers.push_back(server->endpoint());
+      upstream_ = std::make_unique<Upstream>(thread_.loop(), settings_);
+    });
+  }
+  Upstream::Answer Resolve(const std::string& name, milliseconds limit = milliseconds(5000)) {
+    std::promise<Upstream::Answer> promise;
+    thread_.Do([&] {
+      upstream_->Resolve(name, Upstream::Clock::now() + limit,
+                         [&](const Upstream::Answer& answer) { promise.set_value(answer); });
+    });
+    return promise.get_future().get();
+  }
+  std::string Text(const std::string& name) {
+    const Upstream::Answer answer = Resolve(name);
+    std::string text = std::to_string(static_cast<int>(answer.outcome));
+    for (const Address& address : answer.addresses) text += " " + FormatAddress(address);
+    return text;
+  }
+  std::size_t Count(std::size_t server = 0) {
+    std::size_t count = 0;
+    server_thread_.Do([&] { count = servers_.at(server)->count(); });
+    return count;
+  }
+  void TearDown() override {
+    thread_.Do([this] { upstream_.reset(); });
+    server_thread_.Do([this] { servers_.clear(); });
+  }
+
+  loop::LoopThread server_thread_, thread_;  // a server may block
+  std::vector<std::unique_ptr<LyingServer>> servers_;
+  Upstream::Settings settings_;
+  std::unique_ptr<Upstream> upstream_;
+};
+
+TEST_F(UpstreamTest, BothFamiliesAreFound) {
+  Serve([](const Asked& asked) -> Replies {
+    const std::size_t type = asked.query.type;
+    const std::string data = type == type::kA ? kFamiliar : "\x20\1\x0D\xB8"s + std::string(12, 1);
+    return {Respond(asked.query, 1, ResourceRecord(kOwner, type, data))};
+  });
+  EXPECT_EQ(Text("git.example.com"), "0 2001:db8:101:101:101:101:101:101 203.0.113.1");
+}
+
+TEST_F(UpstreamTest, AnAnswerIsRememberedForItsTime) {
+  Serve([](const Asked& asked) -> Replies { return {Honest(asked.query)}; });
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_EQ(Count(), 2U);
+}
+
+TEST_F(UpstreamTest, ATimeOfZeroIsNotRemembered) {
+  Serve([](const Asked& asked) -> Replies {
+    if (asked.query.type == type::kAaaa) return {Respond(asked.query, 0, "")};
+    return {Respond(asked.query, 1, ResourceRecord(kOwner, type::kA, kFamiliar, 0))};
+  });
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_EQ(Count(), 4U);
+}
+
+TEST_F(UpstreamTest, WhatDoesNotExistIsSaid) {
+  Serve([](const Asked& asked) -> Replies {
+    return {Respond(asked.query, 0, "", asked.query.name == "no.example.com" ? 0x8183 : 0x8180)};
+  });
+  EXPECT_EQ(Resolve("no.example.com").outcome, Outcome::kNoName);
+  EXPECT_EQ(Resolve("empty.example.com").outcome, Outcome::kNoAddress);
+}
+
+// G4: what answers another question, or with another id, is as if it had not come.
+TEST_F(UpstreamTest, LiesBesideTheAnswerAreIgnored) {
+  Serve([](const Asked& asked) -> Replies {
+    const std::string lie = ResourceRecord(kOwner, type::kA, "\x0A\0\0\1"s);
+    Query other_id = asked.query, other_name = asked.query, other_type = asked.query,
+          other_class = asked.query;
+    ++other_id.id;
+    other_name.question = Question(Name("evil.example.com"), asked.query.type);
+    other_type.question = Question(Name(asked.query.name), 16);
+    other_class.question = Question(Name(asked.query.name), asked.query.type, 3);
+    return {"garbage",
+            "",
+            Respond(other_id, 1, lie),
+            Respond(other_name, 1, lie),
+            Respond(other_type, 1, lie),
+            Respond(other_class, 1, lie),
+            Respond(asked.query, 1, lie, 0x0100),  // not even a response
+            Respond(asked.query, 2, lie),          // less than it says
+            Honest(asked.query)};
+  });
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+}
+
+TEST_F(UpstreamTest, AddressesOfOtherNamesDoNotCount) {
+  Serve([](const Asked& asked) -> Replies {
+    return {Respond(asked.query, 2,
+                    ResourceRecord(Name("evil.example.com"), type::kA, kFamiliar) +
+                        ResourceRecord(kOwner, 16, "\4text"))};
+  });
+  EXPECT_EQ(Resolve("git.example.com").outcome, Outcome::kNoAddress);
+}
+
+TEST_F(UpstreamTest, AliasesAreFollowed) {
+  Serve([](const Asked& asked) -> Replies {
+    if (asked.query.type == type::kAaaa) return {Respond(asked.query, 0, "")};
+    if (asked.query.name == "far.example.net") return {Honest(asked.query)};
+    return {Respond(asked.query, 2,
+                    ResourceRecord(Name("near.example.com"), 5, Name("far.example.net")) +
+                        ResourceRecord(kOwner, 5, Name("near.example.com")))};
+  });
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+}
+
+TEST_F(UpstreamTest, AliasLoopsEnd) {
+  Serve([](const Asked& asked) -> Replies {
+    if (asked.query.name == "self.example.com") {
+      return {Respond(asked.query, 1, ResourceRecord(kOwner, 5, kOwner))};
+    }
+    const std::string other = asked.query.name == "a.example.com" ? "b" : "a";
+    return {Respond(asked.query, 1, ResourceRecord(kOwner, 5, Name(other + ".example.com")))};
+  });
+  EXPECT_EQ(Resolve("self.example.com").outcome, Outcome::kFailed);
+  EXPECT_EQ(Resolve("a.example.com").outcome, Outcome::kFailed);
+  EXPECT_LT(Count(), 30U);
+}
+
+TEST_F(UpstreamTest, ATruncatedAnswerIsAskedForOverTcp) {
+  Serve([](const Asked& asked) -> Replies {
+    if (!asked.stream) return {Respond(asked.query, 0, "", kResponse | 0x0200)};
+    if (asked.query.type == type::kAaaa) return {Respond(asked.query, 0, "")};
+    std::string records;
+    for (int i = 0; i < 4000; ++i) records += ResourceRecord(kOwner, type::kA, kFamiliar);
+    return {Respond(asked.query, 4000, records).substr(0, 65535)};
+  });
+  EXPECT_EQ(Resolve("big.example.com").addresses.size(), Upstream::kMostAddresses / 2);
+}
+
+TEST_F(UpstreamTest, LiesOverTcpAreNoAnswer) {
+  Serve([](const Asked& asked) -> Replies {
+    if (!asked.stream) return {Respond(asked.query, 0, "", kResponse | 0x0200)};
+    if (asked.query.type == type::kAaaa) return {};
+    return {"garbage"};
+  });
+  EXPECT_EQ(Resolve("git.example.com").outcome, Outcome::kFailed);
+}
+
+TEST_F(UpstreamTest, SilenceEndsAtTheDeadline) {
+  Serve([](const Asked&) -> Replies { return {}; }, {.try_time = milliseconds(10'000)});
+  const auto before = Upstream::Clock::now();
+  EXPECT_EQ(Resolve("git.example.com", milliseconds(150)).outcome, Outcome::kTimedOut);
+  const auto took = Upstream::Clock::now() - before;
+  EXPECT_GE(took, milliseconds(140));
+  EXPECT_LT(took, milliseconds(2000));
+}
+
+TEST_F(UpstreamTest, OneSilentFamilyDoesNotHoldTheOther) {
+  Serve(
+      [](const Asked& asked) -> Replies {
+        if (asked.query.type == type::kAaaa) return {};
+        return {Honest(asked.query)};
+      },
+      {.try_time = milliseconds(10'000)});
+  const auto before = Upstream::Clock::now();
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_LT(Upstream::Clock::now() - before, milliseconds(2000));
+}
+
+TEST_F(UpstreamTest, AServerThatCannotIsPassedOver) {
+  Serve([](const Asked& asked) -> Replies { return {Respond(asked.query, 0, "", 0x8182)}; });
+  Serve([](const Asked& asked) -> Replies { return {Honest(asked.query)}; });
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_GE(Count(0), 1U);
+}
+
+TEST_F(UpstreamTest, AServerThatIsNotThereIsPassedOverAtOnce) {
+  Serve([](const Asked& asked) -> Replies { return {Honest(asked.query)}; });
+  thread_.Do([&] {
+    Endpoint closed = settings_.servers[0];
+    closed.address = *ParseAddress("127.0.0.77");
+    settings_.servers.insert(settings_.servers.begin(), closed);
+    settings_.try_time = milliseconds(10'000);
+    upstream_ = std::make_unique<Upstream>(thread_.loop(), settings_);
+  });
+  const auto before = Upstream::Clock::now();
+  EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
+  EXPECT_LT(Upstream::Clock::now() - before, milliseconds(2000));
+}
+
+TEST_F(UpstreamTest, TooManyAtOnceAreRefused) {
+  Serve([](const Asked&) -> Replies { return {}; }, {.pending = 2});
+  std::vector<Outcome> outcomes;
+  thread_.Do([&] {
+    for (int i = 0; i < 3; ++i) {
+      upstream_->Resolve(
+          "n" + std::to_string(i), Upstream::Clock::now() + std::chrono::hours(1),
+          [&](const Upstream::Answer& answer) { outcomes.push_back(answer.outcome); });
+    }
+  });
+  thread_.Do([&] { EXPECT_EQ(outcomes, std::vector<Outcome>{Outcome::kFailed}); });
+}
+
+// Mapped addresses come out as what they are, so that the judge sees them.
+TEST_F(UpstreamTest, AMappedAddressIsAnIpv4Address) {
+  Serve([](const Asked& asked) -> Replies {
+    if (asked.query.type == type::kA) return {Respond(asked.query, 0, "")};
+    return {Respond(
+        asked.query, 1,
+        ResourceRecord(kOwner, type::kAaaa, std::string(10, '\0') + "\xFF\xFF\x7F\0\0\1"s))};
+  });
+  EXPECT_EQ(Text("git.example.com"), "0 127.0.0.1");
+}
+
+}  // namespace
+}  // namespace cellrun::net
