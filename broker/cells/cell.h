@@ -94,6 +94,10 @@ class Cell {
   void ShareGuards(const wire::CellPlan& other);
   // For commands from now on. `documents` as in Setup; recorded.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
+  // What the next policy is made of.
+  void ReplaceSources(std::shared_ptr<const std::vector<policy::Source>> sources) {
+    setup_.sources = std::move(sources);
+  }
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 

@@ -306,5 +306,130 @@ TEST_F(EgressAskTest, WhoGivesUpIsNoLongerAskedAbout) {
   EXPECT_EQ(server.accepted(), 0);
 }
 
+// ---- Changes while a cell runs.
+
+class EgressChangeTest : public EgressTest {
+ protected:
+  // Python that connects to a port for each line that it reads, and holds connections as `held`.
+  Process StartLines(const std::string& script, const Options& options) {
+    Options with = options;
+    with.hold_input = true;
+    with.flags = {"--name", "changing"};
+    return Start({"python3", "-u", "-c",
+                  "import socket, sys, errno\n"
+                  "def code(port):\n"
+                  "  s = socket.socket(); c = s.connect_ex(('host', port)); s.close()\n"
+                  "  return errno.errorcode.get(c, 'connected')\n" +
+                      script},
+                 with);
+  }
+};
+
+TEST_F(EgressChangeTest, AddAndRemoveCountAtOnce) {
+  const Server server(nullptr), other(nullptr);
+  Process cell =
+      StartLines("for line in sys.stdin: print(line.strip(), code(" + server.port_text() + "))\n",
+                 LettingHost(other.port_text()));
+  const auto says = [&](const std::string& line, const std::string& what) {
+    cell.Write(line + "\n");
+    EXPECT_TRUE(cell.WaitForOutput(line + " " + what + "\n")) << cell.out();
+  };
+  says("1", "EACCES");
+  const Outcome added = Cellrun({"egress", "add", "changing", "host:" + server.port_text()});
+  ASSERT_EQ(added.status, 0) << added;
+  says("2", "connected");
+  const Outcome listed = Cellrun({"egress", "list", "changing"});
+  EXPECT_THAT(listed.out, HasSubstr("host:" + server.port_text())) << listed;
+  ASSERT_EQ(Cellrun({"egress", "remove", "changing", "e1"}).status, 0);
+  says("3", "EACCES");
+  ASSERT_EQ(
+      Cellrun({"egress", "add", "changing", "host:" + server.port_text(), "--for", "1s"}).status,
+      0);
+  says("4", "connected");
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  says("5", "EACCES");
+  EXPECT_EQ(Cellrun({"egress", "add", "changing", "not a host"}).status, 2);
+  EXPECT_EQ(Cellrun({"egress", "add", "nobody", "host"}).status, 1);
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
+TEST_F(EgressChangeTest, WhatIsNoLongerAllowedIsCutWithinASecond) {
+  const Server server(Server::Echo), other(Server::Echo);
+  Process cell =
+      StartLines("s = socket.create_connection(('host', " + server.port_text() +
+                     "))\n"
+                     "t = socket.create_connection(('host', " +
+                     other.port_text() +
+                     "))\n"
+                     "s.sendall(b'x'); t.sendall(b'x'); s.recv(1); t.recv(1); print('up')\n"
+                     "try: print('end', s.recv(1))\n"
+                     "except OSError as e: print('cut', errno.errorcode[e.errno])\n"
+                     "t.sendall(b'y'); print('other', t.recv(1))\n",
+                 LettingHost(server.port_text() + ", " + other.port_text()));
+  ASSERT_TRUE(cell.WaitForOutput("up\n")) << cell.err();
+  const auto before = std::chrono::steady_clock::now();
+  ASSERT_EQ(Cellrun({"egress", "remove", "changing", "host:" + server.port_text()}).status, 0);
+  ASSERT_TRUE(cell.WaitForOutput("cut ECONNRESET\n")) << cell.out();
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out, HasSubstr("other b'y'\n")) << outcome;
+}
+
+TEST_F(EgressChangeTest, ReloadTakesTheProfileAsItIsNow) {
+  const Server server(nullptr), other(nullptr);
+  const Options options = LettingHost(other.port_text());
+  Process cell = StartLines(
+      "for line in sys.stdin: print(line.strip(), code(" + server.port_text() + "))\n", options);
+  cell.Write("1\n");
+  ASSERT_TRUE(cell.WaitForOutput("1 EACCES\n"));
+  std::string yaml = Read(options.profile);
+  const std::size_t at = yaml.find(other.port_text());
+  yaml.replace(at, other.port_text().size(), server.port_text());
+  Write(options.profile, yaml + "nonsense: 1\n");
+  EXPECT_EQ(Cellrun({"egress", "reload", "changing"}).status, 1);
+  cell.Write("2\n");
+  EXPECT_TRUE(cell.WaitForOutput("2 EACCES\n")) << "a profile that cannot be used changes nothing";
+  Write(options.profile, yaml);
+  const Outcome reloaded = Cellrun({"egress", "reload", "changing"});
+  EXPECT_EQ(reloaded.status, 0) << reloaded;
+  cell.Write("3\n");
+  EXPECT_TRUE(cell.WaitForOutput("3 connected\n")) << cell.out();
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
+TEST_F(EgressChangeTest, ACellWithoutAGatewayCannotBeOpened) {
+  Process cell = StartLines("print('up')\nsys.stdin.readline()\n", Letting({}));
+  ASSERT_TRUE(cell.WaitForOutput("up\n")) << cell.err();
+  const Outcome added = Cellrun({"egress", "add", "changing", "host:1"});
+  EXPECT_EQ(added.status, 1);
+  EXPECT_THAT(added.err, HasSubstr("no gateway"));
+  const Outcome bypassed = Cellrun({"egress", "bypass", "changing", "5m"});
+  EXPECT_EQ(bypassed.status, 1);
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
+TEST_F(EgressChangeTest, ABypassOpensThePublicWorldAndNotThisMachine) {
+  const Server server(nullptr), other(nullptr);
+  Process cell = StartLines(
+      "def name(n):\n"
+      "  try: return socket.getaddrinfo(n, 80)[0][4][0][:4]\n"
+      "  except socket.gaierror: return 'unknown'\n"
+      "for line in sys.stdin: print(line.strip(), name('a.example'), code(" +
+          server.port_text() + "))\n",
+      LettingHost(other.port_text()));
+  cell.Write("1\n");
+  ASSERT_TRUE(cell.WaitForOutput("1 unknown EACCES\n")) << cell.out();
+  ASSERT_EQ(Cellrun({"egress", "bypass", "changing", "5m"}).status, 0);
+  cell.Write("2\n");
+  EXPECT_TRUE(cell.WaitForOutput("2 fd63 EACCES\n")) << cell.out();
+  EXPECT_THAT(Cellrun({"egress", "list", "changing"}).out, HasSubstr("left"));
+  ASSERT_EQ(Cellrun({"egress", "remove", "changing", "e1"}).status, 0);
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
 }  // namespace
 }  // namespace cellrun::test

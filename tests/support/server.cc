@@ -40,7 +40,10 @@ Server::~Server() {
   (void)shutdown(listener_.get(), SHUT_RDWR);  // accept returns EINVAL
   thread_.join();
   for (Served& served : served_) {
-    (void)shutdown(served.fd.get(), SHUT_RDWR);
+    {
+      const std::lock_guard lock(mutex_);
+      if (served.fd.valid()) (void)shutdown(served.fd.get(), SHUT_RDWR);
+    }
     served.thread.join();
   }
 }
@@ -50,12 +53,14 @@ void Server::Run() {
     UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!fd.valid()) return;
     ++accepted_;
+    if (!serve_) continue;
     const std::lock_guard lock(mutex_);
     Served& served = served_.emplace_back();
     served.fd = std::move(fd);
-    served.thread = std::thread([this, number = served.fd.get()] {
+    served.thread = std::thread([this, &served, number = served.fd.get()] {
       serve_(number);
-      (void)shutdown(number, SHUT_WR);
+      const std::lock_guard end(mutex_);
+      served.fd.Reset();
     });
   }
 }

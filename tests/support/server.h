@@ -14,7 +14,8 @@
 namespace cellrun::test {
 
 // A TCP server outside of every cell: each connection is served by a thread of its own until
-// `serve` returns. The destructor shuts down what is open and waits for them.
+// `serve` returns; without one it is closed at once. The destructor shuts down what is open and
+// waits for them.
 class Server {
  public:
   using Serve = std::function<void(int fd)>;
