@@ -289,6 +289,11 @@ void Cell::OnExited(int pid, int status) {
   ended_ = true;
 }
 
+void Cell::Deny(journal::Record record) {
+  const std::uint64_t seq = services_.journal.Append(record);  // it is refused either way
+  if (desk() != nullptr) desk()->Deny(record, seq);
+}
+
 bool Cell::FromTerminal() const {
   return std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
                      [](auto stream) { return stream == wire::Stream::kTerminal; });
@@ -301,7 +306,8 @@ Result<void> Cell::StartEgress() {
   egress_ = TRY(CellEgress::Start({.loop = services_.loop,
                                    .engine = services_.engine,
                                    .journal = services_.journal,
-                                   .approvals = services_.approvals},
+                                   .approvals = services_.approvals,
+                                   .on_refused = [this](journal::Record r) { Deny(std::move(r)); }},
                                   {.id = setup_.plan.id,
                                    .name = setup_.plan.name,
                                    .profile = setup_.plan.profile,

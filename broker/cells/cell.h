@@ -118,6 +118,7 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  void Deny(journal::Record record);
   [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress();
   void OnGuard(const Guards::Event& event);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "broker/approvals/queue.h"
@@ -25,6 +28,8 @@ class CellEgress {
     net::Engine& engine;
     journal::Sink& journal;
     approvals::Queue& approvals;
+    // A name that nothing lets out was asked for: for those who can read what was denied.
+    std::function<void(journal::Record record)> on_refused;
   };
   // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
   static Result<std::unique_ptr<CellEgress>> Start(const Services& services,
@@ -44,6 +49,12 @@ class CellEgress {
 
  private:
   CellEgress() = default;
+  [[nodiscard]] net::ResolverEvents Events(const Services& services, const net::CellIdentity& cell);
+  Result<void> Compile(const policy::Profile& profile);
+  std::set<std::string> refused_;  // names, each told once
+  std::unique_ptr<policy::Profile> profile_;
+  loop::Loop* loop_ = nullptr;
+  std::unique_ptr<loop::Loop::Timer> expiry_;
   std::shared_ptr<net::Names> names_;
   std::shared_ptr<net::EgressJudge> judge_;
   std::unique_ptr<net::Resolver> resolver_;
