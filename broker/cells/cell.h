@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/approvals/queue.h"
+#include "broker/cells/cell_egress.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
@@ -37,6 +38,7 @@ struct Services {
   Runner& runner;
   loop::Pool& pool;
   approvals::Queue& approvals;
+  net::Engine& engine;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -121,6 +123,9 @@ class Cell {
   void AwaitInit();
   void StartSupervisor();
   void ListenInside(const notify::CellFacts& facts);
+  void Deny(journal::Record record);
+  [[nodiscard]] bool FromTerminal() const;
+  Result<void> StartEgress();
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -133,6 +138,9 @@ class Cell {
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
   UniqueFd init_, shim_, denials_, scripts_, broker_, listener_;
+  // As in wire::kGatewayBuilt, and who owns it; until egress_ has them.
+  std::vector<UniqueFd> gateway_;
+  UniqueFd user_namespace_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
@@ -145,6 +153,9 @@ class Cell {
 
   std::unique_ptr<notify::Supervisor> supervisor_;
   std::shared_ptr<rooms::Shelf> shelf_;
+  // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
+  // answers.
+  std::unique_ptr<CellEgress> egress_;
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;
