@@ -7,6 +7,7 @@
 #include "launcher/broker/broker_verbs.h"
 #include "launcher/client/error_form.h"
 #include "launcher/doctor/doctor.h"
+#include "launcher/egress_verb.h"
 #include "launcher/journal_verbs.h"
 #include "launcher/options/arguments.h"
 #include "launcher/options/help.h"
@@ -63,6 +64,12 @@ int Dispatch(const Arguments& arguments) {
       return ApproveVerb(arguments);
     case VerbId::kDeny:
       return DenyVerb(arguments);
+    case VerbId::kEgressList:
+    case VerbId::kEgressAdd:
+    case VerbId::kEgressRemove:
+    case VerbId::kEgressReload:
+    case VerbId::kEgressBypass:
+      return EgressVerb(arguments);
     case VerbId::kApprovalsWatch:
       return ApprovalsWatchVerb(arguments);
     case VerbId::kAuditVerify:

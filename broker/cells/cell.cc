@@ -218,12 +218,22 @@ void Cell::OnMessage(sys::Message message) {
   const std::string payload = message.bytes.substr(sizeof header);
   if (header.payload_bytes != payload.size()) return End("init sent a broken message");
   switch (header.type) {
+    case wire::kGatewayBuilt:
+      if (!setup_.plan.gateway || !gateway_.empty() || egress_ != nullptr || message.fds.empty())
+        return End("init sent a broken message");
+      gateway_ = std::move(message.fds);
+      return;
     case wire::kCellBuilt:
       if (message.fds.size() != 6 || shim_.valid()) return End("init sent a broken message");
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
       scripts_ = std::move(message.fds[4]);
       broker_ = std::move(message.fds[5]);
+      if (setup_.plan.gateway) {
+        Result<UniqueFd> user = sys::Duplicate(message.fds[2]);
+        if (!user.ok()) return End("gateway: " + user.error().ToString());
+        user_namespace_ = std::move(*user);
+      }
       guards_->Enter({.user = std::move(message.fds[2]), .mount = std::move(message.fds[3])});
       return StartSupervisor();
     case wire::kListener: {
@@ -279,10 +289,37 @@ void Cell::OnExited(int pid, int status) {
   ended_ = true;
 }
 
+bool Cell::FromTerminal() const {
+  return std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
+                     [](auto stream) { return stream == wire::Stream::kTerminal; });
+}
+
+// Before anything can connect. Without a gateway in the plan there is nothing to start.
+Result<void> Cell::StartEgress() {
+  if (!setup_.plan.gateway) return {};
+  if (gateway_.empty()) return Error(EPROTO, "", "it was not handed over");
+  egress_ = TRY(CellEgress::Start({.loop = services_.loop,
+                                   .engine = services_.engine,
+                                   .journal = services_.journal,
+                                   .approvals = services_.approvals},
+                                  {.id = setup_.plan.id,
+                                   .name = setup_.plan.name,
+                                   .profile = setup_.plan.profile,
+                                   .workspace = setup_.request.workspace,
+                                   .user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user,
+                                   .inside_uid = setup_.plan.inside_uid},
+                                  setup_.policy->profile(),
+                                  TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
+                                  std::move(user_namespace_), std::exchange(gateway_, {})));
+  return {};
+}
+
 // The listener, the shim's descriptor and init's pid come over two sockets in any order.
 void Cell::StartSupervisor() {
   if (finished_ || supervisor_ != nullptr || !listener_.valid() || !shim_.valid() || init_pid_ == 0)
     return;
+  if (const Result<void> joined = StartEgress(); !joined.ok())
+    return End("gateway: " + joined.error().ToString());
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
   facts.cell_name = setup_.plan.name;
@@ -299,6 +336,7 @@ void Cell::StartSupervisor() {
   facts.inside_uid = setup_.plan.inside_uid;
   facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
   facts.observe = setup_.request.observe;
+  if (egress_ != nullptr) facts.egress = egress_->egress();
   facts.run_elsewhere = [&loop = services_.loop, &runner = services_.runner,
                          id = setup_.plan.id](exec::Waiter waiter) {
     loop.Post([&runner, id, held = std::make_shared<exec::Waiter>(std::move(waiter))] {
@@ -315,8 +353,7 @@ void Cell::StartSupervisor() {
       std::make_shared<rooms::Shelf>(std::move(scripts_), setup_.plan.host_uid,
                                      setup_.plan.host_gid));
   facts.admit = rooms_->Door();
-  facts.attended = std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
-                               [](auto stream) { return stream == wire::Stream::kTerminal; });
+  facts.attended = FromTerminal();
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
   cell_socket_ =
@@ -380,6 +417,10 @@ void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::stri
   setup_.policy = std::move(policy);
   setup_.documents = std::move(documents);
   if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);
+  if (egress_ != nullptr) {
+    const Result<void> replaced = egress_->ReplacePolicy(setup_.policy->profile());
+    if (!replaced.ok()) return End("network: " + replaced.error().ToString());
+  }
   (void)Record("policy");  // what is decided under it is recorded by itself
 }
 
@@ -425,8 +466,10 @@ void Cell::Finish() {
     if (setup_.request.report) report_.denials = supervisor_->denials();
     cell_socket_.reset();
     rooms_.reset();
+    if (egress_ != nullptr) egress_->Stop();  // while there is a supervisor to answer through
     supervisor_.reset();
   }
+  egress_.reset();
   // The last descriptor of the mount namespace takes all its mounts down.
   services_.janitor.Do([namespaces = std::make_shared<CellNamespaces>(
                             guards_->Finish())]() mutable { namespaces.reset(); });

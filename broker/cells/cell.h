@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/approvals/queue.h"
+#include "broker/cells/cell_egress.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
@@ -36,6 +37,7 @@ struct Services {
   Runner& runner;
   loop::Pool& pool;
   approvals::Queue& approvals;
+  net::Engine& engine;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -92,6 +94,10 @@ class Cell {
   void ShareGuards(const wire::CellPlan& other);
   // For commands from now on. `documents` as in Setup; recorded.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
+  // What the next policy is made of.
+  void ReplaceSources(std::shared_ptr<const std::vector<policy::Source>> sources) {
+    setup_.sources = std::move(sources);
+  }
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
@@ -112,6 +118,8 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  [[nodiscard]] bool FromTerminal() const;
+  Result<void> StartEgress();
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -124,6 +132,9 @@ class Cell {
   const std::chrono::system_clock::time_point created_ = std::chrono::system_clock::now();
 
   UniqueFd init_, shim_, denials_, scripts_, broker_, listener_;
+  // As in wire::kGatewayBuilt, and who owns it; until egress_ has them.
+  std::vector<UniqueFd> gateway_;
+  UniqueFd user_namespace_;
   const std::string token_;  // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
@@ -135,6 +146,9 @@ class Cell {
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
+  // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
+  // answers.
+  std::unique_ptr<CellEgress> egress_;
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/base/version.h"
+#include "lib/policy/network_policy.h"
 #include "lib/sys/memory.h"
 #include "lib/wire/floor.h"
 
@@ -197,6 +198,12 @@ Result<void> LaunchSession::MakePlan() {
     RefuseProblems(policy.problems());
     return {};
   }
+  const policy::Checked<policy::NetworkPolicy> network =
+      policy::NetworkPolicy::Compile(policy.value()->profile());
+  if (!network.ok()) {
+    RefuseProblems(network.problems());
+    return {};
+  }
   if (!broker_.journal.Healthy()) {
     Refuse({.status = 125,
             .what = "the journal cannot be written, so nothing may run",
@@ -227,7 +234,8 @@ Result<void> LaunchSession::MakePlan() {
                         .id = identity_->id,
                         .name = identity_->name,
                         .tools = setup.tools.path(),
-                        .cell_uid = identity_->uid.value_or(caller_.uid)};
+                        .cell_uid = identity_->uid.value_or(caller_.uid),
+                        .gateway = network.value().LetsAnythingOut()};
   setup.plan = TRY(BuildPlan(input));
   setup.environment = CellEnvironment(setup.policy->profile(), request_,
                                       caller_.uid == 0 ? "cell" : caller_.user, identity_->id);

@@ -14,6 +14,7 @@
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
 #include "lib/wire/control.h"
+#include "lib/wire/gateway.h"
 
 namespace cellrun::cells {
 namespace {
@@ -76,6 +77,7 @@ class PlanBuilder {
 
   void Identity() {
     plan_.namespaces = nests_ ? kNestedNamespaces : 0;
+    plan_.gateway = in_.gateway;
     plan_.id = in_.id;
     plan_.name = in_.name;
     plan_.profile = in_.profile.name.empty() ? in_.request.profile : in_.profile.name;
@@ -197,12 +199,20 @@ class PlanBuilder {
                                "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
     AddFile("/etc/group", group + ":x:" + gid + ":\n" +
                               (plan_.inside_gid == 0 ? "" : "root:x:0:\n") + "nogroup:x:65534:\n");
-    AddFile("/etc/hosts",
-            "127.0.0.1 localhost " + plan_.hostname + "\n::1 localhost ip6-localhost\n");
+    std::string hosts = "127.0.0.1 localhost " + plan_.hostname + "\n::1 localhost ip6-localhost\n";
+    if (plan_.gateway) hosts += std::string(&wire::kHostAddress[0]) + " host\n";
+    AddFile("/etc/hosts", hosts);
     AddFile("/etc/hostname", plan_.hostname + "\n");
-    // Nobody answers there: a lookup fails at once instead of timing out.
-    AddFile("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+    AddFile("/etc/resolv.conf", ResolverConfiguration());
     for (const char* path : kHostSecrets) Add(MountKind::kMask, path);
+  }
+  [[nodiscard]] std::string ResolverConfiguration() const {
+    if (plan_.gateway) {
+      return "nameserver " + std::string(&wire::kGatewayAddress[0]) +
+             "\noptions timeout:5 attempts:2 edns0\n";
+    }
+    // Nobody answers there: a lookup fails at once instead of timing out.
+    return "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
   }
   void AddFile(const std::string& to, const std::string& text) {
     const std::string base = fs_.root.value == "host" ? "" : fs_.root.value;

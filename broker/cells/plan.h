@@ -29,6 +29,7 @@ struct PlanInput {
   std::string id, name;
   std::string tools = {};  // the broker's directory of them; "" for none
   uid_t cell_uid = 0;      // on the host; the caller's own unless the caller is root
+  bool gateway = false;    // something may be let out
 };
 
 // Everything that the launcher does to build the cell. Looks at the host (which directories exist,

@@ -7,6 +7,7 @@
 
 #include "broker/journal/documents.h"
 #include "lib/base/log.h"
+#include "lib/policy/network_policy.h"
 
 namespace cellrun::cells {
 namespace {
@@ -35,12 +36,26 @@ std::vector<policy::Source> PolicyRefresh::SourcesFor(
   return sources;
 }
 
+std::optional<std::string> PolicyRefresh::Problem(const std::string& cell_id,
+                                                  const std::vector<policy::Source>& own) const {
+  const Cell* cell = Find(cell_id);
+  if (cell == nullptr) return "the cell is gone";
+  const wire::RunRequest& request = cell->setup().request;
+  const policy::Places places{.home = request.home, .workspace = request.workspace};
+  const auto policy = policies_.Get(SourcesFor(cell_id, request.workspace, own), places);
+  if (!policy.ok()) return policy.problems().front().ToString();
+  const auto network = policy::NetworkPolicy::Compile(policy.value()->profile());
+  if (!network.ok()) return network.problems().front().ToString();
+  return std::nullopt;
+}
+
 void PolicyRefresh::Watch(Cell& cell) {
   ArmTimer(cell.plan().id, *cell.setup().policy);
 }
 
 void PolicyRefresh::Forget(const std::string& cell_id) {
   timers_.erase(cell_id);
+  if (on_forget_) on_forget_(cell_id);
 }
 
 void PolicyRefresh::Refresh(const std::string& first,

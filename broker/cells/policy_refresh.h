@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,9 +34,17 @@ class PolicyRefresh {
       const std::string& cell_id, const std::string& workspace,
       const std::vector<policy::Source>& own) const;
 
+  // Why the cell's policy could not be made of these; nothing if it can.
+  [[nodiscard]] std::optional<std::string> Problem(const std::string& cell_id,
+                                                   const std::vector<policy::Source>& own) const;
+
   // From now until Forget its policy follows its rules' expiry.
   void Watch(Cell& cell);
   void Forget(const std::string& cell_id);
+  // Called in Forget: for what else is kept for a cell.
+  void OnForget(std::function<void(const std::string& cell_id)> forget) {
+    on_forget_ = std::move(forget);
+  }
 
   // `first` gets its policy at once, the others that `concerned` names one after the other, so that
   // nobody waits for all of them.
@@ -55,6 +64,7 @@ class PolicyRefresh {
   std::map<std::string, std::unique_ptr<loop::Loop::Timer>> timers_;  // by cell
   std::deque<std::string> waiting_;
   std::unique_ptr<loop::Loop::Timer> next_;
+  std::function<void(const std::string& cell_id)> on_forget_;
 };
 
 }  // namespace cellrun::cells

@@ -95,6 +95,10 @@ Result<void> Daemon::Start() {
   records_->Register(router);
   approval_routes_ = approvals::Routes::Make(loop_, *approvals_, *journal_);
   approval_routes_->Register(router);
+  egress_routes_ = std::make_unique<egress::Routes>(egress::Routes::Broker{
+      .loop = loop_, .registry = registry_, .refresh = *refresh_, .grants = grants_});
+  egress_routes_->Register(router);
+  refresh_->OnForget([this](const std::string& cell_id) { egress_routes_->ForgetCell(cell_id); });
   RegisterRoutes(router);
   api_ = TRY(http::Server::Start(loop_, TRY(sys::Duplicate(instance_.api)), std::move(router)));
   listeners_ = std::make_unique<cells::ListenerServer>(loop_, registry_,
@@ -134,7 +138,12 @@ void Daemon::FollowRules() {
   refresh_ = std::make_unique<cells::PolicyRefresh>(
       loop_, registry_, policies_, *journal_,
       [this](const std::string& cell_id, const std::string& workspace) {
-        return approvals_->rules().DocumentsFor(cell_id, workspace);
+        std::vector<policy::Source> documents =
+            approvals_->rules().DocumentsFor(cell_id, workspace);
+        // What a person changes while the cell runs comes before what was remembered.
+        if (std::optional<policy::Source> changes = grants_.DocumentFor(cell_id))
+          documents.insert(documents.begin(), std::move(*changes));
+        return documents;
       });
   approvals_->OnRules([this](const approvals::Rule& rule) {
     refresh_->Refresh(rule.cell_id, [&rule](const cells::Cell& cell) {
@@ -190,7 +199,8 @@ cells::Services Daemon::SharedServices() {
           .janitor = janitor_,
           .runner = *elsewhere_,
           .pool = pool_,
-          .approvals = *approvals_};
+          .approvals = *approvals_,
+          .engine = engine_};
 }
 
 void Daemon::OnLauncher() {

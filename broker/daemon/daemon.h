@@ -15,6 +15,8 @@
 #include "broker/cells/policy_store.h"
 #include "broker/cells/registry.h"
 #include "broker/daemon/instance.h"
+#include "broker/egress/grants.h"
+#include "broker/egress/routes.h"
 #include "broker/http/records.h"
 #include "broker/http/server.h"
 #include "broker/journal/journal.h"
@@ -62,13 +64,16 @@ class Daemon {
   loop::Loop loop_;
   loop::Janitor janitor_;
   loop::Pool pool_{kExaminers};
+  net::Engine engine_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<approvals::Approvals> approvals_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;
   std::unique_ptr<run::Elsewhere> elsewhere_;
+  egress::Grants grants_;
   std::unique_ptr<cells::PolicyRefresh> refresh_;
+  std::unique_ptr<egress::Routes> egress_routes_;
   std::unique_ptr<http::Records> records_;
   std::unique_ptr<approvals::Routes> approval_routes_;
   std::unique_ptr<http::Server> api_;

@@ -13,6 +13,10 @@
 #include "lib/base/unique_fd.h"
 #include "lib/policy/policy.h"
 
+namespace cellrun::net {
+class Egress;
+}
+
 namespace cellrun::notify {
 
 // What the supervisor of one cell has to know about it. The descriptors are owned; the sink is
@@ -45,6 +49,8 @@ struct CellFacts {
   bool attended = true;  // it was started from a terminal: somebody may be there to be asked
   bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
   std::shared_ptr<exec::Proposals> proposals;  // may be null
+  // Where the cell has a gateway; else null, and nothing can leave.
+  std::shared_ptr<net::Egress> egress;
   bool observe = false;  // run what would be denied, and record what the verdict would have been
 };
 

@@ -1,82 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/notify/connect_handler.h"
 
-#include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 
+#include "broker/exec/task.h"
+#include "broker/net/connections/egress.h"
 #include "broker/notify/remote_memory.h"
 #include "lib/base/log.h"
+#include "lib/sys/process.h"
 #include "lib/sys/seccomp.h"
 #include "lib/sys/socket.h"
 #include "lib/wire/control.h"
+#include "lib/wire/gateway.h"
 
 namespace cellrun::notify {
 namespace {
 
 constexpr std::size_t kMaxAddressBytes = 128;  // sizeof(sockaddr_storage): the kernel's limit
 constexpr std::uint8_t kLoopbackNet = 127;
+constexpr std::uint16_t kDnsPort = 53;
 
 bool AsksForChannel(const seccomp_data& data) {
   return static_cast<int>(data.args[0]) == wire::kChannelFd &&
          data.args[1] == wire::kChannelMagic && static_cast<int>(data.args[2]) == 0;
 }
 
+// What a sockaddr of the cell means.
 struct Destination {
   bool stays_inside = false;  // cannot leave the cell whatever becomes of the bytes
-  std::string address;
-  std::uint16_t port = 0;
+  net::Endpoint endpoint;     // else
+  std::string other;          // of another family: what it is called
 };
 
-Destination ReadInternet(std::string_view bytes) {
-  sockaddr_in address{};
-  memcpy(&address, bytes.data(), std::min(bytes.size(), sizeof address));
-  const std::uint32_t host = ntohl(address.sin_addr.s_addr);
-  std::array<char, INET_ADDRSTRLEN> text{};
-  inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size());
-  const std::uint16_t port = ntohs(address.sin_port);
-  // 0.0.0.0 means this host; port 0 is how libc asks for a route (a TCP connect to it fails).
-  return {.stays_inside = host == INADDR_ANY || host >> 24 == kLoopbackNet || port == 0,
-          .address = text.data(),
-          .port = port};
+bool IsText(const net::Address& address, const char* text) {
+  return net::ParseAddress(text) == address;
 }
 
-Destination ReadInternet6(std::string_view bytes) {
-  sockaddr_in6 address{};
-  memcpy(&address, bytes.data(), std::min(bytes.size(), sizeof address));
-  const in6_addr& host = address.sin6_addr;
-  const bool mapped_loopback = IN6_IS_ADDR_V4MAPPED(&host) && host.s6_addr[12] == kLoopbackNet;
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  inet_ntop(AF_INET6, &host, text.data(), text.size());
-  const std::uint16_t port = ntohs(address.sin6_port);
-  return {.stays_inside = IN6_IS_ADDR_LOOPBACK(&host) || IN6_IS_ADDR_UNSPECIFIED(&host) ||
-                          mapped_loopback || port == 0,
-          .address = text.data(),
-          .port = port};
+// 0.0.0.0 and :: mean this host; port 0 is how libc asks for a route (a TCP connect to it fails).
+// The cell's own address and its resolver are part of it.
+bool StaysInside(const net::Endpoint& to, bool has_gateway) {
+  const net::Address& address = to.address;
+  if (to.port == 0) return true;
+  if (!address.ipv6) {
+    const std::uint32_t number = net::Ipv4Number(address);
+    if (number == INADDR_ANY || number >> 24 == kLoopbackNet) return true;
+    return has_gateway && (IsText(address, wire::kCellAddress) ||
+                           (to.port == kDnsPort && IsText(address, wire::kGatewayAddress)));
+  }
+  return IsText(address, "::1") || IsText(address, "::") ||
+         (has_gateway && IsText(address, wire::kCellAddress6));
 }
 
-Destination ReadDestination(std::string_view bytes) {
+Destination ReadDestination(std::span<const char> bytes, bool has_gateway) {
   sa_family_t family = 0;
   memcpy(&family, bytes.data(), sizeof family);
+  Destination destination;
   switch (family) {
     case AF_UNSPEC:  // dissolves an association
     case AF_UNIX:
     case AF_NETLINK:
-      return {.stays_inside = true, .address = "", .port = 0};
+      destination.stays_inside = true;
+      return destination;
     case AF_INET:
-      return ReadInternet(bytes);
-    case AF_INET6:
-      return ReadInternet6(bytes);
+    case AF_INET6: {
+      const std::optional<net::Endpoint> to = net::EndpointOf(bytes);
+      // Too short: the kernel says so.
+      destination.stays_inside = !to || StaysInside(*to, has_gateway);
+      if (to) destination.endpoint = *to;
+      return destination;
+    }
     default:
-      return {.stays_inside = false, .address = "family " + std::to_string(family), .port = 0};
+      destination.other = "family " + std::to_string(family);
+      return destination;
   }
+}
+
+// The program's socket, as far as it can be looked at.
+struct ProgramSocket {
+  UniqueFd copy;
+  bool udp = false, blocking = false;
+};
+ProgramSocket SocketOf(const Listener& listener, const seccomp_notif& notification) {
+  ProgramSocket found;
+  const Result<pid_t> group = exec::ThreadGroup(static_cast<pid_t>(notification.pid));
+  if (!group.ok()) return found;
+  const Result<UniqueFd> process = sys::PidfdOpen(*group);
+  if (!process.ok()) return found;
+  Result<UniqueFd> copy = sys::PidfdGetfd(*process, static_cast<int>(notification.data.args[0]));
+  // Only while the id is valid is this number that process.
+  if (!copy.ok() || !sys::SeccompIdValid(listener.fd(), notification.id)) return found;
+  int type = 0;
+  socklen_t length = sizeof type;
+  if (getsockopt(copy->get(), SOL_SOCKET, SO_TYPE, &type, &length) != 0) return found;
+  found.udp = type == SOCK_DGRAM;
+  const int flags = fcntl(copy->get(), F_GETFL);
+  found.blocking = flags >= 0 && (flags & O_NONBLOCK) == 0;
+  found.copy = std::move(*copy);
+  return found;
 }
 
 }  // namespace
@@ -96,19 +125,58 @@ void ConnectHandler::Handle(const seccomp_notif& notification, Lane& lane,
   if (!read.ok()) {
     return listener_.Refuse(notification.id, read.error().code() == EPERM ? EACCES : EFAULT);
   }
-  const Destination destination = ReadDestination({address.data(), address.size()});
-  if (!destination.stays_inside) {
-    return Refuse(notification, destination.address, destination.port, profile);
-  }
-  // CONTINUE-SITE(local-connect, class c): the cell's network namespace is empty and its mount tree
-  // has no socket of the host, so whatever address the kernel reads now, it is the cell's own or
-  // ENETUNREACH.
+  const Destination destination = ReadDestination(address, facts_.egress != nullptr);
+  if (!destination.other.empty())
+    return Refuse(notification, RecordOf(notification, destination.other, 0, profile));
+  if (!destination.stays_inside) return GoOut(notification, destination.endpoint, profile);
+  // CONTINUE-SITE(local-connect, class c): whatever address the kernel reads now, it is the cell's
+  // own, or leads into the gateway: there it ends at a listener of the broker, which judges what it
+  // accepts by the address that the kernel has connected to, or nowhere. Without a gateway the
+  // namespace is empty. The mount tree has no socket of the host.
   (void)sys::SeccompContinue(listener_.fd(), notification.id);
 }
 
-void ConnectHandler::Refuse(const seccomp_notif& notification, const std::string& address,
-                            std::uint16_t port, const policy::Profile& profile) const {
-  ++tally_.denied;
+void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoint& to,
+                           const policy::Profile& profile) const {
+  if (facts_.egress == nullptr) {
+    return Refuse(notification,
+                  RecordOf(notification, net::FormatAddress(to.address), to.port, profile));
+  }
+  const auto tid = static_cast<pid_t>(notification.pid);
+  ProgramSocket program = SocketOf(listener_, notification);
+  net::Origin origin{.pid = tid, .exe = exec::ReadExecutablePath(tid).value_or("")};
+  net::Target target =
+      facts_.egress->Judge(to, program.udp ? net::Protocol::kUdp : net::Protocol::kTcp);
+  if (target.verdict.action == policy::Action::kDeny || program.udp) {
+    const net::CellIdentity cell{.id = facts_.cell_id,
+                                 .name = {},
+                                 .profile = {},
+                                 .workspace = {},
+                                 .user = facts_.user,
+                                 .inside_uid = facts_.inside_uid};
+    journal::Record record = net::RecordOf(cell, origin, target);
+    record.verdict = policy::Action::kDeny;
+    return Refuse(notification, std::move(record));
+  }
+  ++(target.verdict.action == policy::Action::kAsk ? tally_.asked : tally_.allowed);
+  facts_.egress->Connect({.origin = std::move(origin),
+                          .target = std::move(target),
+                          .socket = std::move(program.copy),
+                          .blocking = program.blocking},
+                         [&listener = listener_, id = notification.id](int code) {
+                           if (code != 0) return listener.Refuse(id, code);
+                           // CONTINUE-SITE(judged-connect, class c): the broker listens on the
+                           // judged address in the gateway. Whatever the kernel reads now ends
+                           // there, at another of its listeners or nowhere; the verdict that counts
+                           // is made when it is accepted, about the address that the kernel has
+                           // connected to.
+                           (void)sys::SeccompContinue(listener.fd(), id);
+                         });
+}
+
+journal::Record ConnectHandler::RecordOf(const seccomp_notif& notification,
+                                         const std::string& address, std::uint16_t port,
+                                         const policy::Profile& profile) const {
   journal::Record record;
   record.time = std::chrono::system_clock::now();
   record.cell = facts_.cell_id;
@@ -122,8 +190,14 @@ void ConnectHandler::Refuse(const seccomp_notif& notification, const std::string
   record.rule = {
       .name = "default", .layer = profile.network_default.layer, .at = profile.network_default.at};
   record.reason = "the cell has no network";
+  return record;
+}
+
+void ConnectHandler::Refuse(const seccomp_notif& notification, journal::Record record) const {
+  ++tally_.denied;
   record.result = "denied";
-  repeats_.Note("connect " + address + " " + std::to_string(port), std::move(record));
+  std::string key = "connect " + record.to + " " + std::to_string(record.port) + record.proto;
+  repeats_.Note(key, std::move(record));
   listener_.Refuse(notification.id, EACCES);
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "broker/exec/exec_handler.h"
+#include "broker/net/address/address.h"
 #include "broker/notify/cell_facts.h"
 #include "broker/notify/listener.h"
 #include "broker/notify/receivers.h"
@@ -14,9 +15,9 @@
 
 namespace cellrun::notify {
 
-// Answers connect(2). A cell has an empty network namespace, so what is continued can reach nothing
-// but the cell itself; the rest is refused with EACCES and recorded. The reserved connect of a
-// waiting room is answered with its channel.
+// Answers connect(2). What stays in the cell goes on. Without a gateway all else is refused with
+// EACCES and recorded; with one, what the policy does not deny is handed to net::Egress, which
+// answers later. The reserved connect of a waiting room is answered with its channel.
 class ConnectHandler {
  public:
   ConnectHandler(const CellFacts& facts, const Listener& listener, exec::ExecHandler& exec,
@@ -27,8 +28,12 @@ class ConnectHandler {
 
  private:
   void HandOverChannel(const seccomp_notif& notification) const;
-  void Refuse(const seccomp_notif& notification, const std::string& address, std::uint16_t port,
-              const policy::Profile& profile) const;
+  void GoOut(const seccomp_notif& notification, const net::Endpoint& to,
+             const policy::Profile& profile) const;
+  [[nodiscard]] journal::Record RecordOf(const seccomp_notif& notification,
+                                         const std::string& address, std::uint16_t port,
+                                         const policy::Profile& profile) const;
+  void Refuse(const seccomp_notif& notification, journal::Record record) const;
 
   const CellFacts& facts_;
   const Listener& listener_;

@@ -208,6 +208,9 @@ std::string DescribeNote(const wire::CellPlan& plan, const Report& report) {
              ErrnoText(report.code);
     case Note::kLandlockOff:
       return "not enforced: Landlock is not in this kernel or switched off";
+    case Note::kLowPortsClosed:
+      return "no connection to a port below 1024 can be let out: ip_unprivileged_port_start: " +
+             ErrnoText(report.code);
   }
   return "";
 }

@@ -144,7 +144,9 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      .cell_shim = {},
                      .denials = {},
                      .scripts = {},
-                     .broker = {}};
+                     .broker = {},
+                     .gateway = {},
+                     .gateway_sockets = {}};
     RunSteps(child);
   }
   return StartedCell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(orders->first),

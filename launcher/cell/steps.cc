@@ -42,7 +42,18 @@ Result<void> ReplaceKeyring(ChildState& /*child*/) {
   return joined;
 }
 
+Result<void> AnnounceGateway(ChildState& child) {
+  if (!child.gateway.valid()) return {};
+  wire::ControlHeader header{};
+  header.type = wire::kGatewayBuilt;
+  std::vector<int> fds = {child.gateway.get()};
+  for (const UniqueFd& made : child.gateway_sockets) fds.push_back(made.get());
+  return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
+                          fds);
+}
+
 Result<void> AnnounceCell(ChildState& child) {
+  TRY(AnnounceGateway(child));
   wire::ControlHeader header{};
   header.type = wire::kCellBuilt;
   // With these the broker mounts again what the host's replacement of a file takes away.
@@ -96,6 +107,8 @@ constexpr std::array kSteps = {
     Step{"use the host's /proc", UseHostProc, kNone},
     Step{"raise the loopback", RaiseLoopback, kNone},
     Step{"receive the plan", ReceivePlan, kNone},
+    // While /proc/sys/net is ours to write.
+    Step{"join the gateway", JoinGateway, kNone},
     // While the host's files are still ours to open.
     Step{"open mount source", OpenSources, Step::Detail::kMount},
     Step{"receive mapped trees", ReceiveTrees, kNone},

@@ -32,7 +32,9 @@ struct ChildState {
   UniqueFd proc;    // mounted, not yet attached
   UniqueFd quotas;  // the host's /proc/sys/user
   UniqueFd cell_shim, denials, scripts, broker;
-  std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
+  UniqueFd gateway;                       // its network namespace
+  std::vector<UniqueFd> gateway_sockets;  // of that namespace, in the order of kGatewayBuilt
+  std::size_t detail = 0;                 // which mount, rule or limit a step is at, for its report
   mode_t umask = 022;
 };
 
@@ -53,6 +55,7 @@ enum class Note : std::int32_t {
   kQuotasNotSet,    // /proc/sys/user could not be written
   kOomScoreNotSet,  // /proc/self/oom_score_adj could not be written
   kLandlockOff,     // this kernel has none
+  kLowPortsClosed,  // ip_unprivileged_port_start of the gateway could not be written
 };
 struct Report {
   ReportKind kind = ReportKind::kFailure;
@@ -78,6 +81,7 @@ std::span<const Step> CellSteps();
 // The steps, by file.
 Result<void> ReceivePlan(ChildState& child);  // orders.cc
 Result<void> ReceiveTrees(ChildState& child);
+Result<void> JoinGateway(ChildState& child);  // network.cc
 Result<void> OpenSources(ChildState& child);  // sources.cc
 Result<void> PrepareProc(ChildState& child);
 Result<void> EnterRoot(ChildState& child);  // mounts.cc

@@ -14,9 +14,10 @@ constexpr VerbMask kAll = (VerbMask{1} << static_cast<unsigned>(VerbId::kCount))
 // How verbs print: rows with names, one object, rows that may follow each other, a text.
 constexpr VerbMask kNamedRows = In(VerbId::kPs) | In(VerbId::kProfileList) |
                                 In(VerbId::kApprovalsList) | In(VerbId::kApprovalsRules);
-constexpr VerbMask kObject = In(VerbId::kProfileLint) | In(VerbId::kProfileTest) |
-                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus) |
-                             In(VerbId::kApprovalsShow) | In(VerbId::kApprovalsReport);
+constexpr VerbMask kObject = In(VerbId::kEgressList) | In(VerbId::kProfileLint) |
+                             In(VerbId::kProfileTest) | In(VerbId::kDoctor) |
+                             In(VerbId::kBrokerStatus) | In(VerbId::kApprovalsShow) |
+                             In(VerbId::kApprovalsReport);
 constexpr VerbMask kReport = In(VerbId::kWhy) | kVerify;
 constexpr VerbMask kAskList = In(VerbId::kApprovalsList);
 constexpr VerbMask kApproveDeny = In(VerbId::kApprove) | In(VerbId::kDeny);
@@ -96,7 +97,8 @@ constexpr std::array kOptions = {
            "once|cell|project|always", false, Support::kNow, kApproveDeny,
            "what the answer is for; above once it is stored as a rule; default once"},
     Option{OptionId::kFor, "--for", '\0', ValueKind::kDuration, "DURATION", "", false,
-           Support::kNow, kApproveDeny, "how long the rule counts: 10m, 2h, 7d; default 30d"},
+           Support::kNow, kApproveDeny | In(VerbId::kEgressAdd),
+           "how long the rule counts: 10m, 2h, 7d; an answer's 30d by default"},
     Option{OptionId::kReason, "--reason", '\0', ValueKind::kText, "TEXT", "", false, Support::kNow,
            kApproveDeny | In(VerbId::kRequest), "why; a denial's reason is told to the caller"},
     Option{OptionId::kEdit, "--edit", '\0', ValueKind::kFlag, "", "", false, Support::kNow,

@@ -65,6 +65,24 @@ constexpr std::array kDenyExamples = {
 constexpr std::array kApprovalsWatchExamples = {
     Example{"cellrun approvals watch", "answer what cells ask, on the whole screen"},
 };
+constexpr std::array kEgressListExamples = {
+    Example{"cellrun egress list quiet-otter", "what the cell may reach"},
+};
+constexpr std::array kEgressAddExamples = {
+    Example{"cellrun egress add quiet-otter git.example.com:443 --for 10m",
+            "let it out for ten minutes"},
+    Example{"cellrun egress add quiet-otter host:5432", "the database on this machine"},
+};
+constexpr std::array kEgressRemoveExamples = {
+    Example{"cellrun egress remove quiet-otter e2", "take a change back"},
+    Example{"cellrun egress remove quiet-otter '*.example.com'", "close what the profile opens"},
+};
+constexpr std::array kEgressReloadExamples = {
+    Example{"cellrun egress reload quiet-otter", "after the profile was edited"},
+};
+constexpr std::array kEgressBypassExamples = {
+    Example{"cellrun egress bypass quiet-otter 5m", "everything public, for five minutes"},
+};
 constexpr std::array kAuditVerifyExamples = {
     Example{"cellrun audit verify", "check every link of the journal's hash chain"},
 };
@@ -200,6 +218,36 @@ constexpr std::array kVerbs = {
          "same command is denied without asking for the next ten seconds, and for longer with "
          "--scope.",
          kDenyExamples},
+    Verb{VerbId::kEgressList, "egress list", "CELL", WordKind::kCell, 1, 1,
+         "list the network rules of a running cell",
+         "Lists what decides about connections of a cell, in the order in which it is tried: the "
+         "changes since it started, with the time that is left of each, then the rules of its "
+         "profile and the default. The floor's rules are tried first, whatever stands here.",
+         kEgressListExamples},
+    Verb{VerbId::kEgressAdd, "egress add", "CELL HOST[:PORT]", WordKind::kCell, 2, 2,
+         "let a running cell reach a destination",
+         "HOST is a name, *.NAME, an address, a block of addresses or host (this machine's "
+         "loopback). Counts at once, for as long as the cell lives or as --for says. What the "
+         "floor denies stays denied. A cell whose profile lets nothing out has no gateway, and "
+         "cannot be opened.",
+         kEgressAddExamples},
+    Verb{VerbId::kEgressRemove, "egress remove", "CELL ID|HOST[:PORT]", WordKind::kCell, 2, 2,
+         "take a destination from a running cell",
+         "Takes back the change ID, or denies the destination from now on, whatever the profile "
+         "says. Connections that are no longer allowed are cut within a second.",
+         kEgressRemoveExamples},
+    Verb{VerbId::kEgressReload, "egress reload", "CELL", WordKind::kCell, 1, 1,
+         "read a running cell's profile again",
+         "Reads the profile's files and the floor again. What they say about commands and "
+         "connections counts from now on; what the cell was built with (its files, limits and "
+         "environment) stays. If they cannot be used, nothing changes.",
+         kEgressReloadExamples},
+    Verb{VerbId::kEgressBypass, "egress bypass", "CELL DURATION", WordKind::kCell, 2, 2,
+         "let a running cell reach every public destination for a while",
+         "Lets out every name and every public address over TCP until the time is over; egress "
+         "list shows how long that is, egress remove ends it. The floor, and addresses of this "
+         "machine and of private networks, stay closed.",
+         kEgressBypassExamples},
     Verb{VerbId::kAuditVerify, "audit verify", "", WordKind::kNone, 0, 0,
          "check the journal's hash chain",
          "Reads the whole journal and checks that every record names the hash of the one before "
@@ -280,33 +328,10 @@ constexpr std::array kVerbs = {
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
-constexpr std::array<std::string_view, 26> kLaterVerbs = {
-    "inspect",
-    "logs",
-    "top",
-    "exec",
-    "shell",
-    "attach",
-    "stop",
-    "kill",
-    "pause",
-    "resume",
-    "rm",
-    "wait",
-    "egress",
-    "port",
-    "tool",
-    "trust",
-    "profile diff",
-    "profile init",
-    "egress list",
-    "egress add",
-    "egress remove",
-    "egress reload",
-    "egress bypass",
-    "tool add",
-    "tool rm",
-    "tool ls",
+constexpr std::array<std::string_view, 20> kLaterVerbs = {
+    "inspect", "logs",         "top",          "exec",     "shell",   "attach",  "stop",
+    "kill",    "pause",        "resume",       "rm",       "wait",    "port",    "tool",
+    "trust",   "profile diff", "profile init", "tool add", "tool rm", "tool ls",
 };
 
 }  // namespace

@@ -303,11 +303,12 @@ std::vector<std::string> Unsupported(const std::string& body) {
 
 TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
   const std::pair<const char*, const char*> cases[] = {
-      {"network: {default: allow}\n", "network.default: allow"},
-      {"network: {rules: [{to: a.example, then: allow}]}\n", "a network rule with then: allow"},
+      {"network: {rules: [{to: 192.0.2.1, proto: udp, then: allow}]}\n",
+       "a network rule with proto: udp"},
+      {"network: {rules: [{to: host.cell/other, then: allow}]}\n",
+       "a network rule to another cell, 'host.cell/other'"},
       {"network: {publish: [80]}\n", "network.publish"},
       {"network: {upstream-proxy: 'http://p.example:1'}\n", "network.upstream-proxy"},
-      {"network: {dns: {upstream: 192.0.2.1}}\n", "network.dns.upstream"},
       {"tools: [{name: x, network: [a]}]\n", "ghost: network"},
       {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {network: [b]}}]}\n",
        "ghost: network"},
@@ -335,12 +336,14 @@ TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
 
 TEST(UnsupportedTest, LeavesAloneWhatIsEnforced) {
   EXPECT_THAT(
-      Unsupported("filesystem: {root: /srv/root, workspace: ro}\n"
-                  "limits: {processes: 5, files: 100, time: 5m}\n"
-                  "syscalls: {rules: [{name: [ptrace, perf, keyctl, userns], then: allow}]}\n"
-                  "network: {default: ask, rules: [{to: a.example, then: ask}],\n"
-                  "          dns: {upstream: system}}\n"
-                  "commands: {rules: [{when: {exe: a}, then: ask, approvers: 2}]}\n"),
+      Unsupported(
+          "filesystem: {root: /srv/root, workspace: ro}\n"
+          "limits: {processes: 5, files: 100, time: 5m}\n"
+          "syscalls: {rules: [{name: [ptrace, perf, keyctl, userns], then: allow}]}\n"
+          "network: {default: ask, rules: [{to: a.example, then: ask},\n"
+          "          {to: [host, 192.0.2.1, '2001:db8::/32', '*.b.example'], then: allow}],\n"
+          "          dns: {upstream: 192.0.2.1}}\n"
+          "commands: {rules: [{when: {exe: a}, then: ask, approvers: 2}]}\n"),
       IsEmpty());
 }
 

@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "lib/policy/load.h"
+#include "lib/policy/network_target.h"
 #include "lib/policy/profile.h"
 #include "lib/policy/syscalls.h"
+#include "lib/policy/value_type.h"
 
 namespace cellrun::policy {
 namespace {
@@ -69,20 +71,25 @@ class Finder {
   }
 
   void Network() {
-    if (profile_.network_default.value == Action::kAllow) {
-      Note(profile_.network_default.at, "network.default: allow");
-    }
     for (const NetworkRule& rule : profile_.network_rules) {
-      if (rule.then == Action::kAllow) Note(rule.at, "a network rule with then: allow");
+      if (rule.then == Action::kDeny) continue;
+      if (rule.udp) Note(rule.at, "a network rule with proto: udp");
+      for (const std::string& to : rule.to) NotYet(rule.at, to);
     }
     if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
-    if (!profile_.dns_upstream.empty()) {
-      const bool known = !profile_.documents.empty();
-      Note(known ? profile_.documents.front() : Position{}, "network.dns.upstream");
-    }
     if (!profile_.upstream_proxy.value.empty()) {
       Note(profile_.upstream_proxy.at, "network.upstream-proxy");
     }
+  }
+
+  void NotYet(const Position& at, const std::string& to) {
+    const Result<NetworkTarget> target = ParseTarget(to);
+    if (!target.ok()) return;
+    if (target->kind == NetworkTarget::Kind::kGroup && IsBuiltInGroup(target->name) &&
+        !profile_.network_groups.contains(target->name))
+      Note(at, "the group '" + to + "'");
+    if (target->kind == NetworkTarget::Kind::kCell)
+      Note(at, "a network rule to another cell, '" + to + "'");
   }
 
   void Syscalls() {

@@ -139,6 +139,9 @@ Result<void> SetLimit(int resource, rlimit64 limit) {
 Result<void> SetNamespace(const UniqueFd& fd, int type) {
   return Check(setns(fd.get(), type), "setns");
 }
+Result<void> Unshare(int flags) {
+  return Check(unshare(flags), "unshare");
+}
 Result<void> SetIds(uid_t uid, gid_t gid) {
   // Raw calls: glibc's signal every thread, and there is only one here.
   TRY(Check(syscall(SYS_setgroups, 0, nullptr), "setgroups"));

@@ -51,6 +51,7 @@ Result<void> CloseRange(unsigned first, unsigned last, unsigned flags);
 Result<rlimit64> GetLimit(int resource);
 Result<void> SetLimit(int resource, rlimit64 limit);
 Result<void> SetNamespace(const UniqueFd& fd, int type);
+Result<void> Unshare(int flags);
 Result<void> SetIds(uid_t uid,
                     gid_t gid);  // all of real, effective, saved; groups are dropped first
 

@@ -33,6 +33,10 @@ enum ControlType : uint32_t {
   // directory of script copies (writable through it), a socket that listens on kBrokerSocket.
   kCellBuilt = 1,
 
+  // launcher's child -> broker, before that, where the plan has a gateway. fds: its network
+  // namespace, and unbound sockets in it: one of UDP, the rest of TCP, those of IPv6 last.
+  kGatewayBuilt = 2,
+
   // broker -> init.
   kSetup = 10,  // payload: SetupOrder, filter instructions, handover text. Answered by kListener or
                 // kInitFailed.

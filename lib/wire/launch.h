@@ -136,6 +136,8 @@ struct CellPlan {
   // `userns`. Mounting needs a process without Landlock's file rules.
   std::uint64_t namespaces = 0;
   std::chrono::milliseconds time_limit{0};  // the broker enforces it; here for messages
+  bool gateway =
+      false;  // something may be let out: a second network namespace (lib/wire/gateway.h)
 };
 
 // Why a run was refused. `status` is the launcher's exit code.

@@ -64,6 +64,7 @@ void PlanFields(Archive& archive, Plan& plan, std::int64_t& time_limit_ms) {
   archive.Number(plan.inotify_watches);
   archive.Number(plan.namespaces);
   archive.Number(time_limit_ms);
+  archive.Flag(plan.gateway);
 }
 
 Result<void> Check(const CellPlan& plan, std::int64_t time_limit_ms) {

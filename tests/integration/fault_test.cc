@@ -113,8 +113,9 @@ TEST_F(FaultSlowTest, AStartWithAFaultIsRefusedOrWhole) {
       ++refused;
       EXPECT_EQ(outcome.status, 125) << what << ": " << outcome;
       EXPECT_THAT(outcome.err, HasSubstr("error: ")) << what << ": " << outcome;
-      // What was lost is either the end of the start's report, which the exec itself is, so that the
-      // command may have begun before the cell is killed, or later what the broker says of its end.
+      // What was lost is either the end of the start's report, which the exec itself is, so that
+      // the command may have begun before the cell is killed, or later what the broker says of its
+      // end.
       EXPECT_TRUE(outcome.out.empty() ||
                   outcome.err.find("cannot follow the start") != std::string::npos ||
                   outcome.err.find("the broker cannot be heard") != std::string::npos)

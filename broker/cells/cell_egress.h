@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "broker/approvals/queue.h"
+#include "broker/cells/connection_asks.h"
+#include "broker/journal/record.h"
+#include "broker/loop/loop.h"
+#include "broker/net/connections/egress.h"
+#include "broker/net/resolver/resolver.h"
+#include "broker/net/upstream/upstream.h"
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+#include "lib/policy/profile.h"
+
+namespace cellrun::cells {
+
+// All that a cell with a gateway has for its connections. Only on the loop's thread.
+class CellEgress {
+ public:
+  struct Services {
+    loop::Loop& loop;
+    net::Engine& engine;
+    journal::Sink& journal;
+    approvals::Queue& approvals;
+  };
+  // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
+  static Result<std::unique_ptr<CellEgress>> Start(const Services& services,
+                                                   const net::CellIdentity& cell,
+                                                   const policy::Profile& profile,
+                                                   const AskTerms& terms, UniqueFd user,
+                                                   std::vector<UniqueFd> gateway);
+  ~CellEgress();
+  CellEgress(const CellEgress&) = delete;
+  CellEgress& operator=(const CellEgress&) = delete;
+
+  [[nodiscard]] const std::shared_ptr<net::Egress>& egress() const { return egress_; }
+  // From now on; connections that it no longer allows are cut.
+  Result<void> ReplacePolicy(const policy::Profile& profile);
+  // Everything is cut; nothing answers a call any more.
+  void Stop();
+
+ private:
+  CellEgress() = default;
+  std::shared_ptr<net::Names> names_;
+  std::shared_ptr<net::EgressJudge> judge_;
+  std::unique_ptr<net::Resolver> resolver_;
+  std::shared_ptr<net::Upstream> upstream_;
+  std::shared_ptr<net::Egress> egress_;
+  bool stopped_ = false;
+};
+
+}  // namespace cellrun::cells

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "broker/net/address/address.h"
+#include "broker/net/reactor/reactor.h"
+#include "lib/base/result.h"
+#include "lib/base/unique_fd.h"
+
+namespace cellrun::net {
+
+// Connects to the first of some addresses that answers. The next one is tried when one has failed,
+// and beside it when one has not answered for a quarter of a second (RFC 8305). On its reactor's
+// thread only; `done` is called once, perhaps before Start returns, unless it is destroyed before.
+class Dial : public std::enable_shared_from_this<Dial> {
+ public:
+  struct Made {
+    UniqueFd socket;  // connected, non-blocking
+    Endpoint to;
+  };
+  // The error is that of the address that failed last.
+  using Done = std::function<void(Result<Made>)>;
+
+  static std::shared_ptr<Dial> Make(Reactor& reactor, std::vector<Endpoint> to, Done done);
+  void Start();
+  void Cancel();  // `done` is not called any more
+
+  Dial(Reactor& reactor, std::vector<Endpoint> to, Done done);
+  Dial(const Dial&) = delete;
+  Dial& operator=(const Dial&) = delete;
+  ~Dial();
+
+ private:
+  class Try;
+  void Next();
+  void OnTry(Try& tried, int code);
+  void Finish(Result<Made> result);
+  void Clear();
+
+  Reactor& reactor_;
+  const std::vector<Endpoint> to_;
+  Done done_;
+  std::size_t next_ = 0;
+  int last_code_;
+  std::vector<std::shared_ptr<Try>> tries_;
+  Reactor::TimerId stagger_ = 0;
+};
+
+}  // namespace cellrun::net

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/net/connections/engine.h"
+#include "broker/net/connections/outgoing.h"
+#include "broker/net/connections/target.h"
+#include "broker/net/gateway/socket_stock.h"
+#include "broker/net/names/names.h"
+#include "broker/net/relay/relay.h"
+
+namespace cellrun::net {
+
+// What the cell's programs connect to, and how that comes about. The broker listens in the gateway
+// on exactly the addresses that somebody was allowed to connect to; the verdict that counts is the
+// one about the accepted socket's own address. Everything is bounded, and what does not fit is
+// refused and recorded.
+class Egress : public std::enable_shared_from_this<Egress> {
+ public:
+  static constexpr std::size_t kMaxListeners = 256;
+  static constexpr std::size_t kMaxConnections = 2048;
+  static constexpr std::size_t kMaxAttempts = 1024;
+
+  // Asks a person; `decided` comes once, on any thread, unless the returned function was called
+  // before: then nobody waits for the answer any more.
+  using Decided = std::function<void(bool approved, const std::string& why)>;
+  using Ask = std::function<std::function<void()>(const Origin&, const Target&, Decided)>;
+
+  struct Parts {
+    Engine& engine;
+    CellIdentity cell;
+    journal::Sink& journal;
+    std::unique_ptr<SocketStock> stock;
+    std::shared_ptr<EgressJudge> judge;
+    std::shared_ptr<Names> names;
+    Resolve resolve = nullptr;  // null: no name can be resolved
+    Ask ask = nullptr;          // null: nobody is there to be asked
+  };
+  static std::shared_ptr<Egress> Make(Parts parts);
+  ~Egress();
+  Egress(const Egress&) = delete;
+  Egress& operator=(const Egress&) = delete;
+
+  // What an address means, and whether it may be connected to. Thread-safe, does not block.
+  [[nodiscard]] Target Judge(const Endpoint& endpoint, Protocol protocol) const;
+
+  // 0: the kernel may carry the call out; else the errno that it fails with.
+  using Reply = std::function<void(int code)>;
+  struct Attempt {
+    Origin origin;
+    Target target;
+    UniqueFd socket;        // the program's own, to know it again; may be invalid
+    bool blocking = false;  // it waits for the outcome: it gets the errno of the dial
+  };
+  // A connect that Judge has not denied. `reply` comes once, on another thread, within about a
+  // second. Thread-safe.
+  void Connect(Attempt attempt, Reply reply);
+
+  // The policy has changed: what it no longer allows is cut. Thread-safe.
+  void Rejudge();
+  // Cuts everything; no reply comes after it has returned. Not on a reactor's thread.
+  void Stop();
+
+ private:
+  class Gate;
+  struct Waiting;
+  struct Connection;
+  using ConnectionId = std::uint64_t;
+
+  explicit Egress(Parts parts);
+  // All of these on the home reactor's thread.
+  void Begin(Attempt attempt, Reply reply);
+  Result<void> Listen(const Endpoint& endpoint);
+  void DropOldestGate();
+  void CloseGate(const Endpoint& endpoint);
+  void StartDial(const std::shared_ptr<Waiting>& waiting);
+  void OnDialled(const std::shared_ptr<Waiting>& waiting);
+  void Sweep();
+  void OnAccept(int listener);
+  void Admit(UniqueFd accepted);
+  std::shared_ptr<Waiting> Match(const Endpoint& to, const Endpoint& peer);
+  void AskPerson(Connection& connection);
+  void Proceed(ConnectionId id);
+  void Join(ConnectionId id);
+  void StartRelay(Connection& connection, Dial::Made made);
+  void OnRelayed(ConnectionId id, const Traffic& traffic, const char* how);
+  void RecordEnd(const Connection& connection, const Traffic& traffic, const char* how) const;
+  void Fail(ConnectionId id, int code, const char* result);
+  void CutDenied();
+  void Close(std::function<void()> closed);
+  void Refuse(const Attempt& attempt, const Reply& reply, int code, const char* why);
+  std::shared_ptr<Outgoing> MakeOutgoing(const Target& target);
+
+  Parts parts_;
+  Reactor& home_;
+  std::mutex stop_mutex_;
+  bool stopped_ = false;  // guarded by stop_mutex_
+  // The rest belongs to the home reactor's thread.
+  std::map<Endpoint, std::shared_ptr<Gate>> gates_;
+  std::uint64_t uses_ = 0;
+  std::list<std::shared_ptr<Waiting>> waiting_;
+  std::map<ConnectionId, std::unique_ptr<Connection>> connections_;
+  ConnectionId last_connection_ = 0;
+  Reactor::TimerId sweep_ = 0;
+  bool closed_ = false;
+  std::function<void()> on_empty_;  // closed, and the last relay has ended
+};
+
+}  // namespace cellrun::net

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the accepted socket to the last byte.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "broker/net/connections/egress.h"
+#include "broker/net/connections/egress_state.h"
+#include "lib/sys/socket.h"
+
+namespace cellrun::net {
+namespace {
+
+constexpr int kAcceptsATurn = 64;
+
+using NameCall = int (*)(int, sockaddr*, socklen_t*);
+std::optional<Endpoint> NameOf(NameCall call, const UniqueFd& socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (call(socket.get(), reinterpret_cast<sockaddr*>(&storage), &size) != 0) return std::nullopt;
+  return EndpointOf({reinterpret_cast<const char*>(&storage), size});
+}
+
+// The program gave up while somebody was asked: a reset, or an end without a byte before it. One
+// that has sent something and then its end may well wait for an answer.
+class Departure : public Source {
+ public:
+  Departure(Reactor& reactor, std::function<void()> left)
+      : reactor_(reactor), left_(std::move(left)) {}
+  void OnReady(int fd, std::uint32_t events) override {
+    char byte = 0;
+    const bool sent = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0 || !sent) return left_();
+    reactor_.Change(fd, 0);  // only what ends it altogether is reported now
+  }
+
+ private:
+  Reactor& reactor_;
+  const std::function<void()> left_;
+};
+
+}  // namespace
+
+void Egress::OnAccept(int listener) {
+  for (int i = 0; i < kAcceptsATurn; ++i) {
+    UniqueFd accepted(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!accepted.valid()) return;  // EMFILE: they wait in the backlog, and it comes again
+    Admit(std::move(accepted));
+  }
+}
+
+// Whose it is: the one whose socket has the address that it comes from.
+std::shared_ptr<Egress::Waiting> Egress::Match(const Endpoint& to, const Endpoint& peer) {
+  const auto matches = [&](const std::shared_ptr<Waiting>& waiting, bool known) {
+    const Attempt& attempt = waiting->attempt;
+    if (attempt.target.endpoint != to || attempt.socket.valid() != known) return false;
+    return !known || NameOf(getsockname, attempt.socket) == peer;
+  };
+  for (const bool known : {true, false}) {
+    const auto found = std::find_if(waiting_.begin(), waiting_.end(),
+                                    [&](const auto& waiting) { return matches(waiting, known); });
+    if (found == waiting_.end()) continue;
+    std::shared_ptr<Waiting> waiting = *found;
+    waiting_.erase(found);
+    return waiting;
+  }
+  return nullptr;
+}
+
+// The verdict is bound here: what the kernel connected to is what is judged, whatever was read from
+// the program's memory before.
+void Egress::Admit(UniqueFd accepted) {
+  const std::optional<Endpoint> to = NameOf(getsockname, accepted);
+  const std::optional<Endpoint> peer = NameOf(getpeername, accepted);
+  if (!to || !peer) return ResetOnClose(accepted);
+  const std::shared_ptr<Waiting> waiting = Match(*to, *peer);
+  Target target = Judge(*to, Protocol::kTcp);
+  auto made =
+      std::make_unique<Connection>(++last_connection_, std::move(accepted),
+                                   waiting ? waiting->attempt.origin : Origin{}, std::move(target));
+  Connection& connection = *made;
+  connections_[connection.id] = std::move(made);
+  if (waiting && waiting->hold != 0) home_.Cancel(std::exchange(waiting->hold, 0));
+  if (waiting && waiting->reply) std::exchange(waiting->reply, nullptr)(0);
+  if (waiting) waiting->attempt.socket.Reset();
+  const policy::Action action = connection.target.verdict.action;
+  const bool full = connections_.size() > kMaxConnections;
+  if (action == policy::Action::kDeny || full) {
+    if (waiting && waiting->outgoing) waiting->outgoing->Cancel();
+    return Fail(connection.id, EACCES, "denied");
+  }
+  if (action == policy::Action::kAsk) {
+    if (waiting && waiting->outgoing) waiting->outgoing->Cancel();
+    return AskPerson(connection);
+  }
+  if (waiting && waiting->made) {
+    connection.seq = 0;
+    return StartRelay(connection, std::move(*waiting->made));
+  }
+  if (waiting && waiting->outgoing) {
+    connection.outgoing = waiting->outgoing;
+    return Join(connection.id);
+  }
+  Proceed(connection.id);
+}
+
+void Egress::AskPerson(Connection& connection) {
+  if (parts_.ask == nullptr) return Fail(connection.id, EACCES, "denied");
+  const ConnectionId id = connection.id;
+  connection.watch = std::make_shared<Departure>(home_, [this, id] { Fail(id, 0, "withdrawn"); });
+  const Result<void> watched = home_.Watch(connection.cell.get(), EPOLLRDHUP, connection.watch);
+  if (!watched.ok()) connection.watch.reset();
+  connection.withdraw = parts_.ask(
+      connection.origin, connection.target,
+      [weak = weak_from_this(), &home = home_, id](bool approved, const std::string& /*why*/) {
+        home.Post([weak, id, approved] {
+          const auto self = weak.lock();
+          if (!self || self->closed_) return;
+          const auto found = self->connections_.find(id);
+          if (found == self->connections_.end()) return;
+          found->second->withdraw = nullptr;
+          if (!approved) return self->Fail(id, EACCES, "denied");
+          found->second->approved = true;
+          self->Proceed(id);
+        });
+      });
+}
+
+void Egress::Proceed(ConnectionId id) {
+  Connection& connection = *connections_.at(id);
+  if (std::exchange(connection.watch, nullptr)) home_.Forget(connection.cell.get());
+  connection.outgoing = MakeOutgoing(connection.target);
+  connection.outgoing->Start();
+  Join(id);
+}
+
+void Egress::Join(ConnectionId id) {
+  connections_.at(id)->outgoing->WhenOver([weak = weak_from_this(), id] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const auto found = self->connections_.find(id);
+    if (found == self->connections_.end()) return;
+    Result<Dial::Made> made = found->second->outgoing->Take();
+    found->second->outgoing.reset();
+    if (made.ok()) return self->StartRelay(*found->second, std::move(*made));
+    self->Fail(id, made.error().code(), nullptr);
+  });
+}
+
+// Recorded before the first byte can leave.
+void Egress::StartRelay(Connection& connection, Dial::Made made) {
+  const ConnectionId id = connection.id;
+  journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
+  if (connection.approved) record.verdict = policy::Action::kAllow;
+  record.result = "connected";
+  record.detail = nlohmann::json({{"dialled", FormatAddress(made.to.address)}}).dump();
+  connection.seq = connection.target.verdict.audit ? parts_.journal.Append(std::move(record)) : 0;
+  if (connection.target.verdict.audit && connection.seq == 0)
+    return Fail(id, EIO, "the journal cannot keep it");
+  constexpr int kOn = 1;
+  (void)setsockopt(connection.cell.get(), IPPROTO_TCP, TCP_NODELAY, &kOn, sizeof kOn);
+  connection.place = parts_.engine.Enter();
+  connection.placed = true;
+  Reactor& reactor = *connection.place.reactor;
+  connection.relay = Relay::Make(
+      reactor, std::move(connection.cell), std::move(made.socket),
+      [self = shared_from_this(), id](const Traffic& traffic, const char* how) {
+        self->home_.Post([self, id, traffic, how] { self->OnRelayed(id, traffic, how); });
+      });
+  const auto start = [relay = connection.relay] {
+    if (!relay->Start().ok()) relay->Cut("no descriptors");
+  };
+  if (&reactor == &home_) return start();
+  reactor.Post(start);
+}
+
+void Egress::OnRelayed(ConnectionId id, const Traffic& traffic, const char* how) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  const std::unique_ptr<Connection> connection = std::move(found->second);
+  connections_.erase(found);
+  parts_.engine.Leave(connection->place);
+  if (connection->target.verdict.audit) RecordEnd(*connection, traffic, how);
+  if (connections_.empty() && on_empty_) std::exchange(on_empty_, nullptr)();
+}
+
+void Egress::RecordEnd(const Connection& connection, const Traffic& traffic,
+                       const char* how) const {
+  const auto lasted = std::chrono::steady_clock::now() - connection.since;
+  journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
+  if (connection.approved) record.verdict = policy::Action::kAllow;
+  record.result = how;
+  record.bytes_in = traffic.in;
+  record.bytes_out = traffic.out;
+  record.detail =
+      nlohmann::json(
+          {{"connection", connection.seq},
+           {"duration_ms", std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count()}})
+          .dump();
+  (void)parts_.journal.Append(std::move(record));  // it is over either way
+}
+
+// One that has not come as far as a relay, or must not go on. `code`: what the way out failed with.
+void Egress::Fail(ConnectionId id, int code, const char* result) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second;
+  if (connection.relay != nullptr) {  // its end is told and recorded by itself
+    connection.place.reactor->Post([relay = connection.relay, result] { relay->Cut(result); });
+    return;
+  }
+  if (connection.watch != nullptr) home_.Forget(connection.cell.get());
+  if (connection.withdraw) connection.withdraw();
+  if (connection.outgoing != nullptr) connection.outgoing->Cancel();
+  ResetOnClose(connection.cell);
+  journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
+  const bool refused = result != nullptr && std::string_view(result) == "denied";
+  if (refused) record.verdict = policy::Action::kDeny;
+  record.result = result != nullptr ? result : "failed:" + ErrnoText(code);
+  (void)parts_.journal.Append(std::move(record));  // nothing has left
+  connections_.erase(found);
+}
+
+void Egress::CutDenied() {
+  std::vector<ConnectionId> cut;
+  for (const auto& [id, connection] : connections_) {
+    const policy::Action now = Judge(connection->target.endpoint, Protocol::kTcp).verdict.action;
+    const bool kept =
+        now == policy::Action::kAllow ||
+        (now == policy::Action::kAsk && (connection->approved || connection->withdraw));
+    if (!kept) cut.push_back(id);
+  }
+  for (const ConnectionId id : cut) Fail(id, EACCES, "cut");
+  std::vector<Endpoint> closed;
+  for (const auto& [endpoint, gate] : gates_) {
+    if (Judge(endpoint, Protocol::kTcp).verdict.action == policy::Action::kDeny)
+      closed.push_back(endpoint);
+  }
+  for (const Endpoint& endpoint : closed) CloseGate(endpoint);
+}
+
+}  // namespace cellrun::net

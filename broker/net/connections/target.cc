@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/net/connections/target.h"
+
+namespace cellrun::net {
+
+const char* ProtocolName(Protocol protocol) {
+  return protocol == Protocol::kUdp ? "udp" : "tcp";
+}
+
+std::string Target::ToString() const {
+  const bool bracketed = destination.host.find(':') != std::string::npos;
+  std::string text = bracketed ? "[" + destination.host + "]" : destination.host;
+  text += ":" + std::to_string(destination.port);
+  if (destination.protocol == Protocol::kUdp) text += "/udp";
+  return text;
+}
+
+journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const Target& target) {
+  journal::Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = cell.id;
+  record.kind = journal::Kind::kConnect;
+  record.pid = origin.pid;
+  record.uid = cell.inside_uid;
+  record.user = cell.user;
+  record.exe = origin.exe;
+  record.to = FormatAddress(target.endpoint.address);
+  record.port = target.endpoint.port;
+  record.proto = ProtocolName(target.destination.protocol);
+  if (target.destination.host != record.to) record.name = target.destination.host;
+  record.verdict = target.verdict.action;
+  record.rule = target.verdict.rule;
+  record.reason = target.verdict.reason.empty() ? target.verdict.message : target.verdict.reason;
+  return record;
+}
+
+}  // namespace cellrun::net

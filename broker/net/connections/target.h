@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "broker/journal/record.h"
+#include "broker/net/address/address.h"
+#include "broker/net/judge/egress_judge.h"
+
+namespace cellrun::net {
+
+// The cell that connects, as its records say it.
+struct CellIdentity {
+  std::string id, name, profile, workspace, user;
+  std::uint32_t inside_uid = 0;
+};
+
+// The process that connects. Nothing is known of one that raced past the check.
+struct Origin {
+  pid_t pid = 0;    // in the broker's pid namespace
+  std::string exe;  // canonical
+};
+
+// Where a connection goes: what the kernel was told, and what that means.
+struct Target {
+  Endpoint endpoint;
+  Destination destination;  // the name whose address it is, `host`, or the address itself
+  Verdict verdict;
+
+  [[nodiscard]] std::string ToString() const;  // "git.example.com:443", "192.0.2.1:53/udp"
+};
+
+// A record of it, without a result.
+journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const Target& target);
+
+const char* ProtocolName(Protocol protocol);  // "tcp" "udp"
+
+}  // namespace cellrun::net
