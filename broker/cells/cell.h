@@ -120,6 +120,7 @@ class Cell {
   void StartSupervisor();
   [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress();
+  void NoteRefusedName(const std::string& name);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();

@@ -5,6 +5,7 @@
 
 #include "broker/net/address/address.h"
 #include "broker/net/upstream/servers.h"
+#include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 #include "lib/sys/internet.h"
 #include "lib/sys/socket.h"
@@ -13,8 +14,9 @@
 namespace cellrun::cells {
 namespace {
 
-Result<std::shared_ptr<const policy::NetworkPolicy>> Compile(const policy::Profile& profile) {
-  policy::Checked<policy::NetworkPolicy> compiled = policy::NetworkPolicy::Compile(profile);
+Result<std::shared_ptr<const policy::NetworkPolicy>> Compile(const policy::Profile& profile,
+                                                             const std::string& home) {
+  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(profile, home);
   if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
   return std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
 }
@@ -59,18 +61,22 @@ net::Resolve ResolveThrough(loop::Loop& loop, std::weak_ptr<net::Upstream> upstr
 Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                                                       const net::CellIdentity& cell,
                                                       const policy::Profile& profile,
-                                                      const AskTerms& terms, UniqueFd user,
+                                                      const AskTerms& terms,
+                                                      const Surroundings& around, UniqueFd user,
                                                       std::vector<UniqueFd> gateway) {
   std::unique_ptr<CellEgress> made(new CellEgress());
+  made->home_ = around.home;
   made->names_ = std::make_shared<net::Names>();
-  made->judge_ = std::make_shared<net::EgressJudge>(TRY(Compile(profile)));
+  made->judge_ = std::make_shared<net::EgressJudge>(TRY(Compile(profile, around.home)));
   UniqueFd network = std::move(gateway.front());
   gateway.erase(gateway.begin());
   std::unique_ptr<net::SocketStock> stock =
       TRY(net::SocketStock::Make(std::move(user), std::move(network), std::move(gateway)));
   TRY(services.engine.Start());
-  made->resolver_ = std::make_unique<net::Resolver>(services.loop, TRY(MakeResolverSockets(*stock)),
-                                                    made->names_, made->judge_);
+  made->resolver_ = std::make_unique<net::Resolver>(
+      services.loop, TRY(MakeResolverSockets(*stock)), made->names_, made->judge_,
+      net::ResolverLimits(),
+      net::ResolverEvents{.assigned = nullptr, .refused = around.refused_name});
   made->upstream_ = std::make_shared<net::Upstream>(
       services.loop, net::Upstream::Settings{.servers = net::ServersAt(profile.dns_upstream)});
   made->egress_ =
@@ -90,7 +96,7 @@ CellEgress::~CellEgress() {
 }
 
 Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
-  judge_->Replace(TRY(Compile(profile)));
+  judge_->Replace(TRY(Compile(profile, home_)));
   egress_->Rejudge();
   return {};
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "broker/approvals/queue.h"
@@ -26,11 +28,17 @@ class CellEgress {
     journal::Sink& journal;
     approvals::Queue& approvals;
   };
+  struct Surroundings {
+    std::string home;  // whose package managers `@npm` and its like mean
+    // A name that nothing lets out was asked for; on the loop's thread.
+    std::function<void(const std::string& name)> refused_name;
+  };
   // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
   static Result<std::unique_ptr<CellEgress>> Start(const Services& services,
                                                    const net::CellIdentity& cell,
                                                    const policy::Profile& profile,
-                                                   const AskTerms& terms, UniqueFd user,
+                                                   const AskTerms& terms,
+                                                   const Surroundings& around, UniqueFd user,
                                                    std::vector<UniqueFd> gateway);
   ~CellEgress();
   CellEgress(const CellEgress&) = delete;
@@ -44,6 +52,7 @@ class CellEgress {
 
  private:
   CellEgress() = default;
+  std::string home_;
   std::shared_ptr<net::Names> names_;
   std::shared_ptr<net::EgressJudge> judge_;
   std::unique_ptr<net::Resolver> resolver_;
