@@ -25,15 +25,15 @@ constexpr int kUsage = 2;
 
 std::string Text(const json& object, const char* name) {
   const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? text::Escape(found->get<std::string>())
-                                                     : "";
+  return found != object.end() && found->is_string() ? text::Escape(found->get<std::string>()) : "";
 }
 
 // "2m 10s" until a moment, from a clock that both sides share.
 std::string Left(const std::string& expires) {
   const auto moment = options::ParseMoment(expires, std::chrono::system_clock::now());
   if (!moment) return expires;
-  const auto left = std::chrono::ceil<std::chrono::seconds>(*moment - std::chrono::system_clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::seconds>(*moment - std::chrono::system_clock::now());
   const std::int64_t seconds = std::max<std::int64_t>(0, left.count());
   if (seconds < 60) return std::to_string(seconds) + "s left";
   return std::to_string(seconds / 60) + "m " + std::to_string(seconds % 60) + "s left";

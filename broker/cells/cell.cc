@@ -289,6 +289,11 @@ void Cell::OnExited(int pid, int status) {
   ended_ = true;
 }
 
+void Cell::Deny(journal::Record record) {
+  const std::uint64_t seq = services_.journal.Append(record);  // it is refused either way
+  if (desk() != nullptr) desk()->Deny(record, seq);
+}
+
 bool Cell::FromTerminal() const {
   return std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
                      [](auto stream) { return stream == wire::Stream::kTerminal; });
@@ -298,42 +303,22 @@ bool Cell::FromTerminal() const {
 Result<void> Cell::StartEgress() {
   if (!setup_.plan.gateway) return {};
   if (gateway_.empty()) return Error(EPROTO, "", "it was not handed over");
-  egress_ = TRY(CellEgress::Start(
-      {.loop = services_.loop,
-       .engine = services_.engine,
-       .journal = services_.journal,
-       .approvals = services_.approvals},
-      {.id = setup_.plan.id,
-       .name = setup_.plan.name,
-       .profile = setup_.plan.profile,
-       .workspace = setup_.request.workspace,
-       .user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user,
-       .inside_uid = setup_.plan.inside_uid},
-      setup_.policy->profile(), TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
-      {.home = setup_.request.home,
-       .refused_name = [this](const std::string& name) { NoteRefusedName(name); }},
-      std::move(user_namespace_), std::exchange(gateway_, {})));
+  egress_ = TRY(CellEgress::Start({.loop = services_.loop,
+                                   .engine = services_.engine,
+                                   .journal = services_.journal,
+                                   .approvals = services_.approvals,
+                                   .home = setup_.request.home,
+                                   .on_refused = [this](journal::Record r) { Deny(std::move(r)); }},
+                                  {.id = setup_.plan.id,
+                                   .name = setup_.plan.name,
+                                   .profile = setup_.plan.profile,
+                                   .workspace = setup_.request.workspace,
+                                   .user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user,
+                                   .inside_uid = setup_.plan.inside_uid},
+                                  setup_.policy->profile(),
+                                  TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
+                                  std::move(user_namespace_), std::exchange(gateway_, {})));
   return {};
-}
-
-// The resolver does not know who asks: there is no process in the record.
-void Cell::NoteRefusedName(const std::string& name) {
-  const policy::Profile& profile = setup_.policy->profile();
-  if (supervisor_ == nullptr || profile.audit_network.value == policy::AuditLevel::kNone) return;
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = setup_.plan.id;
-  record.kind = journal::Kind::kConnect;
-  record.uid = setup_.plan.inside_uid;
-  record.name = name;
-  record.verdict = policy::Action::kDeny;
-  record.rule = {
-      .name = "default", .layer = profile.network_default.layer, .at = profile.network_default.at};
-  record.reason =
-      "the name does not exist in this cell: no network rule lets it out, `- {to: " + name +
-      ", then: allow}` would";
-  record.result = "denied";
-  supervisor_->NoteDenied("name " + name, std::move(record));
 }
 
 // The listener, the shim's descriptor and init's pid come over two sockets in any order.

@@ -118,9 +118,9 @@ class Cell {
   void OnExited(int pid, int status);
   void AwaitInit();
   void StartSupervisor();
+  void Deny(journal::Record record);
   [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress();
-  void NoteRefusedName(const std::string& name);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/cells/cell_egress.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/net/address/address.h"
@@ -13,13 +14,6 @@
 
 namespace cellrun::cells {
 namespace {
-
-Result<std::shared_ptr<const policy::NetworkPolicy>> Compile(const policy::Profile& profile,
-                                                             const std::string& home) {
-  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(profile, home);
-  if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
-  return std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
-}
 
 // The cell's resolver answers on the gateway's own address.
 Result<net::Resolver::Sockets> MakeResolverSockets(net::SocketStock& stock) {
@@ -61,13 +55,13 @@ net::Resolve ResolveThrough(loop::Loop& loop, std::weak_ptr<net::Upstream> upstr
 Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                                                       const net::CellIdentity& cell,
                                                       const policy::Profile& profile,
-                                                      const AskTerms& terms,
-                                                      const Surroundings& around, UniqueFd user,
+                                                      const AskTerms& terms, UniqueFd user,
                                                       std::vector<UniqueFd> gateway) {
   std::unique_ptr<CellEgress> made(new CellEgress());
-  made->home_ = around.home;
   made->names_ = std::make_shared<net::Names>();
-  made->judge_ = std::make_shared<net::EgressJudge>(TRY(Compile(profile, around.home)));
+  made->loop_ = &services.loop;
+  made->home_ = services.home;
+  TRY(made->Compile(profile));
   UniqueFd network = std::move(gateway.front());
   gateway.erase(gateway.begin());
   std::unique_ptr<net::SocketStock> stock =
@@ -75,8 +69,7 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
   TRY(services.engine.Start());
   made->resolver_ = std::make_unique<net::Resolver>(
       services.loop, TRY(MakeResolverSockets(*stock)), made->names_, made->judge_,
-      net::ResolverLimits(),
-      net::ResolverEvents{.assigned = nullptr, .refused = around.refused_name});
+      net::ResolverLimits{}, made->Events(services, cell));
   made->upstream_ = std::make_shared<net::Upstream>(
       services.loop, net::Upstream::Settings{.servers = net::ServersAt(profile.dns_upstream)});
   made->egress_ =
@@ -91,13 +84,57 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
   return made;
 }
 
+// A program asks for a name again and again: once is enough to know. Nothing has been asked of
+// anybody about it.
+net::ResolverEvents CellEgress::Events(const Services& services, const net::CellIdentity& cell) {
+  constexpr std::size_t kMostNames = 1000;
+  net::ResolverEvents events;
+  events.refused = [this, tell = services.on_refused, cell](const std::string& name) {
+    if (refused_.size() >= kMostNames || !refused_.insert(name).second) return;
+    const net::Target target{.endpoint = {},
+                             .destination = {.host = name, .port = 0},
+                             .verdict = judge_->Decide({.host = name, .port = 1})};
+    journal::Record record = net::RecordOf(cell, {}, target);
+    record.to.clear();
+    record.proto = "dns";
+    record.verdict = policy::Action::kDeny;
+    record.result = "denied";
+    record.reason = "no network rule lets this name out; `- {to: " + name + ", then: allow}` would";
+    tell(std::move(record));
+  };
+  return events;
+}
+
 CellEgress::~CellEgress() {
   Stop();
 }
 
 Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
-  judge_->Replace(TRY(Compile(profile, home_)));
+  TRY(Compile(profile));
   egress_->Rejudge();
+  return {};
+}
+
+// And again when the next rule expires.
+Result<void> CellEgress::Compile(const policy::Profile& profile) {
+  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(profile, home_);
+  if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
+  const auto policy = std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
+  if (judge_ == nullptr) {
+    judge_ = std::make_shared<net::EgressJudge>(policy);
+  } else {
+    judge_->Replace(policy);
+  }
+  if (profile_.get() != &profile) profile_ = std::make_unique<policy::Profile>(profile);
+  expiry_.reset();
+  const auto next = policy->NextExpiry();
+  if (!next) return {};
+  // A timer is monotonic and an expiry is not: it is looked at again at least so often.
+  constexpr std::chrono::milliseconds kLookAgain{600'000};
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::system_clock::now());
+  expiry_ = loop_->After(std::clamp(left, std::chrono::milliseconds(1), kLookAgain),
+                         [this] { (void)ReplacePolicy(*profile_); });
   return {};
 }
 

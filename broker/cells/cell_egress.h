@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,18 +28,15 @@ class CellEgress {
     net::Engine& engine;
     journal::Sink& journal;
     approvals::Queue& approvals;
-  };
-  struct Surroundings {
     std::string home;  // whose package managers `@npm` and its like mean
-    // A name that nothing lets out was asked for; on the loop's thread.
-    std::function<void(const std::string& name)> refused_name;
+    // A name that nothing lets out was asked for: for those who can read what was denied.
+    std::function<void(journal::Record record)> on_refused;
   };
   // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
   static Result<std::unique_ptr<CellEgress>> Start(const Services& services,
                                                    const net::CellIdentity& cell,
                                                    const policy::Profile& profile,
-                                                   const AskTerms& terms,
-                                                   const Surroundings& around, UniqueFd user,
+                                                   const AskTerms& terms, UniqueFd user,
                                                    std::vector<UniqueFd> gateway);
   ~CellEgress();
   CellEgress(const CellEgress&) = delete;
@@ -52,7 +50,13 @@ class CellEgress {
 
  private:
   CellEgress() = default;
+  [[nodiscard]] net::ResolverEvents Events(const Services& services, const net::CellIdentity& cell);
+  Result<void> Compile(const policy::Profile& profile);
   std::string home_;
+  std::set<std::string> refused_;  // names, each told once
+  std::unique_ptr<policy::Profile> profile_;
+  loop::Loop* loop_ = nullptr;
+  std::unique_ptr<loop::Loop::Timer> expiry_;
   std::shared_ptr<net::Names> names_;
   std::shared_ptr<net::EgressJudge> judge_;
   std::unique_ptr<net::Resolver> resolver_;

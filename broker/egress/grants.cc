@@ -79,8 +79,9 @@ const std::vector<Grant>& Grants::Of(const std::string& cell_id) const {
 
 std::optional<policy::Source> Grants::DocumentFor(const std::string& cell_id) const {
   if (Of(cell_id).empty()) return std::nullopt;
-  std::string text = "# Changes by `cellrun egress`, for as long as the cell lives.\ncellrun: 1\n"
-                     "name: egress\nnetwork:\n  rules:\n";
+  std::string text =
+      "# Changes by `cellrun egress`, for as long as the cell lives.\ncellrun: 1\n"
+      "name: egress\nnetwork:\n  rules:\n";
   for (const Grant& grant : Of(cell_id)) {
     text += "    # " + grant.id + ": " + text::Escape(grant.by) + "\n" + RuleText(grant);
   }

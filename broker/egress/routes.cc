@@ -27,8 +27,7 @@ using nlohmann::json;
 constexpr std::int64_t kMaxMilliseconds = std::int64_t{366} * 24 * 3600 * 1000;
 
 Response Json(const json& body) {
-  return {.status = 200,
-          .body = body.dump(-1, ' ', true, json::error_handler_t::replace) + "\n"};
+  return {.status = 200, .body = body.dump(-1, ' ', true, json::error_handler_t::replace) + "\n"};
 }
 
 std::string PortsText(const std::vector<policy::PortRange>& ranges) {
@@ -155,8 +154,8 @@ Response Routes::Change(const Request& request) {
                          "start a cell whose profile has a network rule");
   }
   const std::string terminal = approvals::TerminalOf(request.peer.pid);
-  const std::string by = "uid " + std::to_string(request.peer.uid) +
-                         (terminal.empty() ? "" : " on " + terminal);
+  const std::string by =
+      "uid " + std::to_string(request.peer.uid) + (terminal.empty() ? "" : " on " + terminal);
   Grant grant{.id = {}, .to = order->to, .allow = true, .expires = {}, .by = by};
   if (order->for_time) grant.expires = std::chrono::system_clock::now() + *order->for_time;
   if (order->action == "add") return Add(*cell, std::move(grant));
@@ -220,13 +219,11 @@ void Routes::ArmTimer(const std::string& cell_id) {
   constexpr std::chrono::milliseconds kLookAgain{600'000};
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::system_clock::now());
-  timers_[cell_id] =
-      broker_.loop.After(std::clamp(left, std::chrono::milliseconds(1), kLookAgain),
-                         [this, id = cell_id] {
-                           if (broker_.grants.Expire(id, std::chrono::system_clock::now()))
-                             return Apply(id);
-                           ArmTimer(id);
-                         });
+  timers_[cell_id] = broker_.loop.After(
+      std::clamp(left, std::chrono::milliseconds(1), kLookAgain), [this, id = cell_id] {
+        if (broker_.grants.Expire(id, std::chrono::system_clock::now())) return Apply(id);
+        ArmTimer(id);
+      });
 }
 
 }  // namespace cellrun::egress

@@ -213,6 +213,21 @@ TEST_F(EgressTest, RecordsWhoWentWhereAndHowMuch) {
   EXPECT_TRUE((*ended)["detail"].contains("duration_ms"));
 }
 
+TEST_F(EgressTest, ANameThatNothingLetsOutIsADenialThatProgramsCanRead) {
+  const Outcome outcome = Shell(
+      "getent ahosts other.example || echo unknown; getent ahosts other.example; "
+      "getent ahostsv4 let.example | head -1; cat $CELLRUN_DENIALS",
+      Letting({"{to: let.example, then: allow}"}));
+  EXPECT_THAT(outcome.out, HasSubstr("unknown\n198.1")) << outcome;
+  const std::size_t at = outcome.out.find("other.example");
+  ASSERT_NE(at, std::string::npos) << outcome;
+  EXPECT_EQ(outcome.out.find("\"other.example\"", at + 16), std::string::npos) << "told once";
+  const std::vector<json> records = Connections();
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].value("name", ""), "other.example");
+  EXPECT_EQ(records[0].value("verdict", ""), "deny");
+}
+
 TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
   const Server echo(Server::Echo);
   const Outcome outcome =
