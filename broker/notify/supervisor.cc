@@ -47,10 +47,6 @@ class Supervisor::Impl {
   }
   [[nodiscard]] const Tally& tally() const { return tally_; }
   [[nodiscard]] std::vector<std::string> denials() const { return denials_.lines(); }
-  void NoteDenied(const std::string& key, journal::Record record) {
-    ++tally_.denied;
-    repeats_.Note(key, std::move(record));
-  }
   [[nodiscard]] exec::Desk& desk() { return exec_; }
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy) {
     exec_.ReplacePolicy(policy);
@@ -176,9 +172,6 @@ Counters Supervisor::counters() const {
 }
 std::vector<std::string> Supervisor::denials() const {
   return impl_->denials();
-}
-void Supervisor::NoteDenied(const std::string& key, journal::Record record) {
-  impl_->NoteDenied(key, std::move(record));
 }
 exec::Desk& Supervisor::desk() {
   return impl_->desk();

@@ -51,9 +51,6 @@ class Supervisor {
   [[nodiscard]] Counters counters() const;
   // JSON `record` objects of what was denied, oldest first; at most 1000 are kept.
   [[nodiscard]] std::vector<std::string> denials() const;
-  // Records a denial that was made elsewhere, as its own are: each `key` once and then at most once
-  // a second, with how often.
-  void NoteDenied(const std::string& key, journal::Record record);
   // What processes of the cell may do once.
   [[nodiscard]] exec::Desk& desk();
   // For notifications received from now on.
