@@ -31,10 +31,12 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
+using Addresses = std::map<std::string, std::string>;
+
 // On 127.0.0.1: has the IPv4 addresses that it was given, and remembers what it was asked for.
 class NameServer {
  public:
-  explicit NameServer(std::map<std::string, std::string> addresses)
+  explicit NameServer(Addresses addresses)
       : addresses_(std::move(addresses)), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in any{};
     any.sin_family = AF_INET;
@@ -103,7 +105,7 @@ class NameServer {
            ResourceRecord("\xC0\x0C", kIpv4, data);
   }
 
-  const std::map<std::string, std::string> addresses_;
+  const Addresses addresses_;
   UniqueFd socket_;
   std::uint16_t port_ = 0;
   std::mutex mutex_;
@@ -140,7 +142,7 @@ class EgressNamesTest : public Sandbox {
 };
 
 TEST_F(EgressNamesTest, ANameLeadsToItsHost) {
-  NameServer names({{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
   const Server web(Server::Say("hello\n"));
   const Outcome outcome =
       Shell("cat < /dev/tcp/web.example.com/" + web.port_text(), Letting(names, ToWeb(web)));
@@ -153,7 +155,7 @@ TEST_F(EgressNamesTest, ANameLeadsToItsHost) {
 }
 
 TEST_F(EgressNamesTest, NobodyIsAskedBeforeAConnection) {
-  NameServer names({{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
   const Server web(Server::Say("hello\n"));
   const Outcome outcome = Python(
       "print(sorted({a[4][0] for a in socket.getaddrinfo('web.example.com', 80)}))\n"
@@ -167,7 +169,7 @@ TEST_F(EgressNamesTest, NobodyIsAskedBeforeAConnection) {
 }
 
 TEST_F(EgressNamesTest, ANameThatNoRuleLetsOutDoesNotExist) {
-  NameServer names({{"web.example.com", "127.0.0.1"}, {"other.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}, {"other.example.com", "127.0.0.1"}});
   const Server web(Server::Say("hello\n"));
   const Outcome outcome = Python(
       "for name in ('other.example.com', 'data.web.example.com', 'example.com', 'com'):\n"
@@ -189,7 +191,8 @@ TEST_F(EgressNamesTest, ANameThatNoRuleLetsOutDoesNotExist) {
 
 // G4: what an allowed name resolves to is judged as well.
 TEST_F(EgressNamesTest, AnAnswerThatPointsInwardsIsNotDialled) {
-  NameServer names({{"web.example.com", "127.0.0.1"}, {"meta.example.com", "169.254.169.254"}});
+  NameServer names(
+      Addresses{{"web.example.com", "127.0.0.1"}, {"meta.example.com", "169.254.169.254"}});
   const Server web(Server::Say("hello\n"));
   ASSERT_EQ(Bare({"bash", "-c", "cat < /dev/tcp/127.0.0.1/" + web.port_text()}).out, "hello\n");
   const std::string script =
@@ -207,7 +210,7 @@ TEST_F(EgressNamesTest, AnAnswerThatPointsInwardsIsNotDialled) {
 }
 
 TEST_F(EgressNamesTest, ANameWithoutAnAddressIsUnreachableAndTheCellGoesOn) {
-  NameServer names({{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
   const Server web(Server::Say("hello\n"));
   std::vector<std::string> rules = ToWeb(web);
   rules.insert(rules.begin(), "{to: gone.example.com, then: allow}");
@@ -220,7 +223,7 @@ TEST_F(EgressNamesTest, ANameWithoutAnAddressIsUnreachableAndTheCellGoesOn) {
 
 // G1, G2: questions to other servers, other types and labels carry nothing out.
 TEST_F(EgressNamesTest, QuestionsCarryNothingOut) {
-  NameServer names({{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
   const Server web(Server::Say("hello\n"));
   const std::string ask =
       "import struct\n"
@@ -254,7 +257,7 @@ TEST_F(EgressNamesTest, QuestionsCarryNothingOut) {
 }
 
 TEST_F(EgressNamesTest, ClientsOfAllKindsAgree) {
-  NameServer names({{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
   const Server web(Server::Say("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"));
   const std::string url = "http://web.example.com:" + web.port_text() + "/";
   const Outcome outcome = Shell(
