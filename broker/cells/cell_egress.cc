@@ -6,6 +6,7 @@
 
 #include "broker/net/address/address.h"
 #include "broker/net/upstream/servers.h"
+#include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 #include "lib/sys/internet.h"
 #include "lib/sys/socket.h"
@@ -59,6 +60,7 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
   std::unique_ptr<CellEgress> made(new CellEgress());
   made->names_ = std::make_shared<net::Names>();
   made->loop_ = &services.loop;
+  made->home_ = services.home;
   TRY(made->Compile(profile));
   UniqueFd network = std::move(gateway.front());
   gateway.erase(gateway.begin());
@@ -140,7 +142,7 @@ net::ResolverEvents CellEgress::Events(const Services& services, const net::Cell
     record.proto = "dns";
     record.verdict = policy::Action::kDeny;
     record.result = "denied";
-    record.reason = "no rule could let this name out";
+    record.reason = "no network rule lets this name out; `- {to: " + name + ", then: allow}` would";
     tell(std::move(record));
   };
   return events;
@@ -159,7 +161,7 @@ Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
 
 // And again when the next rule expires.
 Result<void> CellEgress::Compile(const policy::Profile& profile) {
-  policy::Checked<policy::NetworkPolicy> compiled = policy::NetworkPolicy::Compile(profile);
+  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(profile, home_);
   if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
   const auto policy = std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
   if (judge_ == nullptr) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lib/explain/explanation.h"
+#include "lib/groups/host_groups.h"
 #include "lib/policy/load.h"
 #include "lib/policy/policy.h"
 
@@ -183,6 +184,27 @@ void JudgeAgain(const json& record, const policy::Policy& policy, const policy::
   }
 }
 
+void JudgeConnectionAgain(const json& record, const policy::Profile& profile,
+                          const policy::Places& places, json& answer) {
+  const std::string name = Text(record, "name");
+  const policy::Destination destination{
+      .host = name.empty() ? Text(record, "to") : name,
+      .port = record.value("port", std::uint16_t{0}),
+      .protocol = Text(record, "proto") == "udp" ? policy::Protocol::kUdp : policy::Protocol::kTcp};
+  const json again = explain::ToJson(explain::ExplainConnection(
+      profile, destination, groups::ReadHostGroups(groups::Host{.home = places.home}, profile)));
+  for (const char* part : {"trials", "change", "message"}) {
+    if (again.contains(part)) answer[part] = again[part];
+  }
+  if (!groups::UsedGroups(profile).empty()) {
+    answer["notes"].push_back("groups such as @npm were taken as this host has them now");
+  }
+  if (Text(again, "verdict") != Text(record, "verdict")) {
+    answer["notes"].push_back("judged again from the record alone it is " + RuleText(again) +
+                              "; then it was " + RuleText(record));
+  }
+}
+
 }  // namespace
 
 Result<std::optional<json>> ExplainRecord(journal::Reader& reader, std::uint64_t seq) {
@@ -205,12 +227,16 @@ Result<std::optional<json>> ExplainRecord(journal::Reader& reader, std::uint64_t
   if (record.contains("reason")) answer["reason"] = record["reason"];
   if (follow_up) answer["result"] = json::parse(follow_up->json).value("result", "");
   const std::string kind = Text(record, "kind");
-  if (kind != "exec" && kind != "ask") return std::optional<json>(std::move(answer));
+  if (kind != "exec" && kind != "ask" && kind != "connect") {
+    return std::optional<json>(std::move(answer));
+  }
   KeptProfile kept = TRY(ReadProfile(reader, record));
   std::shared_ptr<const policy::Policy> policy;
   if (kept.problem.empty()) policy = Compile(kept, kept.problem);
   if (policy == nullptr) {
     answer["notes"].push_back("which rules lost cannot be told: " + kept.problem);
+  } else if (kind == "connect") {
+    JudgeConnectionAgain(record, policy->profile(), kept.places, answer);
   } else {
     JudgeAgain(record, *policy, kept.places, answer);
   }

@@ -67,9 +67,12 @@ std::string TrialText(const json& trial, std::size_t width) {
   return "  " + rule + "  " + then + "  " + outcome + "\n";
 }
 
-// A rule that names other programs: a profile has many of these, and none of them explains much.
+// A rule that names other programs or destinations: a profile has many of these, and none of them
+// explains much.
 bool IsForOthers(const json& trial) {
-  return !trial.value("matched", false) && Text(trial, "failed").starts_with("exe: ");
+  const std::string failed = Text(trial, "failed");
+  return !trial.value("matched", false) &&
+         (failed.starts_with("exe: ") || failed.starts_with("to: "));
 }
 
 void AddTrials(const json& explanation, std::string& out) {
@@ -80,12 +83,14 @@ void AddTrials(const json& explanation, std::string& out) {
     width = std::max(width, RuleText(trial.value("rule", json::object())).size());
   }
   width = std::min<std::size_t>(width, 60);
+  const bool connects = Text(explanation.value("record", json::object()), "kind") == "connect";
+  const char* others = connects ? " rules for other destinations\n" : " rules for other programs\n";
   out += "\nrules, in the order tried:\n";
   for (std::size_t i = 0; i < trials.size();) {
     std::size_t end = i;
     while (end < trials.size() && IsForOthers(trials[end])) ++end;
     if (end - i >= kFewestSkipped) {
-      out += "  … " + std::to_string(end - i) + " rules for other programs\n";
+      out += "  … " + std::to_string(end - i) + others;
       i = end;
     } else {
       out += TrialText(trials[i++], width);

@@ -12,6 +12,7 @@
 #include "launcher/run/workspace.h"
 #include "lib/base/text.h"
 #include "lib/explain/explanation.h"
+#include "lib/groups/host_groups.h"
 
 namespace cellrun::history {
 namespace {
@@ -62,6 +63,44 @@ json FactsOf(const policy::ExecRequest& request) {
   return facts;
 }
 
+json FactsOf(const policy::Destination& destination) {
+  const bool is_ipv6 = destination.host.find(':') != std::string::npos;
+  return {{"kind", "connect"},
+          {"name", Shown(is_ipv6 ? "[" + destination.host + "]" : destination.host)},
+          {"port", destination.port},
+          {"proto", destination.protocol == policy::Protocol::kUdp ? "udp" : "tcp"}};
+}
+
+// `-- connect HOST:PORT` asks about a connection, not about a program of that name.
+std::optional<policy::Destination> ConnectionOf(const std::vector<std::string>& command) {
+  if (command.size() != 2 || command[0] != "connect") return std::nullopt;
+  return policy::ParseDestination(command[1]);
+}
+
+int WhyConnection(const policy::Profile& profile, const policy::Places& places,
+                  const policy::Destination& destination, const WhyOptions& options) {
+  const policy::GroupMembers members =
+      groups::ReadHostGroups(groups::Host{.home = places.home}, profile);
+  json explanation = explain::ToJson(explain::ExplainConnection(profile, destination, members));
+  explanation["record"] = FactsOf(destination);
+  explanation["notes"] = json::array();
+  for (const std::string& group : groups::UsedGroups(profile)) {
+    if (members.contains(group)) continue;
+    explanation["notes"].push_back("@" + group + " is empty: this host is not configured for it");
+  }
+  const auto address = policy::ParseAddress(destination.host);
+  if (address && policy::ReachOf(*address) == policy::Reach::kLoopback) {
+    explanation["notes"].push_back(
+        "in a cell this is the cell's own loopback, which needs no rule; the host's is `host`");
+  }
+  const bool is_name = !address && destination.host != "host";
+  if (is_name && explanation["verdict"] != "deny") {
+    explanation["notes"].push_back(
+        "the addresses that the name has are judged again when it connects");
+  }
+  return Print(explanation, options);
+}
+
 int WhyCommand(const WhyOptions& options) {
   const std::string name = options.profile.empty() ? kDefaultProfile : options.profile;
   auto places = profile::FindPlaces();
@@ -84,6 +123,9 @@ int WhyCommand(const WhyOptions& options) {
   auto loaded = profile::Load(name, found, std::get<std::vector<policy::Source>>(overlay));
   if (auto* trouble = std::get_if<profile::Trouble>(&loaded)) {
     return profile::PrintTrouble(name, *trouble);
+  }
+  if (const auto destination = ConnectionOf(options.command)) {
+    return WhyConnection(std::get<policy::Profile>(loaded), found, *destination, options);
   }
   auto compiled = policy::Policy::Compile(std::move(std::get<policy::Profile>(loaded)), found,
                                           profile::LookUpFile);

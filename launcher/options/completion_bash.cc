@@ -57,7 +57,7 @@ std::string WordReply(const Verb& verb) {
     case WordKind::kProfile:
       return "_cellrun_profiles \"$current\"";
     case WordKind::kPolicy:
-      return "compgen -W clawrden -f -- \"$current\"";
+      return "compgen -W 'clawrden clawker' -f -- \"$current\"";
     case WordKind::kShell:
       return "compgen -W 'bash zsh fish' -- \"$current\"";
     case WordKind::kTopic:

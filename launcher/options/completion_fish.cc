@@ -69,7 +69,7 @@ std::string WordLine(const Verb& verb) {
     case WordKind::kProfile:
       return start + " -F -a '(cellrun profile list -o name 2>/dev/null)'\n";
     case WordKind::kPolicy:
-      return start + " -F -a clawrden\n";
+      return start + " -F -a 'clawrden clawker'\n";
     case WordKind::kShell:
       return start + " -a 'bash zsh fish'\n";
     case WordKind::kTopic:

@@ -55,7 +55,7 @@ std::string WordSpecification(const Verb& verb) {
     case WordKind::kProfile:
       return " \\\n        '*:profile:_cellrun_profiles'";
     case WordKind::kPolicy:
-      return " \\\n        ':kind:(clawrden)' ':file:_files'";
+      return " \\\n        ':kind:(clawrden clawker)' ':file:_files'";
     case WordKind::kShell:
       return " \\\n        ':shell:(bash zsh fish)'";
     case WordKind::kTopic:

@@ -104,6 +104,8 @@ constexpr std::array kProfileTestExamples = {
 constexpr std::array kProfileImportExamples = {
     Example{"cellrun profile import clawrden policy.yaml > imported.yaml",
             "a Clawrden policy as a profile"},
+    Example{"cellrun profile import clawker .clawker.yaml > imported.yaml",
+            "the firewall rules of a Clawker project as a profile"},
 };
 constexpr std::array kProfileSchemaExamples = {
     Example{"cellrun profile schema > cellrun-profile.schema.json", "for an editor's completion"},
@@ -157,7 +159,8 @@ constexpr std::array kVerbs = {
          "explain a decision, or what a command would meet",
          "With the number of a record: which rule decided, with file and line, which rules lost, "
          "and the smallest change that would alter it. With a command: the same for that command, "
-         "without running it. Exit status 1: it was, or would be, denied.",
+         "without running it; `connect HOST:PORT` or `connect HOST:PORT/udp` asks about a "
+         "connection. Exit status 1: it was, or would be, denied.",
          kWhyExamples},
     Verb{VerbId::kRequest, "request", "[--] COMMAND [ARG…]", WordKind::kCommand, 1, kAnyNumber,
          "in a cell: propose a command to a person, and run it if it is approved",
@@ -284,7 +287,9 @@ constexpr std::array kVerbs = {
         VerbId::kProfileImport, "profile import", "KIND FILE", WordKind::kPolicy, 2, 2,
         "turn another tool's policy into a profile",
         "Prints a profile that decides every command as the policy in FILE does, or more strictly; "
-        "its comments say where, and what a profile cannot say. KIND is clawrden. What is wrong in "
+        "its comments say where, and what a profile cannot say. KIND is clawrden or clawker: of a "
+        "Clawker project the firewall rules, each of which decides connections as there. What is "
+        "wrong in "
         "the policy is named with its line and column; exit status 2.",
         kProfileImportExamples},
     Verb{VerbId::kDoctor, "doctor", "", WordKind::kNone, 0, 0,

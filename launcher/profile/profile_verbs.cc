@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,8 @@
 #include "launcher/output/rows.h"
 #include "launcher/profile/documents.h"
 #include "lib/base/text.h"
+#include "lib/groups/host_groups.h"
+#include "lib/import/clawker.h"
 #include "lib/import/clawrden.h"
 #include "lib/policy/json_schema.h"
 #include "lib/policy/lint.h"
@@ -28,6 +31,13 @@ using nlohmann::json;
 constexpr int kDone = 0;
 constexpr int kFindings = 1;
 constexpr int kInvalid = 2;
+
+struct Importer {
+  const char* kind;
+  policy::Checked<import::Imported> (*import)(const policy::Source& source);
+};
+constexpr std::array kImporters = {Importer{"clawrden", import::ImportClawrden},
+                                   Importer{"clawker", import::ImportClawker}};
 
 json ToJson(const policy::Position& at) {
   return {{"file", text::Escape(at.file)}, {"line", at.line}, {"column", at.column}};
@@ -162,8 +172,10 @@ int Test(const std::vector<std::string>& names, const std::string& output) {
       invalid = PrintTrouble(name, *trouble);
       continue;
     }
+    const auto& profile = std::get<policy::Profile>(loaded);
     const auto outcomes =
-        policy::RunProfileTests(std::get<policy::Profile>(loaded), here, LookUpProgram);
+        policy::RunProfileTests(profile, here, LookUpProgram,
+                                groups::ReadHostGroups(groups::Host{.home = here.home}, profile));
     if (!outcomes.ok()) {
       invalid = PrintTrouble(name, outcomes.problems());
       continue;
@@ -194,9 +206,11 @@ int Schema() {
 }
 
 int Import(const std::string& kind, const std::string& file) {
-  if (kind != "clawrden") {
-    launcher::PrintError({"cannot import a policy of " + text::Quote(kind), "there is: clawrden",
-                          "cellrun profile import clawrden FILE"});
+  const auto* importer = std::find_if(kImporters.begin(), kImporters.end(),
+                                      [&](const Importer& known) { return kind == known.kind; });
+  if (importer == kImporters.end()) {
+    launcher::PrintError({"cannot import a policy of " + text::Quote(kind),
+                          "there are: clawrden, clawker", "cellrun profile import clawrden FILE"});
     return kInvalid;
   }
   auto text = sys::ReadWholeFileAt(AT_FDCWD, file.c_str(), policy::kMaxProfileBytes + 1);
@@ -204,8 +218,11 @@ int Import(const std::string& kind, const std::string& file) {
     launcher::PrintError({"cannot read " + text::Quote(file), text.error().ToString(), ""});
     return kInvalid;
   }
-  const auto imported = import::ImportClawrden({"", file, *text, policy::Layer::kProfile});
-  if (imported.ok()) return PrintText(imported.value(), kDone);
+  const auto imported = importer->import({"", file, *text, policy::Layer::kProfile});
+  if (imported.ok()) {
+    for (const std::string& note : imported.value().notes) launcher::PrintNote(note);
+    return PrintText(imported.value().profile, kDone);
+  }
   launcher::ErrorForm form{.what = "cannot import the policy " + text::Quote(file),
                            .cause = "",
                            .suggest = "cellrun help profile import"};

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lib/base/text.h"
+#include "lib/policy/network_change.h"
 #include "lib/policy/smallest_change.h"
 
 namespace cellrun::explain {
@@ -35,6 +36,26 @@ Explanation Explain(const policy::Policy& policy, const policy::ExecRequest& req
           .change = policy::SmallestChange(policy, request, places, lookup)};
 }
 
+Explanation ExplainConnection(const policy::Profile& profile,
+                              const policy::Destination& destination,
+                              const policy::GroupMembers& built_in) {
+  Explanation explanation;
+  const auto policy =
+      policy::NetworkPolicy::Compile(profile, std::chrono::system_clock::now(), built_in);
+  if (!policy.ok()) {
+    explanation.message = "the network rules do not compile: " + policy.problems()[0].ToString();
+    return explanation;
+  }
+  const policy::Verdict verdict = policy.value().Decide(destination);
+  explanation.verdict = verdict.action;
+  explanation.rule = verdict.rule;
+  explanation.reason = verdict.reason;
+  explanation.message = verdict.message;
+  explanation.trials = policy.value().Explain(destination);
+  explanation.change = policy::SmallestNetworkChange(profile, destination, built_in);
+  return explanation;
+}
+
 json ToJson(const policy::RuleReference& rule) {
   json object = {{"name", Shown(rule.name)}, {"layer", policy::LayerName(rule.layer)}};
   SetText(object, "file", rule.at.file);
@@ -44,8 +65,8 @@ json ToJson(const policy::RuleReference& rule) {
 
 json ToJson(const Explanation& explanation) {
   json object = {{"verdict", policy::ActionName(explanation.verdict)},
-                 {"strategy", policy::StrategyName(explanation.strategy)},
                  {"rule", ToJson(explanation.rule)}};
+  if (explanation.strategy) object["strategy"] = policy::StrategyName(*explanation.strategy);
   SetText(object, "reason", explanation.reason);
   SetText(object, "message", explanation.message);
   SetText(object, "suggest", explanation.suggest);

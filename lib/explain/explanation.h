@@ -2,10 +2,12 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/policy/load.h"
+#include "lib/policy/network_policy.h"
 #include "lib/policy/policy.h"
 #include "lib/policy/request.h"
 
@@ -15,8 +17,8 @@ namespace cellrun::explain {
 
 struct Explanation {
   policy::Action verdict = policy::Action::kDeny;
-  policy::Strategy strategy = policy::Strategy::kInPlace;
-  policy::RuleReference rule;  // that decided
+  std::optional<policy::Strategy> strategy{};  // of a command
+  policy::RuleReference rule;                  // that decided
   std::string reason, message, suggest;
   std::vector<policy::Policy::Trial> trials;  // every rule in the order tried
   std::string change;                         // the smallest that would turn the verdict around
@@ -24,6 +26,11 @@ struct Explanation {
 
 Explanation Explain(const policy::Policy& policy, const policy::ExecRequest& request,
                     const policy::Places& places, const policy::FileLookup& lookup);
+
+// The same of a connection.
+Explanation ExplainConnection(const policy::Profile& profile,
+                              const policy::Destination& destination,
+                              const policy::GroupMembers& built_in);
 
 // {"verdict", "strategy", "rule", "reason", "message", "suggest", "trials": [{"rule", "then",
 // "matched", "decided", "failed"}], "change"}; empty texts are left out.

@@ -246,17 +246,17 @@ class Writer {
 
 }  // namespace
 
-policy::Checked<std::string> ImportClawrden(const policy::Source& source) {
+policy::Checked<Imported> ImportClawrden(const policy::Source& source) {
   auto policy = ReadClawrdenPolicy(source);
   if (!policy.ok()) return policy.problems();
   Writer writer(policy.value(), source);
-  std::string profile = writer.Write();
+  Imported imported{.profile = writer.Write(), .notes = {}};
   std::vector<Problem> problems = writer.TakeProblems();
   if (!problems.empty()) return problems;
   // What no profile can be is said now and not when it is used.
-  const auto checked = policy::ReadExtends({"", "the imported profile", profile});
+  const auto checked = policy::ReadExtends({"", "the imported profile", imported.profile});
   if (!checked.ok()) return checked.problems();
-  return profile;
+  return imported;
 }
 
 }  // namespace cellrun::import

@@ -4,16 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <initializer_list>
 #include <string_view>
 
+#include "lib/import/policy_reader.h"
 #include "lib/policy/yaml_tree.h"
 
 namespace cellrun::import {
 namespace {
 
 using policy::Action;
-using policy::Position;
 using policy::Problem;
 using policy::YamlEntry;
 using policy::YamlNode;
@@ -57,9 +56,9 @@ std::optional<Milliseconds> ParseGoDuration(std::string_view text) {
   return Milliseconds(static_cast<std::int64_t>(total));
 }
 
-class Reader {
+class Reader : public PolicyReader {
  public:
-  explicit Reader(const policy::Source& source) : origin_(source.origin) {}
+  using PolicyReader::PolicyReader;
 
   ClawrdenPolicy Read(const YamlNode& root) {
     ClawrdenPolicy policy;
@@ -78,7 +77,6 @@ class Reader {
     if (const YamlNode* node = root.Find("rules")) ReadRules(*node, policy);
     return WithDefaultPaths(policy);
   }
-  std::vector<Problem> TakeProblems() { return std::move(problems_); }
 
  private:
   // An empty list and no list are the same to Clawrden.
@@ -89,34 +87,6 @@ class Reader {
     return policy;
   }
 
-  [[nodiscard]] Position At(int line, int column) const { return {origin_, line, column}; }
-  [[nodiscard]] Position At(const YamlNode& node) const { return At(node.line, node.column); }
-  void Note(const Position& at, std::string what, std::string expected = "") {
-    problems_.push_back({at, std::move(what), std::move(expected), ""});
-  }
-  bool IsMap(const YamlNode& node, const char* what) {
-    if (node.kind != Kind::kMap) Note(At(node), std::string(what) + " must be a mapping");
-    return node.kind == Kind::kMap;
-  }
-  void Known(const YamlNode& map, std::initializer_list<std::string_view> keys) {
-    std::string list;
-    for (const std::string_view key : keys) list += (list.empty() ? "" : ", ") + std::string(key);
-    for (const YamlEntry& entry : map.entries) {
-      if (std::find(keys.begin(), keys.end(), entry.key) != keys.end()) continue;
-      Note(At(entry.line, entry.column), "unknown key '" + entry.key + "'", "one of: " + list);
-    }
-  }
-  std::string Text(const YamlNode& node) {
-    if (node.kind != Kind::kScalar) Note(At(node), "a text is expected here");
-    return node.text;
-  }
-  std::vector<PolicyText> Texts(const YamlNode& node) {
-    std::vector<PolicyText> texts;
-    if (node.kind == Kind::kNull) return texts;
-    if (node.kind != Kind::kList) Note(At(node), "a list is expected here", "[a, b]");
-    for (const YamlNode& item : node.items) texts.push_back({Text(item), At(item)});
-    return texts;
-  }
   Action ActionOf(const YamlNode& node) {
     const std::string text = Text(node);
     for (const Action action : {Action::kAllow, Action::kAsk, Action::kDeny}) {
@@ -139,15 +109,13 @@ class Reader {
       Known(jail.value, {"commands", "hardened"});
       if (const YamlNode* commands = jail.value.Find("commands")) (void)Texts(*commands);
       const YamlNode* hardened = jail.value.Find("hardened");
-      if (hardened != nullptr && Text(*hardened) != "true" && hardened->text != "false") {
-        Note(At(*hardened), "hardened: '" + hardened->text + "'", "true or false");
-      }
+      if (hardened != nullptr) (void)Boolean(*hardened, "hardened");
     }
     return names;
   }
   void ReadRules(const YamlNode& node, ClawrdenPolicy& policy) {
     if (node.kind == Kind::kNull) return;
-    if (node.kind != Kind::kList) return Note(At(node), "rules must be a list");
+    if (!IsList(node, "rules")) return;
     for (const YamlNode& item : node.items) {
       if (IsMap(item, "a rule")) policy.rules.push_back(Rule(item));
     }
@@ -167,9 +135,6 @@ class Reader {
     if (const YamlNode* timeout = node.Find("timeout")) rule.timeout = Duration(*timeout);
     return rule;
   }
-
-  const std::string origin_;
-  std::vector<Problem> problems_;
 };
 
 }  // namespace
@@ -181,9 +146,6 @@ policy::Checked<ClawrdenPolicy> ReadClawrdenPolicy(const policy::Source& source)
   Reader reader(source);
   ClawrdenPolicy policy = reader.Read(root);
   problems = reader.TakeProblems();
-  constexpr std::size_t kMostProblems = 20;
-  if (problems.size() > kMostProblems)
-    problems.erase(problems.begin() + kMostProblems, problems.end());
   if (!problems.empty()) return problems;
   return policy;
 }

@@ -6,17 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "lib/import/policy_reader.h"
 #include "lib/policy/load.h"
 #include "lib/policy/profile.h"
 #include "lib/policy/source.h"
 
 namespace cellrun::import {
-
-// A text of the policy, and where it stands.
-struct PolicyText {
-  std::string text;
-  policy::Position at;
-};
 
 struct ClawrdenRule {
   PolicyText command;

@@ -27,7 +27,7 @@ policy::Source PolicyFile(const std::string& text) {
 
 std::string Import(const std::string& text) {
   const auto imported = ImportClawrden(PolicyFile(text));
-  if (imported.ok()) return imported.value();
+  if (imported.ok()) return imported.value().profile;
   for (const auto& problem : imported.problems()) ADD_FAILURE() << problem.ToString();
   return "";
 }

@@ -9,6 +9,7 @@
 
 #include "lib/policy/expiry.h"
 #include "lib/policy/network_match.h"
+#include "lib/policy/network_walk.h"
 #include "lib/policy/value_type.h"
 
 namespace cellrun::policy {
@@ -50,40 +51,6 @@ bool IsNamedOnly(const NetworkTarget& wanted) {
 
 void Raise(Verdict* verdict, Verdict other) {
   if (other.action > verdict->action) *verdict = std::move(other);
-}
-
-// The rule that decides and, if a floor or workspace rule is stricter, that one.
-template <typename Rule>
-struct Decision {
-  const Rule* rule = nullptr;
-  const Rule* minimum = nullptr;
-
-  [[nodiscard]] const Rule* Stricter() const {
-    if (minimum != nullptr && (rule == nullptr || minimum->then >= rule->then)) return minimum;
-    return rule;
-  }
-};
-
-// The first match of each kind of layer. Floor and workspace rules only narrow.
-template <typename Rule, typename Matches>
-Decision<Rule> Walk(const std::vector<Rule>& rules, const Matches& matches) {
-  Decision<Rule> decision;
-  bool floor_done = false, workspace_done = false;
-  for (const Rule& rule : rules) {
-    const bool narrows =
-        rule.reference.layer == Layer::kFloor || rule.reference.layer == Layer::kWorkspace;
-    bool& done = rule.reference.layer == Layer::kFloor ? floor_done : workspace_done;
-    if ((narrows && done) || !matches(rule)) continue;
-    if (!narrows) {
-      decision.rule = &rule;
-      return decision;
-    }
-    done = true;
-    const Action least = decision.minimum ? decision.minimum->then : Action::kAllow;
-    if (rule.then > least) decision.minimum = &rule;
-    if (rule.then == Action::kDeny) return decision;
-  }
-  return decision;
 }
 
 template <typename Rule>
@@ -129,13 +96,20 @@ struct NetworkPolicy::Wanted {
   [[nodiscard]] bool Meets(const NetworkTarget& candidate) const {
     return Reaches(candidate, target) && (!candidate.ports || Contains(*candidate.ports, port));
   }
+  [[nodiscard]] bool IsTooWide(const NetworkTarget& candidate, const Rule& rule) const {
+    return candidate.kind == NetworkTarget::Kind::kEverything && rule.then != Action::kDeny &&
+           IsNamedOnly(target);
+  }
   [[nodiscard]] bool Matches(const Rule& rule) const {
     return Fits(rule) &&
-           std::any_of(rule.targets.begin(), rule.targets.end(), [&](const NetworkTarget& t) {
-             const bool too_wide = t.kind == NetworkTarget::Kind::kEverything &&
-                                   rule.then != Action::kDeny && IsNamedOnly(target);
-             return !too_wide && Meets(t);
-           });
+           std::any_of(rule.targets.begin(), rule.targets.end(),
+                       [&](const NetworkTarget& t) { return !IsTooWide(t, rule) && Meets(t); });
+  }
+  // On whichever port.
+  [[nodiscard]] bool IsNamedBy(const Rule& rule) const {
+    return std::any_of(rule.targets.begin(), rule.targets.end(), [&](const NetworkTarget& t) {
+      return !IsTooWide(t, rule) && Reaches(t, target);
+    });
   }
   // By an address or a block: any that refuses, and within `range` any.
   [[nodiscard]] bool MatchesBlock(const Rule& rule, const AddressBlock* range) const {
@@ -352,6 +326,31 @@ Opening NetworkPolicy::MightAllow(std::string_view name) const {
   } catch (...) {
     return Opening::kClosed;
   }
+}
+
+std::vector<Policy::Trial> NetworkPolicy::Explain(const Destination& destination) const {
+  std::vector<Policy::Trial> trials;
+  const Result<NetworkTarget> target = ReadHost(destination.host);
+  if (!target.ok()) return trials;
+  const Wanted wanted{
+      .target = *target, .port = destination.port, .protocol = destination.protocol};
+  const RuleReference decided = Decide(destination).rule;
+  for (const Rule& rule : rules_) {
+    Policy::Trial trial{.rule = rule.reference, .then = rule.then, .failed = ""};
+    if (rule.protocol != wanted.protocol) {
+      trial.failed =
+          rule.protocol == Protocol::kUdp ? "proto: it is for udp" : "proto: it is for tcp";
+    } else if (!wanted.IsNamedBy(rule)) {
+      trial.failed = "to: it does not include " + destination.host;
+    } else if (!wanted.Matches(rule)) {
+      trial.failed = "ports: " + std::to_string(wanted.port) + " is not among them";
+    }
+    trial.matched = trial.failed.empty();
+    trial.decided = trial.matched && rule.reference.name == decided.name &&
+                    rule.reference.at == decided.at && rule.reference.layer == decided.layer;
+    trials.push_back(std::move(trial));
+  }
+  return trials;
 }
 
 bool NetworkPolicy::LetsAnythingOut() const {

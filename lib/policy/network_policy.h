@@ -58,6 +58,8 @@ class NetworkPolicy {
   [[nodiscard]] Verdict DecideResolved(const Destination& named, const Address& address) const;
   // Whether Decide would let this name out on some port and protocol. Exact, floor included.
   [[nodiscard]] Opening MightAllow(std::string_view name) const;
+  // For `why`: every rule in the order tried.
+  [[nodiscard]] std::vector<Policy::Trial> Explain(const Destination& destination) const;
   // Whether anything at all may leave: without it a cell needs no network.
   [[nodiscard]] bool LetsAnythingOut() const;
   // When the next rule expires: from then on a policy compiled anew decides differently.

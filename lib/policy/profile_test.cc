@@ -163,11 +163,12 @@ std::string TestOutcome::ToString() const {
 }
 
 Checked<std::vector<TestOutcome>> RunProfileTests(const Profile& profile, const Places& places,
-                                                  const ProgramLookup& lookup) {
+                                                  const ProgramLookup& lookup,
+                                                  const GroupMembers& built_in) {
   TestMachine machine(profile, places, lookup);
   const auto policy = Policy::Compile(profile, places, machine.Files());
   if (!policy.ok()) return policy.problems();
-  const auto network = NetworkPolicy::Compile(profile);
+  const auto network = NetworkPolicy::Compile(profile, std::chrono::system_clock::now(), built_in);
   if (!network.ok()) return network.problems();
   std::vector<TestOutcome> outcomes;
   for (const TestCase& test : profile.tests) {

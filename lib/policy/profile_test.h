@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/policy/load.h"
+#include "lib/policy/network_policy.h"
 #include "lib/policy/policy.h"
 #include "lib/policy/profile.h"
 
@@ -39,9 +40,10 @@ struct TestOutcome {
 // answers. A bare program name that this machine does not have is taken for a file of that name in
 // /usr/bin, so that a profile's tests have the same outcome where sudo or docker are not installed.
 // What a test does not say about its image (`writable`) follows from where it lies. Problems: the
-// profile does not compile.
+// profile does not compile. `built_in`: what this host's groups of destinations stand for.
 Checked<std::vector<TestOutcome>> RunProfileTests(const Profile& profile, const Places& places,
-                                                  const ProgramLookup& lookup);
+                                                  const ProgramLookup& lookup,
+                                                  const GroupMembers& built_in = {});
 
 // The interpreter that a file beginning with `head` names after "#!", as the kernel reads it (256
 // bytes, blanks skipped). Nothing if it is no script.

@@ -84,9 +84,6 @@ class Finder {
   void NotYet(const Position& at, const std::string& to) {
     const Result<NetworkTarget> target = ParseTarget(to);
     if (!target.ok()) return;
-    if (target->kind == NetworkTarget::Kind::kGroup && IsBuiltInGroup(target->name) &&
-        !profile_.network_groups.contains(target->name))
-      Note(at, "the group '" + to + "'");
     if (target->kind == NetworkTarget::Kind::kCell)
       Note(at, "a network rule to another cell, '" + to + "'");
   }

@@ -33,6 +33,21 @@ TEST_F(ImportTest, ImportsAPolicyThatPassesLintAndDecides) {
   EXPECT_THAT(run.err, AllOf(HasSubstr("denied: rm -rf /nowhere"), HasSubstr("denied: ls"))) << run;
 }
 
+TEST_F(ImportTest, ImportsFirewallRulesAndSaysWhatTheyLose) {
+  const std::string rules = Policy(
+      "security:\n  firewall:\n    add_domains: [example.com]\n    rules:\n"
+      "      - {dst: api.example.com, path_rules: [{path: /v1, action: allow}]}\n");
+  const Outcome imported = Cellrun({"profile", "import", "clawker", rules});
+  ASSERT_EQ(imported.status, 0) << imported;
+  EXPECT_THAT(imported.err, HasSubstr("api.example.com (line 5) is denied"));
+  EXPECT_THAT(imported.out, AllOf(HasSubstr("needs TLS inspection: allow /v1; else deny"),
+                                  HasSubstr("- {to: example.com, ports: [443], then: allow}")));
+  const Outcome wrong =
+      Cellrun({"profile", "import", "clawker", Policy("rules: [{dst: a.org, action: alow}]\n")});
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("unknown action 'alow'"));
+}
+
 TEST_F(ImportTest, NamesTheLineOfWhatIsWrong) {
   const std::string policy = Policy("default_action: deny\nrulez: []\n");
   const Outcome unknown = Cellrun({"profile", "import", "clawrden", policy});

@@ -108,6 +108,26 @@ TEST_F(JournalTest, WhyTellsAboutACommandWithoutRunningIt) {
   EXPECT_FALSE(Exists(Work("made")));
 }
 
+TEST_F(JournalTest, WhyTellsAboutAConnection) {
+  profile_ = WriteProfile(
+      "cellrun: 1\nname: tested\nextends: [base]\nnetwork:\n  default: deny\n  rules:\n"
+      "    - {name: git, to: \"*.example.com\", ports: [443], then: ask}\n");
+  const auto why = [&](const std::string& destination) {
+    return Cellrun({"why", "--profile", profile_, "--", "connect", destination});
+  };
+  const Outcome asked = why("git.example.com:443");
+  EXPECT_EQ(asked.status, 1) << asked;
+  EXPECT_THAT(asked.out, AllOf(HasSubstr("ask by"), HasSubstr("\"git\""), HasSubstr("decides"),
+                               HasSubstr("judged again when it connects")));
+  const Outcome port = why("git.example.com:22");
+  EXPECT_THAT(port.out, AllOf(HasSubstr("deny by"), HasSubstr("ports: 22 is not among them"),
+                              HasSubstr("- {to: git.example.com, ports: [22], then: allow}")));
+  EXPECT_THAT(why("git.example.com:443/udp").out, HasSubstr("proto: udp, then: allow"));
+  EXPECT_THAT(why("169.254.169.254:80").out, HasSubstr("deny by"));
+  EXPECT_THAT(why("host:5432").out, HasSubstr("- {to: host, ports: [5432], then: allow}"));
+  EXPECT_THAT(why("127.0.0.1:80").out, HasSubstr("the cell's own loopback"));
+}
+
 TEST_F(JournalTest, VerifiesAndNamesTheFirstBadRecord) {
   Shell("ls / >/dev/null; id; cat /dev/null", NoId());
   EXPECT_EQ(Cellrun({"broker", "stop", "--force"}).status, 0);
