@@ -81,7 +81,47 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                          .names = made->names_,
                          .resolve = ResolveThrough(services.loop, made->upstream_),
                          .ask = AskThrough(services.loop, services.approvals, cell, terms)});
+  made->OpenFixedDatagrams();
   return made;
+}
+
+// Where a rule lets out datagrams: they come without a connect. Ranges of many ports are opened by
+// connect(2) alone.
+std::vector<std::uint16_t> CellEgress::DatagramPorts() const {
+  constexpr std::size_t kMostPorts = 16;
+  std::set<std::uint16_t> ports;
+  for (const policy::NetworkRule& rule : profile_->network_rules) {
+    if (!rule.udp || rule.then == policy::Action::kDeny) continue;
+    for (const auto& [first, last] : rule.ports) {
+      if (static_cast<std::size_t>(last - first) >= kMostPorts) continue;
+      for (std::uint32_t port = first; port <= last && ports.size() < kMostPorts; ++port)
+        ports.insert(static_cast<std::uint16_t>(port));
+    }
+  }
+  return {ports.begin(), ports.end()};
+}
+
+// Those of `host` and of single addresses in rules.
+void CellEgress::OpenFixedDatagrams() const {
+  const std::vector<std::uint16_t> ports = DatagramPorts();
+  if (ports.empty()) return;
+  std::vector<net::Address> addresses = {*net::ParseAddress(&wire::kHostAddress[0])};
+  for (const policy::NetworkRule& rule : profile_->network_rules) {
+    for (const std::string& to : rule.to) {
+      if (const auto address = net::ParseAddress(to); address && rule.udp)
+        addresses.push_back(net::Canonical(*address));
+    }
+  }
+  OpenDatagrams(addresses, ports);
+}
+
+void CellEgress::OpenDatagrams(const std::vector<net::Address>& addresses,
+                               const std::vector<std::uint16_t>& ports) const {
+  std::vector<net::Endpoint> endpoints;
+  for (const net::Address& address : addresses) {
+    for (const std::uint16_t port : ports) endpoints.push_back({.address = address, .port = port});
+  }
+  if (!endpoints.empty()) egress_->OpenDatagrams(endpoints);
 }
 
 // A program asks for a name again and again: once is enough to know. Nothing has been asked of
@@ -89,6 +129,9 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
 net::ResolverEvents CellEgress::Events(const Services& services, const net::CellIdentity& cell) {
   constexpr std::size_t kMostNames = 1000;
   net::ResolverEvents events;
+  events.assigned = [this](const std::string& /*name*/, const net::Names::Addresses& given) {
+    OpenDatagrams({given.ipv4, given.ipv6}, DatagramPorts());
+  };
   events.refused = [this, tell = services.on_refused, cell](const std::string& name) {
     if (refused_.size() >= kMostNames || !refused_.insert(name).second) return;
     const net::Target target{.endpoint = {},
@@ -112,6 +155,7 @@ CellEgress::~CellEgress() {
 Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
   TRY(Compile(profile));
   egress_->Rejudge();
+  OpenFixedDatagrams();
   return {};
 }
 

@@ -51,6 +51,10 @@ class CellEgress {
  private:
   CellEgress() = default;
   [[nodiscard]] net::ResolverEvents Events(const Services& services, const net::CellIdentity& cell);
+  [[nodiscard]] std::vector<std::uint16_t> DatagramPorts() const;
+  void OpenFixedDatagrams() const;
+  void OpenDatagrams(const std::vector<net::Address>& addresses,
+                     const std::vector<std::uint16_t>& ports) const;
   Result<void> Compile(const policy::Profile& profile);
   std::string home_;
   std::set<std::string> refused_;  // names, each told once

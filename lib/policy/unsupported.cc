@@ -73,7 +73,6 @@ class Finder {
   void Network() {
     for (const NetworkRule& rule : profile_.network_rules) {
       if (rule.then == Action::kDeny) continue;
-      if (rule.udp) Note(rule.at, "a network rule with proto: udp");
       for (const std::string& to : rule.to) NotYet(rule.at, to);
     }
     if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
