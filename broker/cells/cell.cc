@@ -311,6 +311,7 @@ Result<void> Cell::StartEgress() {
                                    .engine = services_.engine,
                                    .journal = services_.journal,
                                    .approvals = services_.approvals,
+                                   .home = setup_.request.home,
                                    .on_refused = [this](journal::Record r) { Deny(std::move(r)); }},
                                   {.id = setup_.plan.id,
                                    .name = setup_.plan.name,

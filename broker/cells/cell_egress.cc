@@ -6,6 +6,7 @@
 
 #include "broker/net/address/address.h"
 #include "broker/net/upstream/servers.h"
+#include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 #include "lib/sys/internet.h"
 #include "lib/sys/socket.h"
@@ -59,6 +60,7 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
   std::unique_ptr<CellEgress> made(new CellEgress());
   made->names_ = std::make_shared<net::Names>();
   made->loop_ = &services.loop;
+  made->home_ = services.home;
   TRY(made->Compile(profile));
   UniqueFd network = std::move(gateway.front());
   gateway.erase(gateway.begin());
@@ -79,7 +81,47 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                          .names = made->names_,
                          .resolve = ResolveThrough(services.loop, made->upstream_),
                          .ask = AskThrough(services.loop, services.approvals, cell, terms)});
+  made->OpenFixedDatagrams();
   return made;
+}
+
+// Where a rule lets out datagrams: they come without a connect. Ranges of many ports are opened by
+// connect(2) alone.
+std::vector<std::uint16_t> CellEgress::DatagramPorts() const {
+  constexpr std::size_t kMostPorts = 16;
+  std::set<std::uint16_t> ports;
+  for (const policy::NetworkRule& rule : profile_->network_rules) {
+    if (!rule.udp || rule.then == policy::Action::kDeny) continue;
+    for (const auto& [first, last] : rule.ports) {
+      if (static_cast<std::size_t>(last - first) >= kMostPorts) continue;
+      for (std::uint32_t port = first; port <= last && ports.size() < kMostPorts; ++port)
+        ports.insert(static_cast<std::uint16_t>(port));
+    }
+  }
+  return {ports.begin(), ports.end()};
+}
+
+// Those of `host` and of single addresses in rules.
+void CellEgress::OpenFixedDatagrams() const {
+  const std::vector<std::uint16_t> ports = DatagramPorts();
+  if (ports.empty()) return;
+  std::vector<net::Address> addresses = {*net::ParseAddress(&wire::kHostAddress[0])};
+  for (const policy::NetworkRule& rule : profile_->network_rules) {
+    for (const std::string& to : rule.to) {
+      if (const auto address = net::ParseAddress(to); address && rule.udp)
+        addresses.push_back(net::Canonical(*address));
+    }
+  }
+  OpenDatagrams(addresses, ports);
+}
+
+void CellEgress::OpenDatagrams(const std::vector<net::Address>& addresses,
+                               const std::vector<std::uint16_t>& ports) const {
+  std::vector<net::Endpoint> endpoints;
+  for (const net::Address& address : addresses) {
+    for (const std::uint16_t port : ports) endpoints.push_back({.address = address, .port = port});
+  }
+  if (!endpoints.empty()) egress_->OpenDatagrams(endpoints);
 }
 
 // A program asks for a name again and again: once is enough to know. Nothing has been asked of
@@ -87,6 +129,9 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
 net::ResolverEvents CellEgress::Events(const Services& services, const net::CellIdentity& cell) {
   constexpr std::size_t kMostNames = 1000;
   net::ResolverEvents events;
+  events.assigned = [this](const std::string& /*name*/, const net::Names::Addresses& given) {
+    OpenDatagrams({given.ipv4, given.ipv6}, DatagramPorts());
+  };
   events.refused = [this, tell = services.on_refused, cell](const std::string& name) {
     if (refused_.size() >= kMostNames || !refused_.insert(name).second) return;
     const net::Target target{.endpoint = {},
@@ -97,7 +142,7 @@ net::ResolverEvents CellEgress::Events(const Services& services, const net::Cell
     record.proto = "dns";
     record.verdict = policy::Action::kDeny;
     record.result = "denied";
-    record.reason = "no rule could let this name out";
+    record.reason = "no network rule lets this name out; `- {to: " + name + ", then: allow}` would";
     tell(std::move(record));
   };
   return events;
@@ -110,12 +155,13 @@ CellEgress::~CellEgress() {
 Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
   TRY(Compile(profile));
   egress_->Rejudge();
+  OpenFixedDatagrams();
   return {};
 }
 
 // And again when the next rule expires.
 Result<void> CellEgress::Compile(const policy::Profile& profile) {
-  policy::Checked<policy::NetworkPolicy> compiled = policy::NetworkPolicy::Compile(profile);
+  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(profile, home_);
   if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
   const auto policy = std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
   if (judge_ == nullptr) {

@@ -28,6 +28,7 @@ class CellEgress {
     net::Engine& engine;
     journal::Sink& journal;
     approvals::Queue& approvals;
+    std::string home;  // whose package managers `@npm` and its like mean
     // A name that nothing lets out was asked for: for those who can read what was denied.
     std::function<void(journal::Record record)> on_refused;
   };
@@ -50,7 +51,12 @@ class CellEgress {
  private:
   CellEgress() = default;
   [[nodiscard]] net::ResolverEvents Events(const Services& services, const net::CellIdentity& cell);
+  [[nodiscard]] std::vector<std::uint16_t> DatagramPorts() const;
+  void OpenFixedDatagrams() const;
+  void OpenDatagrams(const std::vector<net::Address>& addresses,
+                     const std::vector<std::uint16_t>& ports) const;
   Result<void> Compile(const policy::Profile& profile);
+  std::string home_;
   std::set<std::string> refused_;  // names, each told once
   std::unique_ptr<policy::Profile> profile_;
   loop::Loop* loop_ = nullptr;

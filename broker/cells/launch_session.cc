@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/base/version.h"
+#include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 #include "lib/sys/memory.h"
 #include "lib/wire/floor.h"
@@ -198,7 +199,7 @@ Result<void> LaunchSession::MakePlan() {
     return {};
   }
   const policy::Checked<policy::NetworkPolicy> network =
-      policy::NetworkPolicy::Compile(policy.value()->profile());
+      groups::CompileNetwork(policy.value()->profile(), places.home);
   if (!network.ok()) {
     RefuseProblems(network.problems());
     return {};

@@ -7,6 +7,7 @@
 
 #include "broker/journal/documents.h"
 #include "lib/base/log.h"
+#include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 
 namespace cellrun::cells {
@@ -44,7 +45,7 @@ std::optional<std::string> PolicyRefresh::Problem(const std::string& cell_id,
   const policy::Places places{.home = request.home, .workspace = request.workspace};
   const auto policy = policies_.Get(SourcesFor(cell_id, request.workspace, own), places);
   if (!policy.ok()) return policy.problems().front().ToString();
-  const auto network = policy::NetworkPolicy::Compile(policy.value()->profile());
+  const auto network = groups::CompileNetwork(policy.value()->profile(), places.home);
   if (!network.ok()) return network.problems().front().ToString();
   return std::nullopt;
 }

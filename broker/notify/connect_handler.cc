@@ -147,7 +147,7 @@ void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoin
   net::Origin origin{.pid = tid, .exe = exec::ReadExecutablePath(tid).value_or("")};
   net::Target target =
       facts_.egress->Judge(to, program.udp ? net::Protocol::kUdp : net::Protocol::kTcp);
-  if (target.verdict.action == policy::Action::kDeny || program.udp) {
+  if (target.verdict.action == policy::Action::kDeny) {
     const net::CellIdentity cell{.id = facts_.cell_id,
                                  .name = {},
                                  .profile = {},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <exception>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,12 @@ policy::GroupMembers ReadHostGroups(const Host& host, const std::set<std::string
 policy::GroupMembers ReadHostGroups(const Host& host, const policy::Profile& profile) {
   const std::set<std::string> used = UsedGroups(profile);
   return used.empty() ? policy::GroupMembers() : ReadHostGroups(host, used);
+}
+
+policy::Checked<policy::NetworkPolicy> CompileNetwork(const policy::Profile& profile,
+                                                      const std::string& home) {
+  return policy::NetworkPolicy::Compile(profile, std::chrono::system_clock::now(),
+                                        ReadHostGroups(Host{.home = home}, profile));
 }
 
 }  // namespace cellrun::groups

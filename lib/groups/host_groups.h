@@ -26,4 +26,9 @@ policy::GroupMembers ReadHostGroups(const Host& host, const std::set<std::string
 // What a profile needs; empty where it names no such group.
 policy::GroupMembers ReadHostGroups(const Host& host, const policy::Profile& profile);
 
+// The network policy of a profile, with what its groups stand for on this host now. `home`: of the
+// user whose cell it is.
+policy::Checked<policy::NetworkPolicy> CompileNetwork(const policy::Profile& profile,
+                                                      const std::string& home);
+
 }  // namespace cellrun::groups

@@ -303,8 +303,6 @@ std::vector<std::string> Unsupported(const std::string& body) {
 
 TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
   const std::pair<const char*, const char*> cases[] = {
-      {"network: {rules: [{to: 192.0.2.1, proto: udp, then: allow}]}\n",
-       "a network rule with proto: udp"},
       {"network: {rules: [{to: host.cell/other, then: allow}]}\n",
        "a network rule to another cell, 'host.cell/other'"},
       {"network: {publish: [80]}\n", "network.publish"},

@@ -103,8 +103,10 @@ TEST_F(NetworkPolicyTest, TheHostIsOpenedByNameOnly) {
   EXPECT_EQ(Decide("host.cell/other:80"), Action::kDeny);
   Add({"*"}, Action::kAllow);
   EXPECT_EQ(Decide("host:5432"), Action::kDeny);
+  EXPECT_EQ(Decide("HOST:5432"), Action::kDeny);
   Add({"host", "host.cell/other"}, Action::kAllow);
   EXPECT_EQ(Decide("host:5432"), Action::kAllow);
+  EXPECT_EQ(Decide("hosT.:5432"), Action::kAllow);
   EXPECT_EQ(Decide("host.cell/other:80"), Action::kAllow);
   EXPECT_EQ(Decide("host.cell/others:80"), Action::kDeny);
 }

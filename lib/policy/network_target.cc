@@ -116,7 +116,7 @@ bool IsHostName(std::string_view text) {
 
 Result<NetworkTarget> ParseTarget(std::string_view text) {
   if (text == "*") return NetworkTarget{.kind = NetworkTarget::Kind::kEverything};
-  if (text == "host") return NetworkTarget{.kind = NetworkTarget::Kind::kHost};
+  if (Lower(text) == "host") return NetworkTarget{.kind = NetworkTarget::Kind::kHost};
   if (text.starts_with(kCellPrefix)) {
     return ParseReference(NetworkTarget::Kind::kCell, text.substr(kCellPrefix.size()));
   }

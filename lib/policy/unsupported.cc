@@ -72,7 +72,6 @@ class Finder {
   void Network() {
     for (const NetworkRule& rule : profile_.network_rules) {
       if (rule.then == Action::kDeny) continue;
-      if (rule.udp) Note(rule.at, "a network rule with proto: udp");
       for (const std::string& to : rule.to) NotYet(rule.at, to);
     }
     if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
@@ -84,9 +83,6 @@ class Finder {
   void NotYet(const Position& at, const std::string& to) {
     const Result<NetworkTarget> target = ParseTarget(to);
     if (!target.ok()) return;
-    if (target->kind == NetworkTarget::Kind::kGroup && IsBuiltInGroup(target->name) &&
-        !profile_.network_groups.contains(target->name))
-      Note(at, "the group '" + to + "'");
     if (target->kind == NetworkTarget::Kind::kCell)
       Note(at, "a network rule to another cell, '" + to + "'");
   }

@@ -131,6 +131,15 @@ std::optional<std::string> FormOfAddress(const std::string& text) {
               text.find('/') == std::string::npos);
 }
 
+// An address, perhaps with a port.
+std::optional<std::string> FormOfResolver(const std::string& text) {
+  if (text == "system") return std::nullopt;
+  const Result<NetworkTarget> parsed = ParseEndpoint(text);
+  return Fits(parsed.ok() && parsed->kind == NetworkTarget::Kind::kBlock &&
+              text.find('/') == std::string::npos &&
+              (!parsed->ports || parsed->ports->first == parsed->ports->second));
+}
+
 std::optional<std::string> FormOfPublish(const std::string& text) {
   const PublishedPort port = PublishedValue(text);
   return Fits(port.host != 0 && port.cell != 0);
@@ -252,8 +261,7 @@ constexpr auto kForms = std::to_array<TypeForm>({
     {Type::kPublish, FormOfPublish},
     {Type::kAddress, FormOfAddress},
     {Type::kProxy, FormOfProxy},
-    {Type::kResolver,
-     [](const std::string& text) { return text == "system" ? std::nullopt : FormOfAddress(text); }},
+    {Type::kResolver, FormOfResolver},
     {Type::kGroup, [](const std::string& text) { return FormOfTarget(ParseTarget("@" + text)); }},
     {Type::kVariable, FormOfVariable},
     {Type::kVariableGlob, FormOfVariableGlob},

@@ -44,7 +44,7 @@ constexpr auto kTypes = std::to_array<TypeInfo>({
     {Type::kPublish, "port", "PORT, \"HOST:CELL\" or \"ADDRESS:HOST:CELL\"", ""},
     {Type::kAddress, "address", "an IP address", ""},
     {Type::kProxy, "URL", "http://HOST:PORT", "^https?://"},
-    {Type::kResolver, "address", "system, or the IP address of a resolver", ""},
+    {Type::kResolver, "address", "system, or the IP address of a resolver, perhaps with :PORT", ""},
     {Type::kGroup, "group", "a name of letters, digits, - and _", "^[A-Za-z0-9_-]+$"},
     {Type::kVariable, "variable", "a name of letters, digits and _", "^[A-Za-z_][A-Za-z0-9_]*$"},
     {Type::kVariableGlob, "variable or pattern", "a name of letters, digits and _, or a pattern",

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -238,6 +239,81 @@ TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
              LettingHost(echo.port_text()));
   EXPECT_EQ(outcome.out, "True\n") << outcome;
   EXPECT_EQ(echo.accepted(), 300);
+}
+
+// ---- Datagrams.
+
+// Sends back what it gets, to whom it got it from.
+class DatagramEcho {
+ public:
+  DatagramEcho() : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~DatagramEcho() {
+    stop_ = true;
+    thread_.join();
+  }
+  DatagramEcho(const DatagramEcho&) = delete;
+  DatagramEcho& operator=(const DatagramEcho&) = delete;
+  [[nodiscard]] std::string port_text() const { return std::to_string(port_); }
+  [[nodiscard]] int received() const { return received_; }
+
+ private:
+  void Run() {
+    std::array<char, 2048> bytes{};
+    while (!stop_) {
+      pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+      if (poll(&ready, 1, 20) != 1) continue;
+      sockaddr_storage from{};
+      socklen_t size = sizeof from;
+      auto* peer = reinterpret_cast<sockaddr*>(&from);
+      const ssize_t got = recvfrom(fd_.get(), bytes.data(), bytes.size(), 0, peer, &size);
+      if (got < 0) continue;
+      ++received_;
+      (void)sendto(fd_.get(), bytes.data(), static_cast<std::size_t>(got), 0, peer, size);
+    }
+  }
+  const UniqueFd fd_;
+  std::uint16_t port_ = 0;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> received_{0};
+  std::thread thread_;
+};
+
+TEST_F(EgressTest, DatagramsLeaveOnlyWhereARuleSaysUdp) {
+  const DatagramEcho open, closed;
+  const std::string script =
+      "def ask(port, connected):\n"
+      "  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.5)\n"
+      "  try:\n"
+      "    if connected: s.connect(('host', port)); s.send(b'abc'); return s.recv(9)\n"
+      "    s.sendto(b'xyz', ('host', port)); data, peer = s.recvfrom(9); return data, peer[1] == "
+      "port\n"
+      "  except OSError as e: return type(e).__name__\n"
+      "for port in (" +
+      open.port_text() + ", " + closed.port_text() +
+      "):\n"
+      "  print(ask(port, True), ask(port, False))\n";
+  const Outcome outcome = Python(
+      script, Letting({"{to: host, ports: [" + open.port_text() + "], proto: udp, then: allow}",
+                       "{to: host, ports: [" + closed.port_text() + "], then: allow}"}));
+  EXPECT_EQ(outcome.out, "b'abc' (b'xyz', True)\nPermissionError TimeoutError\n") << outcome;
+  EXPECT_EQ(open.received(), 2);
+  EXPECT_EQ(closed.received(), 0) << "a rule about TCP is not one about UDP";
+  int ended = 0;
+  for (const json& record : Connections()) {
+    if (record.value("proto", "") != "udp" || record.value("bytes_out", 0) != 3) continue;
+    EXPECT_EQ(record.value("bytes_in", 0), 3);
+    ++ended;
+  }
+  EXPECT_EQ(ended, 2);
 }
 
 // ---- A person is asked.

@@ -45,7 +45,16 @@ std::shared_ptr<Egress> Egress::Make(Parts parts) {
   return std::shared_ptr<Egress>(new Egress(std::move(parts)));
 }
 
-Egress::Egress(Parts parts) : parts_(std::move(parts)), home_(parts_.engine.Next()) {}
+Egress::Egress(Parts parts)
+    : parts_(std::move(parts)),
+      home_(parts_.engine.Next()),
+      datagrams_({.reactor = home_,
+                  .stock = *parts_.stock,
+                  .cell = parts_.cell,
+                  .journal = parts_.journal,
+                  .judge = [this](const Endpoint& to) { return Judge(to, Protocol::kUdp); },
+                  .way_out = [this](const Target& target) { return MakeOutgoing(target); },
+                  .ask = parts_.ask}) {}
 
 Egress::~Egress() = default;
 
@@ -84,6 +93,7 @@ void Egress::Refuse(const Attempt& attempt, const Reply& reply, int code, const 
 
 void Egress::Begin(Attempt attempt, Reply reply) {
   if (closed_) return reply(ECONNREFUSED);
+  if (attempt.target.destination.protocol == Protocol::kUdp) return BeginDatagrams(attempt, reply);
   if (waiting_.size() >= kMaxAttempts || connections_.size() >= kMaxConnections)
     return Refuse(attempt, reply, EAGAIN, "the cell has too many connections");
   const Result<void> listening = Listen(attempt.target.endpoint);
@@ -99,6 +109,28 @@ void Egress::Begin(Attempt attempt, Reply reply) {
   const bool asks = waiting->attempt.target.verdict.action != policy::Action::kAllow;
   if (waiting->attempt.blocking && !asks) return StartDial(waiting);
   std::exchange(waiting->reply, nullptr)(0);
+}
+
+void Egress::BeginDatagrams(const Attempt& attempt, const Reply& reply) {
+  const Result<void> opened = datagrams_.Open(attempt.target.endpoint);
+  if (!opened.ok())
+    return Refuse(attempt, reply, EAGAIN, "the broker cannot take datagrams for it");
+  datagrams_.Expect(attempt.target.endpoint, attempt.origin);
+  reply(0);
+}
+
+void Egress::OpenDatagrams(const std::vector<Endpoint>& endpoints) {
+  std::promise<void> done;
+  home_.Post([&] {
+    for (const Endpoint& endpoint : endpoints) {
+      if (closed_ || Judge(endpoint, Protocol::kUdp).verdict.action == policy::Action::kDeny)
+        continue;
+      const Result<void> opened = datagrams_.Open(endpoint);
+      if (!opened.ok()) log::Warn("no UDP in a gateway", {{"error", opened.error().ToString()}});
+    }
+    done.set_value();
+  });
+  done.get_future().wait();
 }
 
 std::shared_ptr<Outgoing> Egress::MakeOutgoing(const Target& target) {
@@ -229,6 +261,7 @@ void Egress::Close(std::function<void()> closed) {
     if (waiting->outgoing != nullptr) waiting->outgoing->Cancel();
     if (waiting->reply) std::exchange(waiting->reply, nullptr)(ECONNREFUSED);
   }
+  datagrams_.Close();
   while (!gates_.empty()) CloseGate(Endpoint(gates_.begin()->first));
   std::vector<ConnectionId> ids;
   for (const auto& [id, connection] : connections_) ids.push_back(id);

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/net/connections/datagrams.h"
 #include "broker/net/connections/engine.h"
 #include "broker/net/connections/outgoing.h"
 #include "broker/net/connections/target.h"
@@ -67,6 +68,10 @@ class Egress : public std::enable_shared_from_this<Egress> {
   // second. Thread-safe.
   void Connect(Attempt attempt, Reply reply);
 
+  // Takes datagrams for these from now on, as far as the policy lets out UDP there. Returns when it
+  // does. Not on a reactor's thread.
+  void OpenDatagrams(const std::vector<Endpoint>& endpoints);
+
   // The policy has changed: what it no longer allows is cut. Thread-safe.
   void Rejudge();
   // Cuts everything; no reply comes after it has returned. Not on a reactor's thread.
@@ -81,6 +86,7 @@ class Egress : public std::enable_shared_from_this<Egress> {
   explicit Egress(Parts parts);
   // All of these on the home reactor's thread.
   void Begin(Attempt attempt, Reply reply);
+  void BeginDatagrams(const Attempt& attempt, const Reply& reply);
   Result<void> Listen(const Endpoint& endpoint);
   void DropOldestGate();
   void CloseGate(const Endpoint& endpoint);
@@ -113,6 +119,7 @@ class Egress : public std::enable_shared_from_this<Egress> {
   std::map<ConnectionId, std::unique_ptr<Connection>> connections_;
   ConnectionId last_connection_ = 0;
   Reactor::TimerId sweep_ = 0;
+  Datagrams datagrams_;
   bool closed_ = false;
   std::function<void()> on_empty_;  // closed, and the last relay has ended
 };

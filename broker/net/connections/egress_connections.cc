@@ -228,6 +228,7 @@ void Egress::Fail(ConnectionId id, int code, const char* result) {
 }
 
 void Egress::CutDenied() {
+  datagrams_.Rejudge();
   std::vector<ConnectionId> cut;
   for (const auto& [id, connection] : connections_) {
     const policy::Action now = Judge(connection->target.endpoint, Protocol::kTcp).verdict.action;

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "lib/sys/internet.h"
+
 namespace cellrun::net {
 namespace {
 
@@ -27,6 +29,20 @@ std::vector<Endpoint> InTurn(const std::vector<Address>& addresses, std::uint16_
     if (i < four.size()) turn.push_back(four[i]);
   }
   return turn;
+}
+
+// The first that there is a way to; whether anybody is there, datagrams do not tell.
+Result<Dial::Made> ConnectDatagrams(const std::vector<Endpoint>& to) {
+  int code = EHOSTUNREACH;
+  for (const Endpoint& endpoint : to) {
+    UniqueFd made = TRY(sys::InternetSocket(endpoint.address.ipv6 ? AF_INET6 : AF_INET,
+                                            SOCK_DGRAM | SOCK_NONBLOCK));
+    const SocketAddress address = SocketAddressOf(endpoint);
+    const Result<void> connected = sys::ConnectInternet(made, address.get(), address.size);
+    if (connected.ok()) return Dial::Made{.socket = std::move(made), .to = endpoint};
+    code = connected.error().code();
+  }
+  return Error(code, "connect");
 }
 
 }  // namespace
@@ -79,6 +95,7 @@ void Outgoing::OnResolved(Result<std::vector<Address>> addresses) {
 }
 
 void Outgoing::DialAll(std::vector<Endpoint> to) {
+  if (target_.destination.protocol == Protocol::kUdp) return End(ConnectDatagrams(to));
   dial_ = Dial::Make(means_.reactor, std::move(to), [weak = weak_from_this()](auto made) {
     if (const auto self = weak.lock()) self->End(std::move(made));
   });

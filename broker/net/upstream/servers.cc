@@ -7,6 +7,9 @@
 #include <optional>
 #include <sstream>
 
+#include "lib/policy/network_match.h"
+#include "lib/policy/network_target.h"
+
 namespace cellrun::net {
 namespace {
 
@@ -50,7 +53,10 @@ std::vector<Endpoint> ServersOfFile(const std::string& path) {
 std::vector<Endpoint> ServersAt(const std::vector<std::string>& addresses) {
   std::vector<Endpoint> servers;
   for (const std::string& text : addresses) {
-    if (const auto server = ServerOf(text)) servers.push_back(*server);
+    const auto target = policy::ParseEndpoint(text);
+    if (!target.ok() || target->kind != policy::NetworkTarget::Kind::kBlock) continue;
+    servers.push_back({.address = policy::AddressOf(*target),
+                       .port = target->ports ? target->ports->first : kDnsPort});
   }
   return servers;
 }

@@ -14,7 +14,7 @@ namespace cellrun::net {
 std::vector<Endpoint> ServersIn(std::string_view resolv_conf);
 // The same of a file; an unreadable one is empty.
 std::vector<Endpoint> ServersOfFile(const std::string& path);
-// Addresses as `network.dns.upstream` has them.
+// Addresses, perhaps with ports, as `network.dns.upstream` has them.
 std::vector<Endpoint> ServersAt(const std::vector<std::string>& addresses);
 
 }  // namespace cellrun::net

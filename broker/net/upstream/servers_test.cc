@@ -33,7 +33,8 @@ TEST(ServersTest, ALinkLocalOneNamesItsLink) {
 }
 
 TEST(ServersTest, AProfileNamesItsOwn) {
-  EXPECT_EQ(Text(ServersAt({"192.0.2.1", "2001:db8::1"})), "192.0.2.1#53 2001:db8::1#53 ");
+  EXPECT_EQ(Text(ServersAt({"192.0.2.1", "2001:db8::1", "127.0.0.1:5353", "[::1]:54"})),
+            "192.0.2.1#53 2001:db8::1#53 127.0.0.1#5353 ::1#54 ");
 }
 
 }  // namespace

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names in a cell: a rule's name leads to its host and is asked for when it connects, every other
+// one does not exist, and nothing that a program asks for leaves. The oracle is the DNS server
+// outside, which sees every question.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "broker/net/message/wire_fixture.h"
+#include "tests/support/sandbox.h"
+#include "tests/support/server.h"
+
+namespace cellrun::test {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+using Addresses = std::map<std::string, std::string>;
+
+// On 127.0.0.1: has the IPv4 addresses that it was given, and remembers what it was asked for.
+class NameServer {
+ public:
+  explicit NameServer(Addresses addresses)
+      : addresses_(std::move(addresses)), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof any;
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&any), size), 0);
+    EXPECT_EQ(getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&any), &size), 0);
+    port_ = ntohs(any.sin_port);
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~NameServer() {
+    stopping_ = true;
+    (void)shutdown(socket_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  NameServer(const NameServer&) = delete;
+  NameServer& operator=(const NameServer&) = delete;
+
+  [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  std::set<std::string> asked() {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
+
+ private:
+  void Run() {
+    while (!stopping_) {
+      pollfd waiting{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+      if (poll(&waiting, 1, 50) != 1) continue;
+      std::array<char, 4096> buffer{};
+      sockaddr_storage from{};
+      socklen_t size = sizeof from;
+      const ssize_t count = recvfrom(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT,
+                                     reinterpret_cast<sockaddr*>(&from), &size);
+      if (count < 12) continue;
+      const std::string answer = AnswerTo({buffer.data(), static_cast<std::size_t>(count)});
+      (void)sendto(socket_.get(), answer.data(), answer.size(), 0,
+                   reinterpret_cast<sockaddr*>(&from), size);
+    }
+  }
+  std::string AnswerTo(const std::string& query) {
+    using namespace net::wire_fixture;  // NOLINT(google-build-using-namespace)
+    constexpr std::size_t kHeader = 12;
+    std::string name;
+    std::size_t at = kHeader;
+    while (at < query.size() && query[at] != '\0') {
+      const auto label = static_cast<std::size_t>(query[at]);
+      name += (name.empty() ? "" : ".") + query.substr(at + 1, label);
+      at += label + 1;
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      asked_.insert(name);
+    }
+    const std::string question = query.substr(kHeader, at + 5 - kHeader);
+    const auto known = addresses_.find(name);
+    constexpr std::size_t kNoName = 0x8183, kIpv4 = 1;
+    const std::size_t id = WordAt(query, 0);
+    if (known == addresses_.end()) return Header(id, kNoName, {}) + question;
+    if (WordAt(query, at + 1) != kIpv4) return Header(id, kResponse, {}) + question;
+    in_addr address{};
+    EXPECT_EQ(inet_pton(AF_INET, known->second.c_str(), &address), 1);
+    const std::string data(reinterpret_cast<const char*>(&address), sizeof address);
+    return Header(id, kResponse, {.answers = 1}) + question +
+           ResourceRecord("\xC0\x0C", kIpv4, data);
+  }
+
+  const Addresses addresses_;
+  UniqueFd socket_;
+  std::uint16_t port_ = 0;
+  std::mutex mutex_;
+  std::set<std::string> asked_;  // guarded by mutex_
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+class EgressNamesTest : public Sandbox {
+ protected:
+  Options Letting(const NameServer& names, const std::vector<std::string>& rules) {
+    std::string yaml =
+        "cellrun: 1\nname: names\ncommands: {default: allow}\nnetwork:\n"
+        "  default: deny\n  dns: {upstream: \"" +
+        names.address() + "\"}\n  rules:\n";
+    for (const std::string& rule : rules) yaml += "    - " + rule + "\n";
+    return {.profile = WriteProfile(yaml)};
+  }
+  // web.example.com on that port, which may be where the test's server really is.
+  std::vector<std::string> ToWeb(const Server& web) {
+    const std::string ports = ", ports: [" + web.port_text() + "], then: allow}";
+    return {"{to: web.example.com" + ports, "{to: 127.0.0.0/8" + ports};
+  }
+  Outcome Python(const std::string& script, const Options& options) {
+    return Run({"python3", "-c", "import socket, os, sys\n" + script}, options);
+  }
+  std::vector<json> Connections() {
+    std::vector<json> found;
+    for (json& record : History()) {
+      if (record.value("kind", "") == "connect") found.push_back(std::move(record));
+    }
+    return found;
+  }
+};
+
+TEST_F(EgressNamesTest, ANameLeadsToItsHost) {
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  const Server web(Server::Say("hello\n"));
+  const Outcome outcome =
+      Shell("cat < /dev/tcp/web.example.com/" + web.port_text(), Letting(names, ToWeb(web)));
+  EXPECT_EQ(outcome.out, "hello\n") << outcome;
+  EXPECT_THAT(names.asked(), ElementsAre("web.example.com"));
+  const auto records = Connections();
+  ASSERT_FALSE(records.empty());
+  EXPECT_EQ(records.back().value("name", ""), "web.example.com");
+  EXPECT_EQ(records.back().value("verdict", ""), "allow");
+}
+
+TEST_F(EgressNamesTest, NobodyIsAskedBeforeAConnection) {
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  const Server web(Server::Say("hello\n"));
+  const Outcome outcome = Python(
+      "print(sorted({a[4][0] for a in socket.getaddrinfo('web.example.com', 80)}))\n"
+      "print(socket.getnameinfo(('198.18.1.0', 80), socket.NI_NAMEREQD)[0])\n"
+      "print(socket.gethostbyname('host'))\n",
+      Letting(names, ToWeb(web)));
+  EXPECT_EQ(outcome.out,
+            "['198.18.1.0', 'fd63:656c:6c00::c612:100']\nweb.example.com\n198.18.0.1\n")
+      << outcome;
+  EXPECT_THAT(names.asked(), IsEmpty());
+}
+
+TEST_F(EgressNamesTest, ANameThatNoRuleLetsOutDoesNotExist) {
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}, {"other.example.com", "127.0.0.1"}});
+  const Server web(Server::Say("hello\n"));
+  const Outcome outcome = Python(
+      "for name in ('other.example.com', 'data.web.example.com', 'example.com', 'com'):\n"
+      "  try: print(socket.getaddrinfo(name, 80))\n"
+      "  except socket.gaierror as e: print(e.errno == socket.EAI_NONAME)\n"
+      "print(open(os.environ['CELLRUN_DENIALS']).read())\n",
+      Letting(names, ToWeb(web)));
+  EXPECT_THAT(outcome.out, HasSubstr("True\nTrue\nTrue\nTrue\n")) << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("- {to: data.web.example.com, then: allow}"));
+  EXPECT_THAT(names.asked(), IsEmpty());
+  std::set<std::string> denied;
+  for (const json& record : Connections()) {
+    EXPECT_EQ(record.value("verdict", ""), "deny");
+    denied.insert(record.value("name", ""));
+  }
+  EXPECT_THAT(denied,
+              ElementsAre("com", "data.web.example.com", "example.com", "other.example.com"));
+}
+
+// G4: what an allowed name resolves to is judged as well.
+TEST_F(EgressNamesTest, AnAnswerThatPointsInwardsIsNotDialled) {
+  NameServer names(
+      Addresses{{"web.example.com", "127.0.0.1"}, {"meta.example.com", "169.254.169.254"}});
+  const Server web(Server::Say("hello\n"));
+  ASSERT_EQ(Bare({"bash", "-c", "cat < /dev/tcp/127.0.0.1/" + web.port_text()}).out, "hello\n");
+  const std::string script =
+      "for name in ('web.example.com', 'meta.example.com'):\n"
+      "  s = socket.socket(); s.settimeout(20)\n"
+      "  try: s.connect((name, " +
+      web.port_text() +
+      ")); print(s.recv(9))\n"
+      "  except OSError as e: print('refused')\n";
+  const Outcome outcome = Python(
+      script, Letting(names, {"{to: \"*.example.com\", then: allow}", "{to: \"*\", then: allow}"}));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("hello"))) << outcome;
+  EXPECT_EQ(web.accepted(), 1) << "the one without cellrun";
+  EXPECT_THAT(names.asked(), ElementsAre("meta.example.com", "web.example.com"));
+}
+
+TEST_F(EgressNamesTest, ANameWithoutAnAddressIsUnreachableAndTheCellGoesOn) {
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  const Server web(Server::Say("hello\n"));
+  std::vector<std::string> rules = ToWeb(web);
+  rules.insert(rules.begin(), "{to: gone.example.com, then: allow}");
+  const Outcome outcome =
+      Shell("cat < /dev/tcp/gone.example.com/80; cat < /dev/tcp/web.example.com/" + web.port_text(),
+            Letting(names, rules));
+  EXPECT_EQ(outcome.out, "hello\n") << outcome;
+  EXPECT_NE(outcome.err, "");
+}
+
+// G1, G2: questions to other servers, other types and labels carry nothing out.
+TEST_F(EgressNamesTest, QuestionsCarryNothingOut) {
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  const Server web(Server::Say("hello\n"));
+  const std::string ask =
+      "import struct\n"
+      "def ask(server, port, name, kind):\n"
+      "  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2)\n"
+      "  q = struct.pack('>6H', 7, 256, 1, 0, 0, 0) + b''.join(bytes([len(l)]) + l.encode() for l "
+      "in\n"
+      "      name.split('.')) + struct.pack('>BHH', 0, kind, 1)\n"
+      "  try:\n"
+      "    s.sendto(q, (server, port)); print(s.recv(512)[3] & 15)\n"
+      "  except OSError: print('nothing')\n";
+  const std::string port = std::to_string(names.port());
+  const Outcome bare =
+      Bare({"python3", "-c",
+            "import socket\n" + ask + "ask('127.0.0.1', " + port + ", 'bare.example.org', 16)\n"});
+  ASSERT_THAT(names.asked(), ElementsAre("bare.example.org")) << bare;
+  std::string script = ask;
+  for (const char* server : {"127.0.0.1", "198.18.0.1", "10.0.0.1", "8.8.8.8", "224.0.0.251"}) {
+    script += "ask('" + std::string(server) + "', " + port + ", 'c2VjcmV0.web.example.com', 16)\n";
+  }
+  const Outcome outcome =
+      Python(script +
+                 "for kind in (1, 28, 16, 10, 15, 255, 65): ask('198.18.0.3', 53, "
+                 "'c2VjcmV0.web.example.com', kind)\n"
+                 "for kind in (16, 10, 15, 65): ask('198.18.0.3', 53, 'web.example.com', kind)\n",
+             Letting(names, ToWeb(web)));
+  EXPECT_EQ(outcome.out,
+            "nothing\nnothing\nnothing\nnothing\nnothing\n3\n3\n3\n3\n3\n3\n3\n0\n0\n0\n0\n")
+      << outcome;
+  EXPECT_THAT(names.asked(), ElementsAre("bare.example.org"));
+}
+
+TEST_F(EgressNamesTest, ClientsOfAllKindsAgree) {
+  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  const Server web(Server::Say("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"));
+  const std::string url = "http://web.example.com:" + web.port_text() + "/";
+  const Outcome outcome = Shell(
+      "getent hosts web.example.com | cut -d' ' -f1; getent hosts x.example.com || echo none\n"
+      "node -e \"require('dns').lookup('web.example.com', {family: 4}, (e, a) => "
+      "console.log(a))\"\n"
+      "node -e \"require('dns').resolve4('web.example.com', (e, a) => console.log(a[0]))\"\n"
+      "python3 -c \"import urllib.request; print(urllib.request.urlopen('" +
+          url + "').read().decode())\"\n",
+      Letting(names, ToWeb(web)));
+  EXPECT_EQ(outcome.out, "fd63:656c:6c00::c612:100\nnone\n198.18.1.0\n198.18.1.0\nhello\n")
+      << outcome;
+}
+
+}  // namespace
+}  // namespace cellrun::test
