@@ -65,7 +65,8 @@ Result<void> CheckOutOfReach(const std::string& program, const cells::Cell& call
 
 Result<std::string> Judge(const wire::ExitReport& report, const Capture& out) {
   if (!report.lost.empty()) return Because(report.lost);
-  if (report.exec_error != 0) return Because("it cannot be executed: " + ErrnoText(report.exec_error));
+  if (report.exec_error != 0)
+    return Because("it cannot be executed: " + ErrnoText(report.exec_error));
   if (!report.started) return Because("it did not start");
   if (WIFSIGNALED(report.wait_status))
     return Because("it was killed by signal " + std::to_string(WTERMSIG(report.wait_status)));
@@ -126,21 +127,21 @@ Result<void> Checkers::Start(std::uint64_t id, Running& running, const Order& or
     if (found != running_.end() && found->second.ghost != nullptr) found->second.ghost->End();
   });
   const policy::Ghost no_rights;
-  running.ghost = TRY(Ghost::Start(broker,
-                                   {.caller = *caller->second,
-                                    .rights = no_rights,
-                                    .rule = "",
-                                    .argv = std::move(argv),
-                                    .directory = "/",
-                                    .streams = std::move(streams),
-                                    .read = {program}},
-                                   {.ready = [] {},
-                                    .failed = [this, id](const std::string& why) {
-                                      Tell(id, Because("its cell was not made: " + why));
-                                    },
-                                    .gone = [this, id](const wire::ExitReport& report) {
-                                      OnGone(id, report);
-                                    }}));
+  running.ghost = TRY(
+      Ghost::Start(broker,
+                   {.caller = *caller->second,
+                    .rights = no_rights,
+                    .rule = "",
+                    .argv = std::move(argv),
+                    .directory = "/",
+                    .streams = std::move(streams),
+                    .read = {program}},
+                   {.ready = [] {},
+                    .failed =
+                        [this, id](const std::string& why) {
+                          Tell(id, Because("its cell was not made: " + why));
+                        },
+                    .gone = [this, id](const wire::ExitReport& report) { OnGone(id, report); }}));
   return {};
 }
 
@@ -153,8 +154,8 @@ void Checkers::OnGone(std::uint64_t id, const wire::ExitReport& report) {
     running.err->Drain();
     Result<std::string> printed = Judge(report, *running.out);
     if (!printed.ok()) {
-      log::Warn("a checker failed", {{"error", printed.error().context()},
-                                     {"stderr", running.err->text()}});
+      log::Warn("a checker failed",
+                {{"error", printed.error().context()}, {"stderr", running.err->text()}});
     }
     Tell(id, std::move(printed));
   }

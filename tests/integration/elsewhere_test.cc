@@ -133,9 +133,56 @@ TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
   ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("echo $((128 + 2))=$?\n");
   ASSERT_TRUE(terminal.Expect("130=130"));
+  // A background job that reads its terminal stops, and reads on in the foreground.
+  terminal.Send("cat &\n");
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("until jobs | grep -q Stopped; do :; done; echo it=$((1+1))\n");
+  ASSERT_TRUE(terminal.Expect("it=2"));
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("fg\n");
+  ASSERT_TRUE(terminal.Expect("cat\r\n"));
+  terminal.Send("typed\n");
+  ASSERT_TRUE(terminal.Expect("typed\r\ntyped"));
+  terminal.Send("\x04");
+  ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("exit 5\n");
   EXPECT_EQ(terminal.Wait().status, 5);
   EXPECT_TRUE(terminal.IsCooked()) << "the caller's terminal is as it was";
+}
+
+TEST_F(ElsewhereTest, TheCallersStopsAreTheCommands) {
+  // SIGSTOP and SIGTSTP of the process that asked stop what runs for it, SIGCONT lets it go on.
+  for (const std::string run : {"mirror", "ghost"}) {
+    for (const std::string stop : {"TSTP", "STOP"}) {
+      Write(Work("beat"), "while :; do echo >> count; done\n");
+      Options options{.profile = WriteProfile(
+                          "cellrun: 1\nname: stops\nextends: [base]\ncommands:\n  default: allow\n"
+                          "  rules:\n    - {when: {exe: sh, args: [beat]}, then: allow, run: " +
+                          run + "}\n"),
+                      .hold_input = true};
+      Shell("rm -f count", {.profile = OpenProfile()});
+      Process cell =
+          Start({"bash", "-c",
+                 "set -m; sh beat & pid=$!; until test -s count; do :; done; kill -" + stop +
+                     " $pid; echo stopped; read -r line; kill -CONT $pid; echo "
+                     "continued; read -r line; kill -KILL $pid"},
+                options);
+      ASSERT_TRUE(cell.WaitForOutput("stopped")) << run << stop;
+      // Twice the same size, a while apart.
+      std::size_t last = 0;
+      EXPECT_TRUE(Until([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        const std::size_t now = Read(Work("count")).size();
+        return std::exchange(last, now) == now;
+      })) << run
+          << stop;
+      cell.Write("go on\n");
+      ASSERT_TRUE(cell.WaitForOutput("continued"));
+      EXPECT_TRUE(Until([&] { return Read(Work("count")).size() > last; })) << run << stop;
+      cell.Write("end\n");
+      cell.Wait();
+    }
+  }
 }
 
 TEST_F(ElsewhereTest, MirroredCommandsSeeTheWindowsSize) {
