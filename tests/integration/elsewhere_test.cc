@@ -227,6 +227,40 @@ TEST_F(ElsewhereTest, KillingTheCallerKillsEveryDescendant) {
   }
 }
 
+TEST_F(ElsewhereTest, AStreamIsPassedToTheLastByteAndTakesNoMemory) {
+  // Directly, and through the broker where secrets have to be taken out.
+  const char* const races = getenv("CELLRUN_RACES");  // NOLINT(concurrency-mt-unsafe)
+  const bool whole = races != nullptr && std::stoul(races) >= 100'000;
+  const std::string bytes = whole ? "10000000000" : "1000000000";
+  Options options{.profile = WriteProfile(
+                      "cellrun: 1\nname: stream\nextends: [base]\n"
+                      "secrets: [{name: TOKEN, from: 'command:echo never-in-it'}]\n"
+                      "commands:\n  default: allow\n  rules:\n"
+                      "    - {when: {exe: cat, args: ['-u']}, then: allow, run: ghost, ghost: "
+                      "{secrets: [TOKEN]}}\n"
+                      "    - {when: {exe: cat}, then: allow, run: mirror}\n"),
+                  .time_limit = std::chrono::seconds(whole ? 600 : 60)};
+  const pid_t broker = StartBroker();
+  const auto peak = [&] {
+    const std::string status = Read("/proc/" + std::to_string(broker) + "/status");
+    const std::size_t at = status.find("VmHWM:");
+    return at == std::string::npos ? 0 : std::stoul(status.substr(at + 6));
+  };
+  const auto pass = [&](const std::string& through, const std::string& size) {
+    return Shell("source() { yes 'no two lines of it differ' | head -c " + size + "; }; source | " +
+                     through + " | cmp - <(source) && echo same",
+                 options)
+        .out;
+  };
+  EXPECT_EQ(pass("cat", "1000"), "same\n");
+  EXPECT_EQ(pass("cat -u", "1000"), "same\n");
+  const std::size_t before = peak();
+  ASSERT_GT(before, 0U);
+  EXPECT_EQ(pass("cat", bytes), "same\n");
+  EXPECT_EQ(pass("cat -u", whole ? "1000000000" : "100000000"), "same\n");
+  EXPECT_LT(peak(), before + 16 * 1024) << "kB";
+}
+
 TEST_F(ElsewhereTest, VariablesThatLoadCodeDoNotCross) {
   const std::string script =
       "LD_PRELOAD=/x BASH_ENV=/x PYTHONPATH=/x GIT_SSH_COMMAND=x KEPT=1 env 2>/dev/null";
