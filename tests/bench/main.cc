@@ -23,11 +23,12 @@ constexpr Part kParts[] = {{"start", MeasureStart},
                            {"exec", MeasureExec},
                            {"build", MeasureBuild},
                            {"memory", MeasureMemory},
-                           {"decide", MeasureDecide}};
+                           {"decide", MeasureDecide},
+                           {"asks", MeasureAsks}};
 
 int Main(int argc, char** argv) {
   if (argc < 8) {
-    fprintf(stderr, "usage: ./dev bench [--rounds N] [start|exec|build|memory|decide…]\n");
+    fprintf(stderr, "usage: ./dev bench [--rounds N] [start|exec|build|memory|decide|asks…]\n");
     return 2;
   }
   const Setting setting = {.prefix = argv[1],

@@ -53,5 +53,6 @@ nlohmann::json MeasureExec(const Setting& setting);
 nlohmann::json MeasureBuild(const Setting& setting);
 nlohmann::json MeasureMemory(const Setting& setting);
 nlohmann::json MeasureDecide(const Setting& setting);
+nlohmann::json MeasureAsks(const Setting& setting);
 
 }  // namespace cellrun::bench
