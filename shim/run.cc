@@ -189,6 +189,9 @@ void EnterRaw() {
   termios raw{};
   if (ioctl(caller.terminal, TCGETS, &raw) != 0) return;
   caller.before = raw;
+  // A command that comes to the foreground finds the terminal as it is by then: a job that began in
+  // the background had been given the settings with which its shell reads a line.
+  ioctl(caller.master, TCSETS, &raw);
   cfmakeraw(&raw);
   caller.raw = ioctl(caller.terminal, TCSETSW, &raw) == 0;
 }

@@ -124,8 +124,11 @@ void Elsewhere::Run(const std::string& cell_id, exec::Waiter waiter) {
   entry.caller = cell_id;
   entry.asked = std::move(waiter.asked);
   entry.run = std::make_unique<run::Run>(
-      broker_.loop, broker_.janitor, std::move(waiter.channel),
-      entry.asked->ask.strategy == policy::Strategy::kGhost && !entry.asked->ghost.secrets.empty(),
+      broker_.loop, broker_.janitor,
+      run::Run::Caller{.shim = std::move(waiter.channel),
+                       .pid = waiter.pid,
+                       .with_secrets = entry.asked->ask.strategy == policy::Strategy::kGhost &&
+                                       !entry.asked->ghost.secrets.empty()},
       [this, id](const Run::End& end) { OnEnded(id, end); });
   const Result<void> found = FindTool(*entry.asked, caller->second->setup().policy->profile());
   if (!found.ok())

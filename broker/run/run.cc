@@ -2,6 +2,7 @@
 #include "broker/run/run.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -83,15 +84,26 @@ void OpenToHolders(const UniqueFd& fd) {
   if (fstatfs(fd.get(), &facts) == 0 && facts.f_type == kPipeFs) (void)sys::Fchmod(fd, kAll);
 }
 
+// SIGSTOP leaves a process no time to say so, and only its parent is told.
+bool IsStopped(pid_t pid) {
+  constexpr std::size_t kMaxStatBytes = 4096;
+  const Result<std::string> stat = sys::ReadWholeFileAt(
+      AT_FDCWD, ("/proc/" + std::to_string(pid) + "/stat").c_str(), kMaxStatBytes);
+  // The name before it may hold anything.
+  const std::size_t at = stat.ok() ? stat->rfind(") ") : std::string::npos;
+  return at != std::string::npos && at + 2 < stat->size() && (*stat)[at + 2] == 'T';
+}
+
 }  // namespace
 
-Run::Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim, bool with_secrets,
+Run::Run(loop::Loop& loop, loop::Janitor& janitor, Caller caller,
          std::function<void(const End& end)> ended)
     : loop_(loop),
       janitor_(janitor),
       ended_(std::move(ended)),
-      shim_(std::move(shim)),
-      with_secrets_(with_secrets) {
+      shim_(std::move(caller.shim)),
+      caller_pid_(caller.pid),
+      with_secrets_(caller.with_secrets) {
   wire::ShimMessage message{};
   message.order = wire::kShimRun;
   if (with_secrets_) message.flags = wire::kShimNoTerminal;
@@ -154,6 +166,7 @@ void Run::TakeOffer(sys::Message message) {
 void Run::FromShim(const sys::Message& message) {
   const std::optional<ControlHeader> header = HeaderOf(message);
   if (!header || !ordered_ || status_) return;
+  if (header->type == wire::kRunSignal && header->a == SIGCONT) stopped_ = held_ = false;
   if (header->type == wire::kRunSignal && header->a >= 1 && header->a <= 64)
     Tell(keeper_, Packet(wire::kRunSignal, header->a, header->b == 1 ? 1 : 0));
   if (header->type == wire::kRunForeground)
@@ -268,6 +281,9 @@ void Run::FromKeeper(const sys::Message& message) {
       if (message.fds.size() == 1) Tell(shim_, Packet(wire::kRunTerminal), message.fds.data());
       return;
     case wire::kRunStopped:
+      // Ours, also where the caller goes on already.
+      if (std::exchange(owed_, false)) return;
+      stopped_ = true;
       return Tell(shim_, Packet(wire::kRunStopped, header->a));
     case wire::kRunEnded:
       return OnEnded(header->a);
@@ -294,6 +310,16 @@ void Run::OnReady(pid_t pid) {
   granted_ = true;
   deadline_.reset();
   Tell(keeper_, Packet(wire::kRunGo));
+  LookAtCaller();
+}
+
+// What was stopped so that nobody could tell. That it goes on is said by itself (SIGCONT).
+void Run::LookAtCaller() {
+  constexpr std::chrono::milliseconds kEvery{250};
+  look_ = loop_.After(kEvery, [this] { LookAtCaller(); });
+  if (stopped_ || held_ || !IsStopped(caller_pid_)) return;
+  held_ = owed_ = true;
+  Tell(keeper_, Packet(wire::kRunSignal, SIGSTOP, 1));
 }
 
 void Run::OnFailed(int code, int step) {
@@ -311,6 +337,7 @@ void Run::Finish(End end) {
   shim_watch_.reset();
   keeper_watch_.reset();
   deadline_.reset();
+  look_.reset();
   shim_.Reset();
   keeper_.Reset();
   loop_.Post([ended = std::move(ended_), end = std::move(end)] { ended(end); });

@@ -55,8 +55,12 @@ class Run {
     std::string why;                 // then
   };
   // `ended` is called once, last, from the loop: the Run may be destroyed in it.
-  // `with_secrets`: as Place::secrets will say; it has no terminal then.
-  Run(loop::Loop& loop, loop::Janitor& janitor, UniqueFd shim, bool with_secrets,
+  struct Caller {
+    UniqueFd shim;              // the channel to it
+    pid_t pid = 0;              // of its process, in our own pid namespace
+    bool with_secrets = false;  // as Place::secrets will say; it has no terminal then
+  };
+  Run(loop::Loop& loop, loop::Janitor& janitor, Caller caller,
       std::function<void(const End& end)> ended);
   ~Run();
   Run(const Run&) = delete;
@@ -80,6 +84,7 @@ class Run {
   void FromShim(const sys::Message& message);
   void FromKeeper(const sys::Message& message);
   void OnReady(pid_t pid);
+  void LookAtCaller();
   void OnFailed(int code, int step);
   void Finish(End end);
   void CloseElsewhere(std::vector<UniqueFd> fds);
@@ -92,13 +97,17 @@ class Run {
   std::optional<Place> place_;
   std::optional<wire::RunSurroundings> surroundings_;
   std::vector<UniqueFd> given_;  // working directory, then what surroundings_ names
+  const pid_t caller_pid_;
   const bool with_secrets_;
+  bool stopped_ = false;  // the command has, and the shim was told
+  bool held_ = false;     // it was stopped because its caller was
+  bool owed_ = false;     // and has not said that it did
   std::unique_ptr<OutputRelay> relay_;
   struct stat relayed_ {};  // the first output that is relayed
   bool ordered_ = false, granted_ = false, over_ = false;
   std::optional<int> status_;
   std::unique_ptr<loop::Loop::Watch> shim_watch_, keeper_watch_;
-  std::unique_ptr<loop::Loop::Timer> deadline_;
+  std::unique_ptr<loop::Loop::Timer> deadline_, look_;
 };
 
 }  // namespace cellrun::run

@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "tests/agents/agent_run.h"
 #include "tests/support/remains.h"
 
@@ -33,6 +36,23 @@ class AgentSlowTest : public AgentRun, public testing::WithParamInterface<AgentS
   void ExpectStatus(int step, int status) const {
     if (!IsCodex()) return;
     EXPECT_EQ(Result(step).value("exit", -1), status) << Told(step);
+  }
+  // Waits until what ends with `argument` is asked, and answers it.
+  void Answer(const std::string& argument, Words words) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const Outcome list = Cellrun({"approvals", "list", "-o", "json"});
+      if (list.status != 0) continue;  // no broker yet
+      for (const json& ask : json::parse(list.out)) {
+        if (ask["argv"].back() != argument) continue;
+        words.insert(words.begin() + 1, ask["id"].get<std::string>());
+        const Outcome answered = Cellrun(words);
+        EXPECT_EQ(answered.status, 0) << answered;
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    ADD_FAILURE() << argument << " was not asked";
   }
 };
 INSTANTIATE_TEST_SUITE_P(
@@ -164,6 +184,42 @@ TEST_P(AgentSlowTest, TellsTheModelWhyAStepWasDenied) {
   EXPECT_THAT(Bare({"git", "-C", "remote.git", "branch"}).out, IsEmpty());
   EXPECT_EQ(Bare({"git", "push", "-q", "./remote.git", "main"}).status, 0);
   EXPECT_THAT(Bare({"git", "-C", "remote.git", "branch"}).out, HasSubstr("main"));
+}
+
+TEST_P(AgentSlowTest, WaitsForAPersonInTheMiddleOfItsTask) {
+  ASSERT_EQ(Bare({"bash", "-c",
+                  "git init -q --bare remote.git && git add hello.c && "
+                  "git -c user.name=A -c user.email=a@example.org commit -qm first"})
+                .status,
+            0);
+  Script(json::parse(R"json([
+    {"shell": "git push ./remote.git main:approved"},
+    {"shell": "git push ./remote.git main:denied"},
+    {"shell": "git push ./remote.git main:late"},
+    {"shell": "echo still-$((40+2))"}
+  ])json"));
+  AgentSetup asking = GetParam();
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: asking\nextends: [" + std::string(asking.profile) +
+      "]\ncommands:\n  rules:\n"
+      "    - {when: {exe: git, args: [push, '**', 'main:late']}, then: ask, timeout: 2s}\n"
+      "    - {when: {exe: git, args: [push, '**']}, then: ask, timeout: 60s}\n");
+  asking.profile = profile.c_str();
+  Process process = Start(Driver(asking), InCell(asking));
+  // A second process, on another terminal.
+  Answer("main:approved", {"approve"});
+  Answer("main:denied", {"deny", "--reason", "only on Mondays"});
+  const Outcome outcome = process.Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_TRUE(SaidTheLastWord()) << outcome;
+  ExpectStatus(0, 0);
+  EXPECT_THAT(Told(0), HasSubstr("main -> approved"));
+  EXPECT_THAT(Told(1), HasSubstr("approval: only on Mondays"));
+  ExpectStatus(1, 126);
+  EXPECT_THAT(Told(2), HasSubstr("nobody answered within 2 s"));
+  ExpectStatus(2, 126);
+  EXPECT_THAT(Told(3), HasSubstr("still-42"));
+  EXPECT_EQ(Bare({"git", "-C", "remote.git", "branch"}).out, "  approved\n");
 }
 
 TEST_P(AgentSlowTest, GoesOnAfterAStepThatFloods) {

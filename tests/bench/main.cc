@@ -22,7 +22,7 @@ struct Part {
 constexpr Part kParts[] = {{"start", MeasureStart},         {"exec", MeasureExec},
                            {"build", MeasureBuild},         {"work", MeasureWork},
                            {"neighbour", MeasureNeighbour}, {"memory", MeasureMemory},
-                           {"decide", MeasureDecide}};
+                           {"decide", MeasureDecide},       {"asks", MeasureAsks}};
 
 int Main(int argc, char** argv) {
   if (argc < 8) {

@@ -55,5 +55,6 @@ nlohmann::json MeasureWork(const Setting& setting);
 nlohmann::json MeasureNeighbour(const Setting& setting);
 nlohmann::json MeasureMemory(const Setting& setting);
 nlohmann::json MeasureDecide(const Setting& setting);
+nlohmann::json MeasureAsks(const Setting& setting);
 
 }  // namespace cellrun::bench

@@ -133,9 +133,56 @@ TEST_F(ElsewhereTest, MirroredJobsObeyTheTerminal) {
   ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("echo $((128 + 2))=$?\n");
   ASSERT_TRUE(terminal.Expect("130=130"));
+  // A background job that reads its terminal stops, and reads on in the foreground.
+  terminal.Send("cat &\n");
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("until jobs | grep -q Stopped; do :; done; echo it=$((1+1))\n");
+  ASSERT_TRUE(terminal.Expect("it=2"));
+  ASSERT_TRUE(terminal.Expect("<42> "));
+  terminal.Send("fg\n");
+  ASSERT_TRUE(terminal.Expect("cat\r\n"));
+  terminal.Send("typed\n");
+  ASSERT_TRUE(terminal.Expect("typed\r\ntyped"));
+  terminal.Send("\x04");
+  ASSERT_TRUE(terminal.Expect("<42> "));
   terminal.Send("exit 5\n");
   EXPECT_EQ(terminal.Wait().status, 5);
   EXPECT_TRUE(terminal.IsCooked()) << "the caller's terminal is as it was";
+}
+
+TEST_F(ElsewhereTest, TheCallersStopsAreTheCommands) {
+  // SIGSTOP and SIGTSTP of the process that asked stop what runs for it, SIGCONT lets it go on.
+  for (const std::string run : {"mirror", "ghost"}) {
+    for (const std::string stop : {"TSTP", "STOP"}) {
+      Write(Work("beat"), "while :; do echo >> count; done\n");
+      Options options{.profile = WriteProfile(
+                          "cellrun: 1\nname: stops\nextends: [base]\ncommands:\n  default: allow\n"
+                          "  rules:\n    - {when: {exe: sh, args: [beat]}, then: allow, run: " +
+                          run + "}\n"),
+                      .hold_input = true};
+      Shell("rm -f count", {.profile = OpenProfile()});
+      Process cell =
+          Start({"bash", "-c",
+                 "set -m; sh beat & pid=$!; until test -s count; do :; done; kill -" + stop +
+                     " $pid; echo stopped; read -r line; kill -CONT $pid; echo "
+                     "continued; read -r line; kill -KILL $pid"},
+                options);
+      ASSERT_TRUE(cell.WaitForOutput("stopped")) << run << stop;
+      // Twice the same size, a while apart.
+      std::size_t last = 0;
+      EXPECT_TRUE(Until([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        const std::size_t now = Read(Work("count")).size();
+        return std::exchange(last, now) == now;
+      })) << run
+          << stop;
+      cell.Write("go on\n");
+      ASSERT_TRUE(cell.WaitForOutput("continued"));
+      EXPECT_TRUE(Until([&] { return Read(Work("count")).size() > last; })) << run << stop;
+      cell.Write("end\n");
+      cell.Wait();
+    }
+  }
 }
 
 TEST_F(ElsewhereTest, MirroredCommandsSeeTheWindowsSize) {
@@ -178,6 +225,40 @@ TEST_F(ElsewhereTest, KillingTheCallerKillsEveryDescendant) {
     EXPECT_THAT(outcome.out, HasSubstr("status=137")) << outcome;
     EXPECT_THAT(outcome.out, HasSubstr("quiet=1")) << run << outcome;
   }
+}
+
+TEST_F(ElsewhereTest, AStreamIsPassedToTheLastByteAndTakesNoMemory) {
+  // Directly, and through the broker where secrets have to be taken out.
+  const char* const races = getenv("CELLRUN_RACES");  // NOLINT(concurrency-mt-unsafe)
+  const bool whole = races != nullptr && std::stoul(races) >= 100'000;
+  const std::string bytes = whole ? "10000000000" : "1000000000";
+  Options options{.profile = WriteProfile(
+                      "cellrun: 1\nname: stream\nextends: [base]\n"
+                      "secrets: [{name: TOKEN, from: 'command:echo never-in-it'}]\n"
+                      "commands:\n  default: allow\n  rules:\n"
+                      "    - {when: {exe: cat, args: ['-u']}, then: allow, run: ghost, ghost: "
+                      "{secrets: [TOKEN]}}\n"
+                      "    - {when: {exe: cat}, then: allow, run: mirror}\n"),
+                  .time_limit = std::chrono::seconds(whole ? 600 : 60)};
+  const pid_t broker = StartBroker();
+  const auto peak = [&] {
+    const std::string status = Read("/proc/" + std::to_string(broker) + "/status");
+    const std::size_t at = status.find("VmHWM:");
+    return at == std::string::npos ? 0 : std::stoul(status.substr(at + 6));
+  };
+  const auto pass = [&](const std::string& through, const std::string& size) {
+    return Shell("source() { yes 'no two lines of it differ' | head -c " + size + "; }; source | " +
+                     through + " | cmp - <(source) && echo same",
+                 options)
+        .out;
+  };
+  EXPECT_EQ(pass("cat", "1000"), "same\n");
+  EXPECT_EQ(pass("cat -u", "1000"), "same\n");
+  const std::size_t before = peak();
+  ASSERT_GT(before, 0U);
+  EXPECT_EQ(pass("cat", bytes), "same\n");
+  EXPECT_EQ(pass("cat -u", whole ? "1000000000" : "100000000"), "same\n");
+  EXPECT_LT(peak(), before + 16 * 1024) << "kB";
 }
 
 TEST_F(ElsewhereTest, VariablesThatLoadCodeDoNotCross) {

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a command costs that runs elsewhere, how soon one begins that a person approved, and what
+// other cells notice of one that asks as fast as it can.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tests/bench/timing.h"
+
+namespace cellrun::bench {
+namespace {
+
+using nlohmann::json;
+
+// A profile that lets everything run, but for one rule.
+std::string Profile(const Setting& setting, const std::string& name, const std::string& rule) {
+  const std::string path = setting.prefix + "/../" + name + ".yaml";
+  std::ofstream(path) << "cellrun: 1\nname: " << name
+                      << "\nextends: [base]\napprovals: {timeout: 60s}\n"
+                         "commands:\n  default: allow\n  rules: ["
+                      << rule << "]\n";
+  return path;
+}
+
+Words InCell(const Setting& setting, const std::string& profile, const std::string& script,
+             const Words& flags = {}) {
+  Words words = {setting.prefix + "/bin/cellrun", "run", "-w", setting.work, "-p", profile};
+  words.insert(words.end(), flags.begin(), flags.end());
+  words.insert(words.end(), {"--", "bash", "-c", script});
+  return words;
+}
+
+// Milliseconds that `command` takes in a cell, each time.
+std::vector<double> Times(const Setting& setting, const std::string& profile, int rounds,
+                          const std::string& command) {
+  const Finished finished =
+      RunCommand(InCell(setting, profile,
+                        command + "; for i in $(seq " + std::to_string(rounds) +
+                            "); do a=${EPOCHREALTIME/./}; " + command +
+                            "; b=${EPOCHREALTIME/./}; echo $((b-a)); done"),
+                 setting.work);
+  std::istringstream lines(finished.out);
+  std::vector<double> times;
+  for (double microseconds = 0; lines >> microseconds;) times.push_back(microseconds / 1e3);
+  return times;
+}
+
+double Percentile(std::vector<double> values, double share) {
+  if (values.empty()) return -1;
+  std::sort(values.begin(), values.end());
+  const auto at = static_cast<std::size_t>(share * static_cast<double>(values.size() - 1));
+  return values[at];
+}
+
+// One request on the broker's socket; the body of its answer.
+std::string Call(const std::string& method, const std::string& target, const std::string& body) {
+  const char* const runtime = getenv("CELLRUN_RUNTIME_DIR");  // NOLINT(concurrency-mt-unsafe)
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  snprintf(&address.sun_path[0], sizeof address.sun_path, "%s/api.sock",
+           runtime != nullptr ? runtime : "");
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::string answer;
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    const std::string request =
+        method + " " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close" +
+        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    (void)!write(fd, request.data(), request.size());
+    std::array<char, 65536> bytes{};
+    for (ssize_t got = 0; (got = read(fd, bytes.data(), bytes.size())) > 0;)
+      answer.append(bytes.data(), static_cast<std::size_t>(got));
+  }
+  close(fd);
+  const std::size_t head = answer.find("\r\n\r\n");
+  return head == std::string::npos ? "" : answer.substr(head + 4);
+}
+
+// The ask that waits; chunked, so its object is looked for.
+json NextAsk() {
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string body = Call("GET", "/v1/approvals", "");
+    const std::size_t begin = body.find('{');
+    const std::size_t end = body.rfind('}');
+    if (begin != std::string::npos && end != std::string::npos) {
+      json ask = json::parse(body.substr(begin, end - begin + 1), nullptr, false);
+      if (ask.is_object() && ask.contains("digest")) return ask;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return {};
+}
+
+// From before the answer is sent to what the approved program says first: a clock.
+std::vector<double> AfterApproval(const Setting& setting, int rounds) {
+  const std::string profile = Profile(setting, "asks", "{when: {exe: date}, then: ask}");
+  Finished finished;
+  std::thread cell([&] {
+    finished = RunCommand(InCell(setting, profile,
+                                 "for i in $(seq " + std::to_string(rounds) +
+                                     "); do date +%s%N 2>/dev/null; done 2>/dev/null"),
+                          setting.work);
+  });
+  std::vector<double> sent;
+  for (int i = 0; i < rounds; ++i) {
+    const json ask = NextAsk();
+    if (ask.is_null()) break;
+    const json answer = {{"verdict", "approve"}, {"digest", ask["digest"]}};
+    sent.push_back(std::chrono::duration<double, std::milli>(
+                       std::chrono::system_clock::now().time_since_epoch())
+                       .count());
+    (void)Call("POST", "/v1/approvals/" + ask["id"].get<std::string>(), answer.dump());
+  }
+  cell.join();
+  std::istringstream lines(finished.out);
+  std::vector<double> times;
+  for (const double at : sent) {
+    double nanoseconds = 0;
+    if (lines >> nanoseconds) times.push_back(nanoseconds / 1e6 - at);
+  }
+  return times;
+}
+
+// What another cell's commands take meanwhile.
+std::vector<double> DuringFlood(const Setting& setting, const std::string& plain, int rounds) {
+  const std::string asks = Profile(setting, "flood", "{when: {exe: id}, then: ask}");
+  std::thread flood([&] {
+    (void)RunCommand(
+        InCell(setting, asks, "exec 2>/dev/null; while :; do id & done", {"--time", "8s"}),
+        setting.work);
+  });
+  (void)NextAsk();
+  std::vector<double> times = Times(setting, plain, rounds, "/bin/true");
+  flood.join();
+  return times;
+}
+
+}  // namespace
+
+json MeasureAsks(const Setting& setting) {
+  const int rounds = setting.rounds > 0 ? setting.rounds : 100;
+  const auto elsewhere = [&](const std::string& run) {
+    return Profile(setting, run, "{when: {exe: 'true'}, then: allow, run: " + run + "}");
+  };
+  const std::string plain = elsewhere("in-place");
+  std::vector<double> starts;
+  for (int i = 0; i < rounds / 4 + 1; ++i)
+    starts.push_back(RunCommand(InCell(setting, plain, "exit 0"), setting.work).seconds * 1e3);
+  const std::vector<std::pair<const char*, std::vector<double>>> rows = {
+      {"a cell, from its start to its end", starts},
+      {"true in place", Times(setting, plain, rounds, "/bin/true")},
+      {"true, run: mirror", Times(setting, elsewhere("mirror"), rounds, "/bin/true")},
+      {"true, run: ghost", Times(setting, elsewhere("ghost"), rounds, "/bin/true")},
+      {"from an approval to the command's clock", AfterApproval(setting, rounds)},
+      {"true in place, while another cell floods with asks",
+       DuringFlood(setting, plain, rounds * 5)}};
+  printf("asked, mirrored, ghosted                               median         p99\n");
+  json all = json::array();
+  for (const auto& [name, times] : rows) {
+    const double median = Percentile(times, 0.5);
+    const double worst = Percentile(times, 0.99);
+    printf("  %-50s %7.2f ms  %7.2f ms\n", name, median, worst);
+    all.push_back({{"name", name}, {"median_ms", median}, {"p99_ms", worst}});
+  }
+  return all;
+}
+
+}  // namespace cellrun::bench
