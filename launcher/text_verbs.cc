@@ -51,6 +51,9 @@ int HelpVerb(const std::vector<std::string>& words) {
 
 int HelpOption(const options::Arguments& arguments, bool full) {
   if (arguments.implied_run) return PrintText(full ? options::Overview() : options::Usage());
+  // `cellrun profile --help` is `cellrun help profile`.
+  const bool asks_help = arguments.verb->id == options::VerbId::kHelp;
+  if (asks_help && !arguments.words.empty()) return HelpVerb(arguments.words);
   return PrintText(full ? options::FullHelp(*arguments.verb) : options::ShortHelp(*arguments.verb));
 }
 

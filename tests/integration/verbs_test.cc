@@ -134,6 +134,7 @@ TEST_F(VerbsTest, HelpGoesToStandardOutputAndErrorsDoNot) {
   EXPECT_THAT(help.out, HasSubstr("run"));
   EXPECT_EQ(help.err, "");
   EXPECT_EQ(Cellrun({"run", "--help"}).status, 0);
+  EXPECT_THAT(Cellrun({"profile", "--help"}).out, HasSubstr("profile lint"));
   EXPECT_EQ(Cellrun({"help", "exit-status"}).status, 0);
   EXPECT_EQ(Cellrun({"help", "nonsense"}).status, 2);
 }
