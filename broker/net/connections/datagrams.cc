@@ -85,8 +85,7 @@ Result<void> Datagrams::Open(const Endpoint& endpoint) {
   if (gates_.contains(endpoint)) return {};
   if (gates_.size() >= kMaxGates) return Error(ENOSPC, "", "too many UDP destinations");
   const bool six = endpoint.address.ipv6;
-  UniqueFd made =
-      TRY(parts_.stock.Take(six ? SocketStock::Kind::kUdp6 : SocketStock::Kind::kUdp4));
+  UniqueFd made = TRY(parts_.stock.Take(six ? SocketStock::Kind::kUdp6 : SocketStock::Kind::kUdp4));
   if (six) {
     TRY(sys::SetOption(made, IPPROTO_IPV6, IPV6_V6ONLY, 1));
     TRY(sys::SetOption(made, IPPROTO_IPV6, IPV6_FREEBIND, 1));
@@ -148,20 +147,19 @@ void Datagrams::StartFlow(Flow& flow) {
     (void)parts_.journal.Append(std::move(record));  // nothing leaves either way
     return;
   }
-  flow.withdraw = parts_.ask(
-      flow.origin, flow.target,
-      [this, &reactor = parts_.reactor, alive = std::weak_ptr(alive_), key](
-          bool approved, const std::string& /*why*/) {
-        reactor.Post([this, alive, key, approved] {
-          if (alive.expired()) return;
-          const auto found = flows_.find(key);
-          if (found == flows_.end()) return;
-          found->second->withdraw = nullptr;
-          found->second->approved = approved;
-          found->second->denied = !approved;
-          if (approved) Connect(key);
-        });
-      });
+  flow.withdraw = parts_.ask(flow.origin, flow.target,
+                             [this, &reactor = parts_.reactor, alive = std::weak_ptr(alive_), key](
+                                 bool approved, const std::string& /*why*/) {
+                               reactor.Post([this, alive, key, approved] {
+                                 if (alive.expired()) return;
+                                 const auto found = flows_.find(key);
+                                 if (found == flows_.end()) return;
+                                 found->second->withdraw = nullptr;
+                                 found->second->approved = approved;
+                                 found->second->denied = !approved;
+                                 if (approved) Connect(key);
+                               });
+                             });
 }
 
 void Datagrams::Connect(const FlowKey& key) {
@@ -209,8 +207,8 @@ void Datagrams::EndFlow(const FlowKey& key, const char* how) {
   record.result = how;
   record.bytes_in = flow->in;
   record.bytes_out = flow->out;
-  const auto lasted = std::chrono::duration_cast<std::chrono::milliseconds>(sys::MonotonicNow() -
-                                                                            flow->since);
+  const auto lasted =
+      std::chrono::duration_cast<std::chrono::milliseconds>(sys::MonotonicNow() - flow->since);
   record.detail =
       nlohmann::json({{"connection", flow->seq}, {"duration_ms", lasted.count()}}).dump();
   (void)parts_.journal.Append(std::move(record));  // it is over either way
