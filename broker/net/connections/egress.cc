@@ -96,6 +96,8 @@ void Egress::Begin(Attempt attempt, Reply reply) {
   if (attempt.target.destination.protocol == Protocol::kUdp) return BeginDatagrams(attempt, reply);
   if (waiting_.size() >= kMaxAttempts || connections_.size() >= kMaxConnections)
     return Refuse(attempt, reply, EAGAIN, "the cell has too many connections");
+  if (parts_.engine.Full())
+    return Refuse(attempt, reply, EAGAIN, "the broker has as many connections as it can hold");
   const Result<void> listening = Listen(attempt.target.endpoint);
   if (!listening.ok()) {
     log::Warn("no listener in a gateway", {{"error", listening.error().ToString()}});

@@ -94,6 +94,7 @@ class Egress : public std::enable_shared_from_this<Egress> {
   void OnDialled(const std::shared_ptr<Waiting>& waiting);
   void Sweep();
   void OnAccept(int listener);
+  void PauseGate(int listener);
   void Admit(UniqueFd accepted);
   std::shared_ptr<Waiting> Match(const Endpoint& to, const Endpoint& peer);
   void AskPerson(Connection& connection);

@@ -50,9 +50,25 @@ class Departure : public Source {
 void Egress::OnAccept(int listener) {
   for (int i = 0; i < kAcceptsATurn; ++i) {
     UniqueFd accepted(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!accepted.valid()) return;  // EMFILE: they wait in the backlog, and it comes again
+    if (!accepted.valid() && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+      return PauseGate(listener);
+    if (!accepted.valid()) return;
     Admit(std::move(accepted));
   }
+}
+
+// No descriptors: who connects waits in the backlog until some have come back.
+void Egress::PauseGate(int listener) {
+  constexpr std::chrono::milliseconds kPause{50};
+  home_.Change(listener, 0);
+  home_.After(kPause, [weak = weak_from_this(), listener] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const bool there = std::any_of(self->gates_.begin(), self->gates_.end(), [&](const auto& gate) {
+      return gate.second->socket.get() == listener;
+    });
+    if (there) self->home_.Change(listener, EPOLLIN);
+  });
 }
 
 // Whose it is: the one whose socket has the address that it comes from.

@@ -26,11 +26,15 @@ class Engine {
   };
   Place Enter();
   void Leave(const Place& place) { --load_.at(place.index); }
+  // Whether all cells together have as many relays as leave descriptors for everything else that
+  // the broker does. Thread-safe.
+  [[nodiscard]] bool Full() const;
 
  private:
   std::array<std::unique_ptr<Reactor>, kThreads> reactors_;
   std::array<std::atomic<std::size_t>, kThreads> load_{};
   std::size_t next_ = 0;
+  std::atomic<std::size_t> limit_{0};
 };
 
 }  // namespace cellrun::net
