@@ -99,13 +99,18 @@ void Builder::OnMessage() {
   if (!message.ok() && message.error().code() == EAGAIN) return;
   if (!message.ok() || message->bytes.empty()) {
     watch_.reset();
-    return callbacks_.failed("the launcher ended");
+    // Once the cell has started, its control socket says how it ends; a short command's end may be
+    // heard here first.
+    if (!started_) callbacks_.failed("the launcher ended");
+    return;
   }
   const Result<nlohmann::json> json = wire::ParseStrictJson(message->bytes);
   if (!json.ok()) return callbacks_.failed("the launcher's answer is not understood");
   const Result<wire::Started> started = wire::DecodeStarted(*json);
-  if (started.ok() && message->fds.size() == 1)
+  if (started.ok() && message->fds.size() == 1) {
+    started_ = true;
     return callbacks_.started(std::move(message->fds[0]), started->lost_layers);
+  }
   const Result<wire::Refusal> refusal = wire::DecodeRefusal(*json);
   watch_.reset();
   callbacks_.failed(refusal.ok() ? refusal->what + ": " + refusal->cause

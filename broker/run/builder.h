@@ -44,6 +44,7 @@ class Builder {
   loop::Loop& loop_;
   Callbacks callbacks_;
   UniqueFd socket_;
+  bool started_ = false;
   std::unique_ptr<loop::Loop::Watch> watch_;
 };
 
