@@ -10,6 +10,8 @@
 
 #include <array>
 
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
 namespace {
 
@@ -20,14 +22,6 @@ auto Retry(Call call) {
   return result;
 }
 
-Result<UniqueFd> Own(long fd, const char* operation) {
-  if (fd < 0) return ErrnoError(operation);
-  return UniqueFd(static_cast<int>(fd));
-}
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
 Result<std::size_t> Count(ssize_t result, const char* operation) {
   if (result < 0) return ErrnoError(operation);
   return static_cast<std::size_t>(result);

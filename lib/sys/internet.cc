@@ -4,16 +4,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
-namespace {
-
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
-
-}  // namespace
-
 Result<UniqueFd> InternetSocket(int family, int type) {
   const int fd = socket(family, type | SOCK_CLOEXEC, 0);
   if (fd < 0) return ErrnoError("socket");

@@ -6,16 +6,9 @@
 
 #include <cstddef>
 
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
-namespace {
-
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
-
-}  // namespace
-
 int LandlockAbi() {
   const long abi =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);

@@ -7,21 +7,14 @@
 
 // <sys/mount.h> of glibc 2.36 redefines what <linux/mount.h> has, so the two old constants and
 // calls are taken by number.
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
 namespace {
 
 constexpr unsigned long kMsBind = 4096;
 constexpr unsigned long kMsRec = 16384;
 constexpr unsigned long kMsPrivate = 1UL << 18;
-
-Result<UniqueFd> Own(long fd, const char* operation) {
-  if (fd < 0) return ErrnoError(operation);
-  return UniqueFd(static_cast<int>(fd));
-}
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
 
 }  // namespace
 

@@ -14,17 +14,10 @@
 #include <array>
 #include <utility>
 
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
 namespace {
-
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
-Result<UniqueFd> Own(long fd, const char* operation) {
-  if (fd < 0) return ErrnoError(operation);
-  return UniqueFd(static_cast<int>(fd));
-}
 
 template <typename Change>
 Result<void> ChangeCapabilities(Change change) {

@@ -5,16 +5,9 @@
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
-namespace {
-
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
-
-}  // namespace
-
 Result<void> PtraceSeize(pid_t tid, unsigned long options) {
   return Check(ptrace(PTRACE_SEIZE, tid, nullptr, options), "ptrace(PTRACE_SEIZE)");
 }

@@ -7,15 +7,11 @@
 #include <cstring>
 
 #include "lib/sys/file.h"
+#include "lib/sys/returned.h"
 #include "lib/sys/uapi.h"
 
 namespace cellrun::sys {
 namespace {
-
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
 
 // Calls `use` with the address of `path`. A path that does not fit is reached through its
 // directory's descriptor.

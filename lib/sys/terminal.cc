@@ -3,16 +3,9 @@
 
 #include <unistd.h>
 
+#include "lib/sys/returned.h"
+
 namespace cellrun::sys {
-namespace {
-
-Result<void> Check(long result, const char* operation) {
-  if (result < 0) return ErrnoError(operation);
-  return {};
-}
-
-}  // namespace
-
 bool IsTerminal(const UniqueFd& fd) {
   return isatty(fd.get()) == 1;
 }
