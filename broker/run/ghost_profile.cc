@@ -19,6 +19,9 @@ policy::Profile GhostProfile(const policy::Profile& parent, const policy::Ghost&
   for (const std::string& path : rights.write)
     profile.filesystem.write.push_back({.value = path, .at = {}, .layer = policy::Layer::kProfile});
   if (!rights.image.empty()) profile.filesystem.root.value = rights.image;
+  profile.network_default.value = policy::Action::kDeny;
+  profile.network_rules.clear();
+  profile.publish.clear();
   profile.tools.clear();
   profile.secrets.clear();
   profile.tests.clear();
@@ -28,9 +31,6 @@ policy::Profile GhostProfile(const policy::Profile& parent, const policy::Ghost&
 policy::Profile CheckerProfile(const policy::Profile& parent) {
   policy::Profile profile = GhostProfile(parent, {});
   profile.filesystem.root.value = "host";
-  profile.network_default.value = policy::Action::kDeny;
-  profile.network_rules.clear();
-  profile.publish.clear();
   return profile;
 }
 
