@@ -213,7 +213,10 @@ int Import(const std::string& kind, const std::string& file) {
                           "there are: clawrden, clawker", "cellrun profile import clawrden FILE"});
     return kInvalid;
   }
-  auto text = sys::ReadWholeFileAt(AT_FDCWD, file.c_str(), policy::kMaxProfileBytes + 1);
+  // A pipe (/dev/stdin, <(...)) is welcome here.
+  const auto opened = sys::OpenAt(AT_FDCWD, file.c_str(), O_RDONLY);
+  auto text = opened.ok() ? sys::ReadWholeFile(*opened, policy::kMaxProfileBytes + 1)
+                          : Result<std::string>(opened.error());
   if (!text.ok()) {
     launcher::PrintError({"cannot read " + text::Quote(file), text.error().ToString(), ""});
     return kInvalid;

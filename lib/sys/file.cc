@@ -152,7 +152,10 @@ Result<std::string> ReadWholeFile(const UniqueFd& fd, std::size_t limit_bytes) {
   }
 }
 Result<std::string> ReadWholeFileAt(int directory, const char* path, std::size_t limit_bytes) {
-  return ReadWholeFile(TRY(OpenAt(directory, path, O_RDONLY)), limit_bytes);
+  // Where a FIFO lies instead, a plain open waits for a writer.
+  const UniqueFd fd = TRY(OpenAt(directory, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  if (!S_ISREG(TRY(Fstat(fd)).st_mode)) return Error(EINVAL, "read", "not a regular file");
+  return ReadWholeFile(fd, limit_bytes);
 }
 Result<void> WriteExistingFile(const char* path, std::string_view bytes) {
   const UniqueFd fd = TRY(OpenAt(AT_FDCWD, path, O_WRONLY));

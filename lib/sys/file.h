@@ -55,7 +55,8 @@ Result<Pipe> Pipe2(int flags);
 Result<std::size_t> Splice(const UniqueFd& from, const UniqueFd& to, std::size_t bytes,
                            unsigned flags);
 
-// The whole file, or EFBIG when it is longer than `limit_bytes`.
+// The whole file, or EFBIG when it is longer than `limit_bytes`. By name: a regular file (EINVAL
+// otherwise), so that no FIFO or device keeps the caller waiting.
 Result<std::string> ReadWholeFile(const UniqueFd& fd, std::size_t limit_bytes);
 Result<std::string> ReadWholeFileAt(int directory, const char* path, std::size_t limit_bytes);
 // An existing file (procfs, sysfs) written by one write(2).

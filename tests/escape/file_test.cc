@@ -203,13 +203,21 @@ void Specials(Escape& escape) {
   for (int i = 0; i < 5; ++i) {  // meanwhile others are served
     Options other = escape.Using("");
     const Outcome outcome = escape.Run({"true"}, other);
-    EXPECT_EQ(outcome.status, 0) << outcome;
+    // The FIFO may lie there until it is taken away.
+    const bool refused = outcome.err.find(".cellrun.yaml") != std::string::npos;
+    EXPECT_EQ(outcome.status, refused ? 125 : 0) << outcome;
     slowest = std::max(slowest, outcome.seconds);
   }
   const Outcome outcome = cell.Wait();
   EXPECT_EQ(outcome.status, 11) << outcome;
   escape.MustHold(slowest > 10 || outcome.seconds > 45, "somebody had to wait");
+  // Left by an earlier one, where the next start looks for a repository.
+  escape.Reset();
+  EXPECT_EQ(escape.Bare({"mkfifo", ".git", ".envrc"}).status, 0);
+  const Outcome next = escape.Run({"true"}, escape.Using(""));
+  escape.MustHold(next.status != 0 || next.seconds > 10, "the next start had to wait: " + next.err);
 }
+
 void DeepTree(Escape& escape) {
   escape.ShownBare(Shown::kAimsAtCell);
   Options options = escape.Using(escape.WithFilesystem("  protect: ['**/.envrc', .vscode]\n"));
