@@ -18,11 +18,7 @@ constexpr std::chrono::minutes kLookAgain{10};
 
 journal::Record RecordOf(const Entry& entry) {
   const Ask& ask = *entry.ask;
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = ask.cell_id;
-  record.kind = journal::Kind::kAsk;
-  record.pid = ask.pid;
+  journal::Record record = journal::RecordNow(journal::Kind::kAsk, ask.cell_id, ask.pid);
   record.exe = ask.program;
   record.chain = ask.chain;
   record.argv = ask.argv;
@@ -360,10 +356,7 @@ void Approvals::RecordMismatch(const Entry& entry, const Answer& answer, const A
 // It does nothing; but who thought that he had answered can be told why.
 void Approvals::RecordTooLate(const std::string& id, const Book::Past& past,
                               const Approver& approver) {
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = past.cell;
-  record.kind = journal::Kind::kAsk;
+  journal::Record record = journal::RecordNow(journal::Kind::kAsk, past.cell);
   record.exe = past.program;
   record.verdict = policy::Action::kDeny;
   record.result = "too late";
@@ -392,10 +385,7 @@ void Approvals::RecordEnd(const Entry& entry) {
 }
 
 void Approvals::RecordOrphan(const Store::Orphan& orphan) {
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = orphan.cell;
-  record.kind = journal::Kind::kAsk;
+  journal::Record record = journal::RecordNow(journal::Kind::kAsk, orphan.cell);
   const auto ask = nlohmann::json::parse(orphan.json, nullptr, /*allow_exceptions=*/false);
   if (ask.is_object()) {
     record.pid = ask.value("pid", 0);
@@ -413,10 +403,7 @@ void Approvals::RecordOrphan(const Store::Orphan& orphan) {
 }
 
 bool Approvals::RecordRule(const Rule& rule, const char* result, const std::string& by) {
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = rule.cell_id;
-  record.kind = journal::Kind::kAsk;
+  journal::Record record = journal::RecordNow(journal::Kind::kAsk, rule.cell_id);
   record.exe = rule.exe;
   record.verdict = rule.verdict;
   record.rule = {.name = "remembered " + rule.id, .layer = policy::Layer::kRemembered, .at = {}};

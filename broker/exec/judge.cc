@@ -122,12 +122,9 @@ class Judge::Case {
   // ---- Steps.
 
   void StartRecord() {
-    out_.record.time = std::chrono::system_clock::now();
-    out_.record.cell = judge_.facts_.cell_id;
-    out_.record.kind = journal::Kind::kExec;
-    out_.record.pid = tid_;
-    out_.record.uid = judge_.facts_.inside_uid;
-    out_.record.user = judge_.facts_.user;
+    const notify::CellFacts& facts = judge_.facts_;
+    out_.record =
+        journal::RecordNow(journal::Kind::kExec, facts.cell_id, tid_, facts.inside_uid, facts.user);
     out_.record.redact = view_->policy->profile().audit_redact.value;
   }
 

@@ -36,9 +36,7 @@ constexpr milliseconds kFirstRetry{100}, kLastRetry{2000};
 constexpr milliseconds kCloseTimeout{3000};
 
 Record NoteOfTheJournal(std::string name, std::string reason) {
-  Record record;
-  record.time = std::chrono::system_clock::now();
-  record.kind = Kind::kJournal;
+  Record record = RecordNow(Kind::kJournal, "");
   record.verdict = policy::Action::kAllow;
   record.name = std::move(name);
   record.reason = std::move(reason);

@@ -11,4 +11,16 @@ const char* KindName(Kind kind) {
   return kNames[static_cast<std::size_t>(kind)];
 }
 
+Record RecordNow(Kind kind, std::string cell, std::int64_t pid, std::uint32_t uid,
+                 std::string user) {
+  Record record;
+  record.time = std::chrono::system_clock::now();
+  record.cell = std::move(cell);
+  record.kind = kind;
+  record.pid = pid;
+  record.uid = uid;
+  record.user = std::move(user);
+  return record;
+}
+
 }  // namespace cellrun::journal

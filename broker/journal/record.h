@@ -55,6 +55,10 @@ struct Record {
   bool sync = false;                // on disk before Append returns
 };
 
+// Of what happens now, in the cell of that id.
+Record RecordNow(Kind kind, std::string cell, std::int64_t pid = 0, std::uint32_t uid = 0,
+                 std::string user = {});
+
 // Where records go. Thread-safe. Implemented by Journal (journal.h) and by fakes in tests.
 class Sink {
  public:

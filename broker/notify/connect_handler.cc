@@ -177,13 +177,8 @@ void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoin
 journal::Record ConnectHandler::RecordOf(const seccomp_notif& notification,
                                          const std::string& address, std::uint16_t port,
                                          const policy::Profile& profile) const {
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = facts_.cell_id;
-  record.kind = journal::Kind::kConnect;
-  record.pid = notification.pid;
-  record.uid = facts_.inside_uid;
-  record.user = facts_.user;
+  journal::Record record = journal::RecordNow(journal::Kind::kConnect, facts_.cell_id,
+                                              notification.pid, facts_.inside_uid, facts_.user);
   record.to = address;
   record.port = port;
   record.verdict = policy::Action::kDeny;

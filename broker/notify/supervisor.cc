@@ -107,13 +107,8 @@ class Supervisor::Impl {
     const seccomp_data& data = notification.data;
     const sys::SyscallEntry* entry =
         data.arch == AUDIT_ARCH_X86_64 ? sys::FindSyscall(data.nr) : nullptr;
-    journal::Record record;
-    record.time = std::chrono::system_clock::now();
-    record.cell = facts_.cell_id;
-    record.kind = journal::Kind::kSyscall;
-    record.pid = notification.pid;
-    record.uid = facts_.inside_uid;
-    record.user = facts_.user;
+    journal::Record record = journal::RecordNow(journal::Kind::kSyscall, facts_.cell_id,
+                                                notification.pid, facts_.inside_uid, facts_.user);
     record.name = entry != nullptr ? entry->name : "syscall " + std::to_string(data.nr);
     record.verdict = policy::Action::kDeny;
     record.rule.name = "filter";

@@ -89,13 +89,9 @@ void Checks::NeedPerson(const std::string& why) {
 bool Checks::Record(const char* answer, const std::string& reason, bool denied) {
   const auto after = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - asked_at_);
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = asked_.record.cell;
-  record.kind = journal::Kind::kAsk;
-  record.pid = asked_.record.pid;
-  record.uid = asked_.record.uid;
-  record.user = asked_.record.user;
+  journal::Record record =
+      journal::RecordNow(journal::Kind::kAsk, asked_.record.cell, asked_.record.pid,
+                         asked_.record.uid, asked_.record.user);
   record.exe = asked_.ask.program;
   record.argv = asked_.ask.argv;
   record.cwd = asked_.ask.cwd;

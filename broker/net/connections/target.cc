@@ -16,13 +16,8 @@ std::string Target::ToString() const {
 }
 
 journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const Target& target) {
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = cell.id;
-  record.kind = journal::Kind::kConnect;
-  record.pid = origin.pid;
-  record.uid = cell.inside_uid;
-  record.user = cell.user;
+  journal::Record record =
+      journal::RecordNow(journal::Kind::kConnect, cell.id, origin.pid, cell.inside_uid, cell.user);
   record.exe = origin.exe;
   record.to = FormatAddress(target.endpoint.address);
   record.port = target.endpoint.port;
