@@ -9,43 +9,21 @@
 #include <charconv>
 #include <cstring>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
+#include "broker/cells/cell_record.h"
 #include "broker/cells/handover.h"
+#include "broker/cells/init_orders.h"
 #include "broker/cells/nested_tasks.h"
 #include "lib/base/text.h"
-#include "lib/policy/syscalls.h"
 #include "lib/sys/file.h"
-#include "lib/sys/filter.h"
-#include "lib/sys/memory.h"
 #include "lib/sys/process.h"
 #include "lib/sys/random.h"
-#include "lib/sys/uapi.h"
 #include "lib/wire/control.h"
 
 namespace cellrun::cells {
 namespace {
 
-constexpr std::uint32_t kMainOrder = 1;
 constexpr std::size_t kMaxControlBytes = 16 * 1024;
-
-template <typename T>
-void AppendStruct(std::string& bytes, const T& value) {
-  bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-std::string Packet(wire::ControlType type, std::uint32_t id, const std::string& payload,
-                   std::int32_t a = 0, std::int32_t b = 0, std::int32_t c = 0) {
-  const wire::ControlHeader header{.type = type,
-                                   .id = id,
-                                   .a = a,
-                                   .b = b,
-                                   .c = c,
-                                   .payload_bytes = static_cast<std::uint32_t>(payload.size())};
-  std::string packet;
-  AppendStruct(packet, header);
-  return packet + payload;
-}
 
 // The pid behind a pidfd, in our own pid namespace, from the kernel rather than from whoever sent
 // it. 0: none.
@@ -79,8 +57,8 @@ Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueF
 
 Result<void> Cell::Order(std::vector<UniqueFd> streams) {
   TRY(guards_->WatchForNew(std::exchange(setup_.protection, Protection())));
-  TRY(SendSetup());
-  if (!setup_.keeps) TRY(SendSpawn(std::move(streams)));
+  TRY(OrderFilter(control_, setup_.policy->profile(), setup_.plan, token_));
+  if (!setup_.keeps) TRY(OrderCommand(control_, setup_.request, setup_.environment, streams));
   control_watch_ = services_.loop.WatchReadable(control_, [this] { OnControl(); });
   return {};
 }
@@ -94,56 +72,6 @@ Cell::Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks
 
 Cell::~Cell() {
   if (init_.valid()) (void)sys::PidfdSendSignal(init_, SIGKILL);  // ESRCH: it has ended
-}
-
-Result<void> Cell::SendSetup() {
-  const policy::Profile& profile = setup_.policy->profile();
-  const sys::FilterOptions options{.allow_ptrace = policy::AllowsOptIn(profile, "ptrace"),
-                                   .allow_perf = policy::AllowsOptIn(profile, "perf"),
-                                   .allow_keyctl = policy::AllowsOptIn(profile, "keyctl"),
-                                   .allow_userns = setup_.plan.namespaces > 0};
-  const std::vector<sock_filter> filter = sys::BuildFilter(options);
-  const std::string handover = EncodeHandover(token_);
-  std::string payload;
-  AppendStruct(
-      payload,
-      wire::SetupOrder{.filter_flags = static_cast<std::uint32_t>(uapi::kSeccompWaitKillableRecv),
-                       .filter_instructions = static_cast<std::uint32_t>(filter.size()),
-                       .handover_bytes = static_cast<std::uint32_t>(handover.size())});
-  payload.append(reinterpret_cast<const char*>(filter.data()), filter.size() * sizeof(sock_filter));
-  payload += handover;
-  return sys::SendMessage(control_, Packet(wire::kSetup, 0, payload), {})
-      .With("ordering the filter");
-}
-
-Result<void> Cell::SendSpawn(std::vector<UniqueFd> streams) {
-  const wire::RunRequest& request = setup_.request;
-  std::string block = request.argv[0] + '\0' + request.working_directory + '\0';
-  block += wire::PackStrings(request.argv);
-  block += wire::PackStrings(setup_.environment);
-
-  constexpr std::uint32_t kGiven[] = {wire::kSpawnStdinGiven, wire::kSpawnStdoutGiven,
-                                      wire::kSpawnStderrGiven};
-  constexpr std::uint32_t kTerminal[] = {wire::kSpawnStdinTerminal, wire::kSpawnStdoutTerminal,
-                                         wire::kSpawnStderrTerminal};
-  wire::SpawnOrder order{.flags = wire::kSpawnMain,
-                         .argument_count = static_cast<std::uint32_t>(request.argv.size()),
-                         .environment_count = static_cast<std::uint32_t>(setup_.environment.size()),
-                         .block_bytes = static_cast<std::uint32_t>(block.size()),
-                         .rows = request.rows,
-                         .columns = request.columns,
-                         .padding = 0};
-  for (std::size_t i = 0; i < std::size(request.streams); ++i) {
-    if (request.streams[i] == wire::Stream::kGiven) order.flags |= kGiven[i];
-    if (request.streams[i] == wire::Stream::kTerminal) order.flags |= kTerminal[i];
-  }
-  const UniqueFd memory = TRY(sys::MakeSealedMemfd("spawn", block));
-  std::vector<int> fds = {memory.get()};
-  for (const UniqueFd& stream : streams) fds.push_back(stream.get());
-  std::string payload;
-  AppendStruct(payload, order);
-  return sys::SendMessage(control_, Packet(wire::kSpawn, kMainOrder, payload), fds)
-      .With("ordering the command");
 }
 
 void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) {
@@ -317,7 +245,7 @@ Result<void> Cell::StartEgress() {
                                    .name = setup_.plan.name,
                                    .profile = setup_.plan.profile,
                                    .workspace = setup_.request.workspace,
-                                   .user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user,
+                                   .user = setup_.caller.user_inside(),
                                    .inside_uid = setup_.plan.inside_uid},
                                   setup_.policy->profile(),
                                   TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
@@ -345,7 +273,7 @@ void Cell::StartSupervisor() {
   facts.host_uid = setup_.plan.host_uid;
   facts.host_gid = setup_.plan.host_gid;
   facts.inside_uid = setup_.plan.inside_uid;
-  facts.user = setup_.caller.uid == 0 ? "cell" : setup_.caller.user;
+  facts.user = setup_.caller.user_inside();
   facts.observe = setup_.request.observe;
   if (egress_ != nullptr) facts.egress = egress_->egress();
   facts.run_elsewhere = [&loop = services_.loop, &runner = services_.runner,
@@ -413,9 +341,7 @@ void Cell::ListenInside(const notify::CellFacts& facts) {
 }
 
 Result<void> Cell::Keep(UniqueFd keeper) {
-  const int number = keeper.get();
-  return sys::SendMessage(control_, Packet(wire::kKeep, 0, ""), std::span(&number, 1))
-      .With("ordering a keeper");
+  return OrderKeeper(control_, keeper);
 }
 
 exec::Desk* Cell::desk() const {
@@ -433,8 +359,7 @@ Result<void> Cell::AdoptListener(const std::string& token, UniqueFd listener) {
 void Cell::Signal(int signal) {
   if (ended_) return;
   if (main_pid_ == 0) return early_signals_.push_back(signal);  // for when there is a command
-  (void)sys::SendMessage(control_, Packet(wire::kSignal, 0, "", main_pid_, signal, 1),
-                         {});  // a deaf init: End still works
+  (void)OrderSignal(control_, main_pid_, signal);               // a deaf init: End still works
 }
 
 void Cell::End(const std::string& why) {
@@ -467,10 +392,7 @@ void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::stri
 
 void Cell::OnGuard(const Guards::Event& event) {
   if (event.set_aside) report_.quarantined.push_back(event.to);
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = setup_.plan.id;
-  record.kind = journal::Kind::kFile;
+  journal::Record record = journal::RecordNow(journal::Kind::kFile, setup_.plan.id);
   record.path = event.path;
   record.to = event.to;
   record.verdict = policy::Action::kDeny;
@@ -526,42 +448,9 @@ void Cell::Finish() {
 }
 
 bool Cell::Record(const char* result) {
-  journal::Record record;
-  record.time = std::chrono::system_clock::now();
-  record.cell = setup_.plan.id;
-  record.kind = journal::Kind::kCell;
-  record.pid = init_pid_;
-  record.uid = setup_.plan.host_uid;
-  record.argv = setup_.request.argv;
-  record.cwd = setup_.request.working_directory;
-  record.name = setup_.plan.name;
-  record.verdict = policy::Action::kAllow;
-  record.result = result;
-  record.layers = Layers();
-  nlohmann::json facts = {{"profile", setup_.request.profile},
-                          {"workspace", text::Escape(setup_.request.workspace)},
-                          {"observe", setup_.request.observe}};
-  if (!setup_.ghost_of.empty()) facts["ghost_of"] = setup_.ghost_of;
-  if (!setup_.documents.empty())
-    facts["documents"] = nlohmann::json::parse(setup_.documents, nullptr, false);
-  if (record.result == "ended") {
-    facts["wait_status"] = report_.wait_status;
-    facts["timed_out"] = report_.timed_out;
-    facts["lost"] = text::Escape(report_.lost);
-    facts["verdicts"] = {
-        {"allow", report_.allowed}, {"ask", report_.asked}, {"deny", report_.denied}};
-  } else {
-    facts["read"] = nlohmann::json::array();
-    for (const std::string& path : setup_.request.read) facts["read"].push_back(text::Escape(path));
-    facts["write"] = nlohmann::json::array();
-    for (const std::string& path : setup_.request.write)
-      facts["write"].push_back(text::Escape(path));
-    facts["env"] = nlohmann::json::array();
-    for (const auto& [name, value] : setup_.request.set_environment)
-      facts["env"].push_back(text::Escape(name));
-  }
-  record.detail = facts.dump();
-  return services_.journal.Append(std::move(record)) != 0;
+  const CellMoment moment{
+      .result = result, .init_pid = init_pid_, .layers = Layers(), .report = report_};
+  return services_.journal.Append(RecordOf(setup_, moment)) != 0;
 }
 
 }  // namespace cellrun::cells

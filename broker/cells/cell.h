@@ -114,8 +114,6 @@ class Cell {
 
  private:
   Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks);
-  Result<void> SendSetup();
-  Result<void> SendSpawn(std::vector<UniqueFd> streams);
   void OnControl();
   void OnMessage(sys::Message message);
   void OnExecFailed(int code, int step);

@@ -217,14 +217,8 @@ Result<void> LaunchSession::MakePlan() {
   setup.caller = caller_;
   setup.policy = policy.value();
   setup.sources = broker_.policies.Share(std::move(own));
-  std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
-  for (const auto& [id, cell] : broker_.registry.cells()) {
-    if (cell->setup().request.workspace != request_.workspace) continue;
-    const policy::Profile* profile = &cell->setup().policy->profile();
-    if (std::find(protecting.begin(), protecting.end(), profile) == protecting.end())
-      protecting.push_back(profile);
-  }
-  setup.protection = TRY(FindProtection(protecting, request_.workspace));
+  setup.protection =
+      TRY(broker_.registry.ProtectionIn(request_.workspace, setup.policy->profile()));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
   setup.tools = TRY(ToolDirectory::Make(identity_->id, setup.policy->profile().tools));
   const PlanInput input{.profile = setup.policy->profile(),
@@ -237,8 +231,8 @@ Result<void> LaunchSession::MakePlan() {
                         .cell_uid = identity_->uid.value_or(caller_.uid),
                         .gateway = network.value().LetsAnythingOut()};
   setup.plan = TRY(BuildPlan(input));
-  setup.environment = CellEnvironment(setup.policy->profile(), request_,
-                                      caller_.uid == 0 ? "cell" : caller_.user, identity_->id);
+  setup.environment =
+      CellEnvironment(setup.policy->profile(), request_, caller_.user_inside(), identity_->id);
   setup.request = std::move(request_);
   setup.request.documents.clear();
   const std::string plan = wire::EncodePlan(setup.plan);

@@ -20,6 +20,8 @@ struct Caller {
   gid_t gid = 0;
   std::string user;   // name, or the number where there is none
   std::string group;  // likewise
+  // The one user of its cells, as they see it.
+  [[nodiscard]] std::string user_inside() const { return uid == 0 ? "cell" : user; }
 };
 
 // Where a ghost has the secrets that are files.

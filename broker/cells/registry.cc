@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/cells/registry.h"
 
+#include <algorithm>
+
 #include "broker/cells/cell_name.h"
 #include "lib/sys/random.h"
 
@@ -43,6 +45,19 @@ Cell* Registry::Find(const std::string& name) const {
 void Registry::Release(const Identity& identity) {
   names_.erase(identity.name);
   if (identity.uid) uids_.erase(*identity.uid);
+}
+
+Result<Protection> Registry::ProtectionIn(const std::string& workspace,
+                                          const policy::Profile& own) const {
+  // Most of them share a policy; each once.
+  std::vector<const policy::Profile*> profiles = {&own};
+  for (const auto& [id, cell] : cells_) {
+    if (cell->setup().request.workspace != workspace) continue;
+    const policy::Profile* profile = &cell->setup().policy->profile();
+    if (std::find(profiles.begin(), profiles.end(), profile) == profiles.end())
+      profiles.push_back(profile);
+  }
+  return FindProtection(profiles, workspace);
 }
 
 }  // namespace cellrun::cells

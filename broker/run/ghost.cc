@@ -85,14 +85,8 @@ Result<void> Ghost::Plan(Order order) {
 
   const bool by_root = setup.caller.uid == 0;
   identity_ = TRY(broker_.registry.Reserve("", by_root));
-  // Every cell with this workspace keeps what any of them protects.
-  std::vector<const policy::Profile*> protecting = {&setup.policy->profile()};
-  for (const auto& [id, cell] : broker_.registry.cells()) {
-    if (cell->setup().request.workspace == setup.request.workspace &&
-        cell->setup().ghost_of.empty())
-      protecting.push_back(&cell->setup().policy->profile());
-  }
-  setup.protection = TRY(cells::FindProtection(protecting, setup.request.workspace));
+  setup.protection =
+      TRY(broker_.registry.ProtectionIn(setup.request.workspace, setup.policy->profile()));
   std::vector<cells::SecretFile> files;
   if (order.secrets != nullptr) {
     for (const SecretValues::Value& secret : order.secrets->values()) {

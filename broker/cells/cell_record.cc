@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cells/cell_record.h"
+
+#include <nlohmann/json.hpp>
+
+#include "lib/base/text.h"
+
+namespace cellrun::cells {
+
+journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
+  journal::Record record = journal::RecordNow(journal::Kind::kCell, setup.plan.id, moment.init_pid,
+                                              setup.plan.host_uid);
+  record.argv = setup.request.argv;
+  record.cwd = setup.request.working_directory;
+  record.name = setup.plan.name;
+  record.verdict = policy::Action::kAllow;
+  record.result = moment.result;
+  record.layers = moment.layers;
+  nlohmann::json facts = {{"profile", setup.request.profile},
+                          {"workspace", text::Escape(setup.request.workspace)},
+                          {"observe", setup.request.observe}};
+  if (!setup.ghost_of.empty()) facts["ghost_of"] = setup.ghost_of;
+  if (!setup.documents.empty())
+    facts["documents"] = nlohmann::json::parse(setup.documents, nullptr, false);
+  if (record.result == "ended") {
+    facts["wait_status"] = moment.report.wait_status;
+    facts["timed_out"] = moment.report.timed_out;
+    facts["lost"] = text::Escape(moment.report.lost);
+    facts["verdicts"] = {
+        {"allow", moment.report.allowed}, {"ask", moment.report.asked}, {"deny", moment.report.denied}};
+  } else {
+    facts["read"] = nlohmann::json::array();
+    for (const std::string& path : setup.request.read) facts["read"].push_back(text::Escape(path));
+    facts["write"] = nlohmann::json::array();
+    for (const std::string& path : setup.request.write)
+      facts["write"].push_back(text::Escape(path));
+    facts["env"] = nlohmann::json::array();
+    for (const auto& [name, value] : setup.request.set_environment)
+      facts["env"].push_back(text::Escape(name));
+  }
+  record.detail = facts.dump();
+  return record;
+}
+
+}  // namespace cellrun::cells
