@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "broker/exec/channel.h"
+#include "broker/exec/exec_call.h"
 #include "broker/exec/task.h"
 #include "broker/exec/tracee.h"
 #include "broker/exec/verify.h"

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "broker/exec/exec_call.h"
 #include "broker/exec/judge.h"
 #include "broker/exec/task.h"
 #include "broker/exec/tracee.h"
