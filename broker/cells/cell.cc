@@ -303,7 +303,7 @@ void Cell::StartSupervisor() {
   facts.proposals = std::make_shared<exec::Proposals>();
   ListenInside(facts);
   Result<std::unique_ptr<notify::Supervisor>> started =
-      notify::Supervisor::Start(std::move(listener_), std::move(facts), [] {});
+      notify::Supervisor::Start(std::move(listener_), std::move(facts), EndIfUnheard());
   if (!started.ok()) {
     // A command that cannot even be tried ends init before there is anybody to supervise. What init
     // said about it may still lie in the socket and counts more: Finish looks.
@@ -313,6 +313,17 @@ void Cell::StartSupervisor() {
   }
   supervisor_ = std::move(*started);
   if (callbacks_.on_ready) callbacks_.on_ready();
+}
+
+// On a supervisor's thread, maybe when this is gone already.
+notify::Supervisor::OnEnd Cell::EndIfUnheard() {
+  return [this, here = std::weak_ptr<bool>(here_),
+          &loop = services_.loop](const std::optional<Error>& broken) {
+    if (!broken) return;  // the end of init tells
+    loop.Post([this, here, why = broken->ToString()] {
+      if (!here.expired() && !finished_) End("its calls cannot be heard any more: " + why);
+    });
+  };
 }
 
 void Cell::ListenInside(const notify::CellFacts& facts) {

@@ -114,6 +114,7 @@ class Cell {
 
  private:
   Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks);
+  notify::Supervisor::OnEnd EndIfUnheard();
   void OnControl();
   void OnMessage(sys::Message message);
   void OnExecFailed(int code, int step);
@@ -147,6 +148,7 @@ class Cell {
   std::vector<std::string> lost_layers_;
   bool ended_ = false;     // main has been reported, or End was called
   bool finished_ = false;  // nothing is left
+  const std::shared_ptr<bool> here_ = std::make_shared<bool>(true);
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;

@@ -10,6 +10,7 @@
 #include <array>
 #include <memory>
 
+#include "broker/cells/absent.h"
 #include "lib/policy/syscalls.h"
 #include "lib/policy/tool_rules.h"
 #include "lib/sys/file.h"
@@ -95,7 +96,7 @@ class PlanBuilder {
   Result<void> RootFileSystem() {
     const std::string base = fs_.root.value == "host" ? "" : fs_.root.value;
     if (base.empty()) {
-      for (const char* name : kHostRoot) AddRootEntry("", name);
+      for (const char* name : kHostRoot) TRY(AddRootEntry("", name));
       return {};
     }
     // A directory as root: everything in it but the mount points that the cell has of its own.
@@ -108,24 +109,28 @@ class PlanBuilder {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone
     while (const dirent* entry = readdir(stream.get())) {
       const std::string name(&entry->d_name[0]);
-      if (std::find(kOwn.begin(), kOwn.end(), name) == kOwn.end()) AddRootEntry(base, "/" + name);
+      if (std::find(kOwn.begin(), kOwn.end(), name) == kOwn.end())
+        TRY(AddRootEntry(base, "/" + name));
     }
     return {};
   }
 
-  void AddRootEntry(const std::string& base, const std::string& name) {
-    const Result<struct stat> facts =
-        sys::FstatAt(AT_FDCWD, (base + name).c_str(), AT_SYMLINK_NOFOLLOW);
-    if (!facts.ok()) return;  // not every host has /lib32
-    if (S_ISLNK(facts->st_mode)) {
-      const Result<std::string> target = sys::ReadLinkAt(AT_FDCWD, (base + name).c_str());
-      if (target.ok()) Add(MountKind::kSymlink, name).text = *target;
-      return;
+  Result<void> AddRootEntry(const std::string& base, const std::string& name) {
+    const std::string path = base + name;
+    const Result<struct stat> facts = sys::FstatAt(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (!facts.ok()) {
+      if (facts.error().code() == ENOENT) return {};  // not every host has /lib32
+      return Error(facts.error()).With(path);
     }
-    if (!S_ISDIR(facts->st_mode)) return;
+    if (S_ISLNK(facts->st_mode)) {
+      Add(MountKind::kSymlink, name).text = TRY(sys::ReadLinkAt(AT_FDCWD, path.c_str()).With(path));
+      return {};
+    }
+    if (!S_ISDIR(facts->st_mode)) return {};
     MountStep& step = Add(MountKind::kBind, name);
-    step.from = base + name;
+    step.from = path;
     step.read_only = true;
+    return {};
   }
 
   void ProcAndDevices() {
@@ -269,7 +274,8 @@ class PlanBuilder {
       const bool required = grant.purpose != "read" && grant.purpose != "write";
       const Result<struct stat> facts = sys::FstatAt(AT_FDCWD, grant.from.c_str(), 0);
       if (!facts.ok()) {
-        if (required) return Error(facts.error().code(), "", grant.purpose + " " + grant.from);
+        if (required || !SaysAbsent(facts.error()))
+          return Error(facts.error().code(), "", grant.purpose + " " + grant.from);
         // Profiles name what a home may hold; only a missing place to write changes what the
         // command can do.
         if (grant.writable) plan_.warnings.push_back("write: " + grant.from + " is not there");

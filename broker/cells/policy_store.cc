@@ -7,6 +7,7 @@
 #include <chrono>
 #include <set>
 
+#include "broker/cells/absent.h"
 #include "lib/policy/tool_rules.h"
 #include "lib/sys/file.h"
 
@@ -27,19 +28,28 @@ class ProgramLookup {
   std::optional<policy::FileFacts> operator()(const std::string& path) {
     directories_.insert(Parent(root_ + path));
     const Result<UniqueFd> file = sys::OpenAt(AT_FDCWD, (root_ + path).c_str(), O_PATH);
-    if (!file.ok()) return std::nullopt;
+    if (!file.ok()) return Nothing(path, file.error());
     const Result<struct stat> facts = sys::Fstat(*file);
+    if (!facts.ok()) return Nothing(path, facts.error());
     const Result<std::string> canonical =
         sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(file->get())).c_str());
-    if (!facts.ok() || !canonical.ok() || !canonical->starts_with(root_)) return std::nullopt;
+    if (!canonical.ok()) return Nothing(path, canonical.error());
+    if (!canonical->starts_with(root_)) return std::nullopt;
     NoteLinks(root_ + path);
     directories_.insert(Parent(*canonical));
     return policy::FileFacts{.id = {.device = facts->st_dev, .inode = facts->st_ino},
                              .canonical = canonical->substr(root_.size())};
   }
   [[nodiscard]] const std::set<std::string>& directories() const { return directories_; }
+  // Why one could not be looked at. Its rule would not know the program by other names.
+  [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 
  private:
+  std::optional<policy::FileFacts> Nothing(const std::string& path, Error error) {
+    if (!SaysAbsent(error)) failure_ = std::move(error).With(path);
+    return std::nullopt;
+  }
+
   // The directories of the links on the way: /usr/bin/cc -> /etc/alternatives/cc -> /usr/bin/gcc.
   void NoteLinks(std::string path) {
     for (int hop = 0; hop < 8; ++hop) {
@@ -52,6 +62,7 @@ class ProgramLookup {
 
   const std::string root_;
   std::set<std::string> directories_;
+  std::optional<Error> failure_;
 };
 
 std::string KeyOf(const std::vector<policy::Source>& sources, const policy::Places& places) {
@@ -155,6 +166,13 @@ policy::Checked<std::shared_ptr<const policy::Policy>> PolicyStore::Compile(
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
       policy::Policy::Compile(std::move(profile), places, std::ref(lookup));
   if (!policy.ok()) return policy;
+  if (lookup.failure()) {
+    return std::vector<policy::Problem>{
+        {.at = {},
+         .what = "a program it names cannot be looked at: " + lookup.failure()->ToString(),
+         .expected = {},
+         .suggest = {}}};
+  }
 
   Entry entry{.key = key, .directories = {}, .policy = policy.value()};
   for (const std::string& path : lookup.directories()) entry.directories.push_back(LookAt(path));

@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 
+#include "broker/cells/absent.h"
 #include "broker/cells/below.h"
 #include "lib/policy/glob.h"
 #include "lib/sys/file.h"
@@ -43,12 +44,15 @@ class Walk {
                          std::to_string(kMaxWalkEntries) + " entries");
       }
       const std::string path = prefix.empty() ? name : prefix + "/" + name;
-      found(path);
+      TRY(found(path));
       if (entry->d_type != DT_DIR) continue;
       Result<UniqueFd> below =
           sys::OpenAt(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      if (below.ok())
-        TRY(Run(*below, path, found));  // unreadable directories hide nothing from us alone
+      if (below.ok()) {
+        TRY(Run(*below, path, found));
+      } else if (!SaysAbsent(below.error())) {
+        return std::move(below).error().With(path);
+      }
     }
     return {};
   }
@@ -65,12 +69,22 @@ std::size_t EndOfGit(const std::string& relative) {
   return at == std::string::npos ? at : at + 4;
 }
 
+// A short file of git's; "" where there is none.
+Result<std::string> ReadPointer(const std::string& path) {
+  Result<std::string> text = sys::ReadWholeFileAt(AT_FDCWD, path.c_str(), 4096);
+  if (text.ok()) return text;
+  // A directory, as it mostly is; or far too long for one.
+  const bool other = text.error().code() == EINVAL || text.error().code() == EFBIG;
+  if (other || SaysAbsent(text.error())) return std::string();
+  return std::move(text).error().With(path);
+}
+
 // "gitdir: PATH" of a `.git` file, absolute; "" if it is none. `base` is the directory of the file.
-std::string PointedGitDirectory(const std::string& base) {
-  const Result<std::string> text = sys::ReadWholeFileAt(AT_FDCWD, (base + "/.git").c_str(), 4096);
+Result<std::string> PointedGitDirectory(const std::string& base) {
+  const std::string text = TRY(ReadPointer(base + "/.git"));
   constexpr std::string_view kKey = "gitdir: ";
-  if (!text.ok() || !text->starts_with(kKey)) return "";
-  std::string target = text->substr(kKey.size());
+  if (!text.starts_with(kKey)) return std::string();
+  std::string target = text.substr(kKey.size());
   while (!target.empty() && (target.back() == '\n' || target.back() == '\r')) target.pop_back();
   return target.starts_with('/') ? target : base + "/" + target;
 }
@@ -107,7 +121,7 @@ class Finder {
           {TRY(policy::Glob::Compile(path, policy::GlobKind::kPath).With(entry.at.ToString())),
            entry, hide});
     } else if (IsBelow(path, workspace_)) {
-      Guard(path.substr(workspace_.size() + 1), hide, entry.at);
+      TRY(Guard(path.substr(workspace_.size() + 1), hide, entry.at));
     } else if (path.find("**") != std::string::npos) {
       return Error(ENOTSUP, "",
                    entry.at.ToString() + ": a pattern outside the workspace is not supported yet");
@@ -118,10 +132,10 @@ class Finder {
     return {};
   }
 
-  void Guard(const std::string& relative, bool hide, const policy::Position& rule) {
-    if (!guarded_.insert(relative).second) return;
+  Result<void> Guard(const std::string& relative, bool hide, const policy::Position& rule) {
+    if (!guarded_.insert(relative).second) return {};
     if (const std::size_t end = EndOfGit(relative); end != std::string::npos) {
-      GuardPointed(relative.substr(0, end), relative.substr(end + 1), hide, rule);
+      TRY(GuardPointed(relative.substr(0, end), relative.substr(end + 1), hide, rule));
     }
     GuardedName name{
         .path = relative, .hide = hide, .existed = false, .at_start = {}, .rule = rule};
@@ -130,84 +144,103 @@ class Finder {
                                                  .mode = 0,
                                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS});
     if (found.ok()) {
-      const Result<struct stat> facts = sys::Fstat(*found);
-      name.existed = facts.ok();
-      if (facts.ok()) name.at_start = *facts;
+      name.at_start = TRY(sys::Fstat(*found).With(relative));
+      name.existed = true;
       for (std::size_t slash = relative.find('/'); slash != std::string::npos;
            slash = relative.find('/', slash + 1)) {
         parents_.insert(relative.substr(0, slash));
       }
     }
+    if (!found.ok() && !SaysAbsent(found.error())) return Error(found.error()).With(relative);
     if (!found.ok() && found.error().code() == ELOOP) {
-      GuardLinked(name);
-      NoteLinks(name);
+      TRY(GuardLinked(name));
+      TRY(NoteLinks(name));
     }
     result_.guarded.push_back(std::move(name));
+    return {};
   }
 
   // A link that was there before the cell leads to the name: what it leads to is guarded, and the
   // sweep at the end compares.
-  void GuardLinked(GuardedName& name) {
-    const Result<UniqueFd> target = sys::OpenAt(root_.get(), name.path.c_str(), O_PATH);
-    if (!target.ok()) return;
-    const Result<struct stat> facts = sys::Fstat(*target);
-    const Result<std::string> path =
-        sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(target->get())).c_str());
-    if (!facts.ok() || !path.ok()) return;
+  Result<void> GuardLinked(GuardedName& name) {
+    const std::optional<Target> target = TRY(FollowAt(root_, name.path));
+    if (!target) return {};
     name.existed = name.linked = true;
-    name.at_start = *facts;
-    (name.hide ? result_.hidden_outside : result_.protected_outside).push_back(*path);
+    name.at_start = target->facts;
+    GuardOutside(target->path, name.hide);
+    return {};
   }
 
   // The first of its parents that is a link.
-  void NoteLinks(const GuardedName& name) {
+  Result<void> NoteLinks(const GuardedName& name) {
     for (std::size_t slash = name.path.find('/'); slash != std::string::npos;
          slash = name.path.find('/', slash + 1)) {
       GuardedName link = name;
       link.path = name.path.substr(0, slash);
       const Result<struct stat> facts =
           sys::FstatAt(root_.get(), link.path.c_str(), AT_SYMLINK_NOFOLLOW);
-      if (!facts.ok()) return;
+      if (!facts.ok()) {
+        if (SaysAbsent(facts.error())) return {};
+        return Error(facts.error()).With(link.path);
+      }
       if (!S_ISLNK(facts->st_mode)) continue;
       link.existed = true;
       link.at_start = *facts;
       result_.links.push_back(std::move(link));
-      return;
+      return {};
     }
+    return {};
+  }
+
+  struct Target {
+    std::string path;  // without links
+    struct stat facts {};
+  };
+  // What a path leads to, links followed; nothing where there is nothing.
+  static Result<std::optional<Target>> FollowAt(const UniqueFd& directory,
+                                                const std::string& path) {
+    const Result<UniqueFd> found = sys::OpenAt(directory.get(), path.c_str(), O_PATH);
+    if (!found.ok()) {
+      if (SaysAbsent(found.error())) return std::optional<Target>();
+      return Error(found.error()).With(path);
+    }
+    const std::string name = "/proc/self/fd/" + std::to_string(found->get());
+    return std::optional<Target>({.path = TRY(sys::ReadLinkAt(AT_FDCWD, name.c_str()).With(path)),
+                                  .facts = TRY(sys::Fstat(*found).With(path))});
+  }
+  void GuardOutside(const std::string& path, bool hide) {
+    (hide ? result_.hidden_outside : result_.protected_outside).push_back(path);
   }
 
   // A worktree's or submodule's `.git` is a file that names the directory where hooks and config
   // really are. The file itself may not change either: it could name another directory.
-  void GuardPointed(const std::string& pointer, const std::string& below_git, bool hide,
-                    const policy::Position& rule) {
+  Result<void> GuardPointed(const std::string& pointer, const std::string& below_git, bool hide,
+                            const policy::Position& rule) {
     const std::string base =
         workspace_ + "/" + pointer.substr(0, pointer.size() - std::string_view(".git").size());
-    const std::string git = PointedGitDirectory(base);
-    if (git.empty()) return;
-    Guard(pointer, false, rule);
+    const std::string git = TRY(PointedGitDirectory(base));
+    if (git.empty()) return {};
+    TRY(Guard(pointer, false, rule));
     std::vector<std::string> directories = {git};
-    const Result<std::string> common =
-        sys::ReadWholeFileAt(AT_FDCWD, (git + "/commondir").c_str(), 4096);
-    if (common.ok()) {
-      const std::string target = common->substr(0, common->find('\n'));
+    const std::string common = TRY(ReadPointer(git + "/commondir"));
+    if (!common.empty()) {
+      const std::string target = common.substr(0, common.find('\n'));
       directories.push_back(target.starts_with('/') ? target : git + "/" + target);
     }
     for (const std::string& directory : directories) {
-      const Result<UniqueFd> fd =
-          sys::OpenAt(AT_FDCWD, (directory + "/" + below_git).c_str(), O_PATH);
-      if (!fd.ok()) continue;
-      const Result<std::string> path =
-          sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd->get())).c_str());
-      if (path.ok()) (hide ? result_.hidden_outside : result_.protected_outside).push_back(*path);
+      const std::optional<Target> target = TRY(FollowAt(root_, directory + "/" + below_git));
+      if (target) GuardOutside(target->path, hide);
     }
+    return {};
   }
 
   Result<void> ExpandPatterns() {
-    return Walk().Run(root_, "", [this](const std::string& relative) {
+    return Walk().Run(root_, "", [this](const std::string& relative) -> Result<void> {
       const std::string absolute = workspace_ + "/" + relative;
       for (const Pattern& pattern : patterns_) {
-        if (pattern.glob.Matches(absolute)) Guard(relative, pattern.hide, pattern.entry.at);
+        if (pattern.glob.Matches(absolute)) TRY(Guard(relative, pattern.hide, pattern.entry.at));
       }
+      return {};
     });
   }
 

@@ -18,8 +18,8 @@ Judge::Case::Case(Judge& judge, const seccomp_notif& notification, notify::Lane&
 Judgement Judge::Case::Run() {
   StartRecord();
   out_.ticket = judge_.tickets_.TakeExec(tid_);
-  if (ReadCall() && ReadPath() && ChooseView() && Find() && ReadArguments() &&
-      ReadSurroundings() && UnwrapAll()) {
+  if (ReadCall() && ReadPath() && ChooseView() && Find() && ReadArguments() && ReadSurroundings() &&
+      UnwrapAll()) {
     FillRequest();
     if (out_.ticket.has_value()) {
       MatchTicket();

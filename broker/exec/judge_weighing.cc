@@ -150,8 +150,7 @@ bool Judge::Case::Prepare() {
        .chain = chain_});
   if (!asked.ok()) {
     out_.verdict.message = asked.error().context();
-    if (out_.record.verdict == policy::Action::kAllow)
-      out_.record.verdict = policy::Action::kDeny;
+    if (out_.record.verdict == policy::Action::kAllow) out_.record.verdict = policy::Action::kDeny;
     out_.record.reason = out_.verdict.message;
     Deny();
     return false;
@@ -190,9 +189,9 @@ void Judge::Case::Allow() {
 
 void Judge::Case::PrepareRewrite() {
   const std::vector<policy::ExecImage>& images = out_.request.images;
-  const bool by_name =
-      !images[0].anonymous && out_.final_argv.size() >= out_.request.argv.size() &&
-      chain_.final_image + 1 == images.size() && out_.record.argv == out_.request.argv;
+  const bool by_name = !images[0].anonymous && out_.final_argv.size() >= out_.request.argv.size() &&
+                       chain_.final_image + 1 == images.size() &&
+                       out_.record.argv == out_.request.argv;
   const Result<void> applied =
       by_name ? ApplyRewrite(*out_.verdict.rewrite, &out_.request.argv, &out_.request.env)
               : Result<void>(Error(EINVAL, "rewrite"));

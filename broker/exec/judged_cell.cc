@@ -238,7 +238,8 @@ int JudgedCell::Run(const std::function<int()>& body) {
   facts.denials = std::move(denial_file);
   if (equip) equip(facts);
   supervisor_ = notify::Supervisor::Start(
-                    std::move(ready->fds[0]), std::move(facts), on_end ? on_end : [] {})
+                    std::move(ready->fds[0]), std::move(facts),
+                    on_end ? on_end : [](const std::optional<Error>&) {})
                     .value();
   CHECK(sys::SendMessage(ours, "go", {}).ok());
   if (outside) outside(*supervisor_, init);

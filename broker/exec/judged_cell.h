@@ -80,8 +80,8 @@ class JudgedCell {
   bool wait_killable = true;
   // Outside, once the supervisor runs; `pid` is the cell's init.
   std::function<void(notify::Supervisor&, pid_t pid)> outside;
-  std::function<void()> on_end;  // given: Run leaves the supervisor to Finish
-  bool stop_early = false;       // destroy the supervisor after `outside`
+  notify::Supervisor::OnEnd on_end;  // given: Run leaves the supervisor to Finish
+  bool stop_early = false;           // destroy the supervisor after `outside`
   UniqueFd denial_file;
 
   // Filled by Run.

@@ -70,10 +70,12 @@ Tracee::Stop Tracee::Wait(std::chrono::nanoseconds deadline) {
       pid_ = changed.value()->pid;
       return Classify(changed.value()->status);
     }
-    if (changed.error().code() != EINTR) {
-      attached_ = false;  // ECHILD: reaped by nobody else, so it was never attached
+    if (changed.error().code() == ECHILD) {
+      attached_ = false;  // reaped by nobody else, so it was never attached
       return {Stop::Kind::kGone, 0};
     }
+    // Whatever else it may be, nothing is known of the task any more: its caller kills it.
+    if (changed.error().code() != EINTR) return {Stop::Kind::kOverdue, 0};
     if (lane_->stopping()) return {Stop::Kind::kStopping, 0};
     if (sys::MonotonicNow() >= deadline) return {Stop::Kind::kOverdue, 0};
   }
@@ -81,11 +83,14 @@ Tracee::Stop Tracee::Wait(std::chrono::nanoseconds deadline) {
 
 void Tracee::Detach(int signal) {
   if (!attached_) return;
-  if (sys::PtraceDetach(pid_, signal).ok()) {
+  const Result<void> detached = sys::PtraceDetach(pid_, signal);
+  if (detached.ok()) {
     attached_ = false;
-    return;
+  } else if (detached.error().code() == ESRCH) {
+    Reap();  // killed in its stop
+  } else {
+    Kill();
   }
-  Reap();  // ESRCH: killed in its stop
 }
 
 Result<void> Tracee::ResumeToSyscall(int signal) {
@@ -111,12 +116,14 @@ void Tracee::Kill() {
 }
 
 void Tracee::Reap() {
+  int failures = 0;
   while (attached_) {
     const Result<std::optional<sys::WaitStatus>> changed = sys::WaitPid(-1, __WALL | __WNOTHREAD);
     if (!changed.ok() && changed.error().code() == EINTR) continue;
     if (!changed.ok()) {
-      attached_ = false;
-      return;
+      // ECHILD: it was never attached, or has been reaped.
+      attached_ = changed.error().code() != ECHILD && ++failures < 3;
+      continue;
     }
     pid_ = changed.value()->pid;
     const Stop stop = Classify(changed.value()->status);

@@ -3,18 +3,21 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <optional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "lib/base/check.h"
 #include "lib/base/log.h"
@@ -27,7 +30,7 @@ namespace {
 // they would become O_NONBLOCK, which also changes the other holders of the open file.
 class WatchSet {
  public:
-  explicit WatchSet(asio::io_context& context) {
+  explicit WatchSet(asio::io_context& context) : retry_(std::in_place, context) {
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     CHECK(epoll >= 0);
     ready_.emplace(context, epoll);
@@ -35,11 +38,9 @@ class WatchSet {
 
   std::uint64_t Add(int fd, std::uint32_t events, std::function<void()> ready) {
     const std::uint64_t id = ++last_id_;
-    epoll_event event{};
-    event.events = events;
-    event.data.u64 = id;
-    CHECK(epoll_ctl(ready_->native_handle(), EPOLL_CTL_ADD, fd, &event) == 0);
-    watches_.emplace(id, Entry{fd, std::make_shared<std::function<void()>>(std::move(ready))});
+    watches_.emplace(id,
+                     Entry{fd, events, std::make_shared<std::function<void()>>(std::move(ready))});
+    if (!Enter(id)) EnterLater(id);
     if (!waiting_) Wait();
     return id;
   }
@@ -48,17 +49,52 @@ class WatchSet {
     const auto watch = watches_.find(id);
     CHECK(watch != watches_.end());
     if (!ready_) return;  // the loop is gone, and the epoll set with it
-    CHECK(epoll_ctl(ready_->native_handle(), EPOLL_CTL_DEL, watch->second.fd, nullptr) == 0);
+    if (std::erase(late_, id) == 0)
+      CHECK(epoll_ctl(ready_->native_handle(), EPOLL_CTL_DEL, watch->second.fd, nullptr) == 0);
     watches_.erase(watch);
   }
 
-  void Close() { ready_.reset(); }
+  void Close() {
+    ready_.reset();
+    retry_.reset();
+  }
 
  private:
   struct Entry {
     int fd;
+    std::uint32_t events;
     std::shared_ptr<std::function<void()>> ready;
   };
+
+  bool Enter(std::uint64_t id) {
+    const Entry& watch = watches_.at(id);
+    epoll_event event{};
+    event.events = watch.events;
+    event.data.u64 = id;
+    if (epoll_ctl(ready_->native_handle(), EPOLL_CTL_ADD, watch.fd, &event) == 0) return true;
+    CHECK(errno != EBADF && errno != EEXIST && errno != EPERM);
+    return false;
+  }
+
+  // No memory, or more watches than a user may have (fs.epoll.max_user_watches): that passes. What
+  // becomes readable meanwhile is reported once it is watched.
+  void EnterLater(std::uint64_t id) {
+    if (late_.empty()) {
+      log::Warn("a descriptor cannot be watched yet",
+                {{"error", ErrnoError("epoll_ctl").ToString()}});
+      ScheduleRetry();
+    }
+    late_.push_back(id);
+  }
+  void ScheduleRetry() {
+    constexpr std::chrono::milliseconds kPause{20};
+    retry_->expires_after(kPause);
+    retry_->async_wait([this](const boost::system::error_code& error) {
+      if (error) return;  // closed with the loop
+      std::erase_if(late_, [this](std::uint64_t id) { return Enter(id); });
+      if (!late_.empty()) ScheduleRetry();
+    });
+  }
 
   // Each wait arms the epoll set anew (EPOLL_CTL_MOD), so a descriptor that is still readable
   // reports again: level-triggered, as the header promises.
@@ -86,6 +122,8 @@ class WatchSet {
   }
 
   std::optional<asio::posix::stream_descriptor> ready_;  // nothing once the loop is gone
+  std::optional<asio::steady_timer> retry_;
+  std::vector<std::uint64_t> late_;  // not in the epoll set yet
   std::unordered_map<std::uint64_t, Entry> watches_;
   std::uint64_t last_id_ = 0;
   bool waiting_ = false;

@@ -106,7 +106,7 @@ void Receivers::Run(Worker& worker) {
     } else {
       log::Fail("a supervisor thread has no timer", {{"error", ticker.error().ToString()}});
       --receiving_;
-      End();
+      if (running_ == 1) End(ticker.error());  // the others come back to receive
     }
   } catch (const std::exception& failure) {
     // Out of memory or a bug: without a supervisor that can judge, no cell may go on.
@@ -142,11 +142,13 @@ bool Receivers::Receive(Lane& lane) {
     if (running_ > 1) lane.TickSlowly();
     Result<std::optional<seccomp_notif>> received = listener_.Receive();
     if (!received.ok() || (!received.value().has_value() && listener_.Ended())) {
-      if (!received.ok()) {
-        log::Fail("a listener broke", {{"error", received.error().ToString()}});
-      }
       --receiving_;
-      End();
+      if (received.ok()) {
+        End(std::nullopt);
+      } else {
+        log::Fail("a listener broke", {{"error", received.error().ToString()}});
+        End(received.error());
+      }
       return false;
     }
     if (received.value().has_value()) {
@@ -171,7 +173,7 @@ bool Receivers::Idle(Lane& lane) {
   return true;
 }
 
-void Receivers::End() {
+void Receivers::End(std::optional<Error> broken) {
   if (ended_.exchange(true)) return;
   {
     const std::lock_guard lock(mutex_);
@@ -179,7 +181,7 @@ void Receivers::End() {
       if (!worker.ended && worker.thread.joinable()) worker.thread.Wake();
     }
   }
-  if (!stopping_) hooks_.ended();
+  if (!stopping_) hooks_.ended(std::move(broken));
 }
 
 void Receivers::Stop() {

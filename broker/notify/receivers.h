@@ -54,8 +54,9 @@ class Receivers {
     std::function<void(const seccomp_notif&, Lane&)> handle;
     // A notification that was put aside and can be handled now. Asked after each one.
     std::function<std::optional<seccomp_notif>()> next;
-    // Once, on a thread of the pool: nothing can be received any more.
-    std::function<void()> ended;
+    // Once, on a thread of the pool: nothing can be received any more, because no task is left
+    // (nothing), or because of an error; then tasks wait for an answer that will not come.
+    std::function<void(std::optional<Error>)> ended;
   };
 
   Receivers(const Listener& listener, Hooks hooks);
@@ -82,7 +83,7 @@ class Receivers {
   void Serve(Lane& lane);
   bool Receive(Lane& lane);  // false: this thread is no longer needed
   bool Idle(Lane& lane);
-  void End();
+  void End(std::optional<Error> broken);
 
   const Listener& listener_;
   const Hooks hooks_;

@@ -26,7 +26,7 @@ namespace cellrun::notify {
 class Supervisor::Impl {
  public:
   Impl(Listener listener, CellFacts facts, exec::Resolver resolver, exec::Resolver names,
-       std::function<void()> on_end)
+       OnEnd on_end)
       : listener_(std::move(listener)),
         facts_(std::move(facts)),
         policy_(facts_.policy),
@@ -139,7 +139,7 @@ class Supervisor::Impl {
 };
 
 Result<std::unique_ptr<Supervisor>> Supervisor::Start(UniqueFd listener, CellFacts facts,
-                                                      std::function<void()> on_end) {
+                                                      OnEnd on_end) {
   CHECK(facts.policy != nullptr && facts.journal != nullptr);
   Listener adopted = TRY(Listener::Adopt(std::move(listener)));
   exec::Resolver resolver =

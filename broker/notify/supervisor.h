@@ -33,13 +33,15 @@ struct Counters {
 // Every failure to judge is a denial. Thread-safe.
 class Supervisor {
  public:
-  // `on_end` is called once, on a thread of the pool, when no task uses the listener any more or it
-  // broke; it must not destroy the Supervisor itself (post that to the loop). Kernels before 6.10
-  // do not report the end while a thread waits: the owner, who learns of init's end by other means,
-  // destroys the Supervisor. Errors: ENOTTY (not a listener), EACCES and others (the cell's root
-  // cannot be opened), EAGAIN (no thread).
+  // Called once, on a thread of the pool, when no task uses the listener any more (nothing), or
+  // because nobody can hear it (an error): then the cell must end. It must not destroy the
+  // Supervisor itself (post that to the loop). Kernels before 6.10 do not report the end while a
+  // thread waits: the owner, who learns of init's end by other means, destroys the Supervisor.
+  // Errors: ENOTTY (not a listener), EACCES and others (the cell's root cannot be opened), EAGAIN
+  // (no thread).
+  using OnEnd = std::function<void(std::optional<Error> broken)>;
   static Result<std::unique_ptr<Supervisor>> Start(UniqueFd listener, CellFacts facts,
-                                                   std::function<void()> on_end);
+                                                   OnEnd on_end);
 
   // Kills and reaps what is attached, joins every thread, writes what is still counted. Calls that
   // still wait for an answer fail with ENOSYS once the last copy of the listener is closed. Never

@@ -145,8 +145,8 @@ TEST(SupervisorTest, WhatIsNoListenerIsRefused) {
   facts.policy = std::make_shared<exec::FakePolicy>(nullptr);
   facts.journal = &journal;
   facts.init_pid = getpid();
-  const auto started =
-      Supervisor::Start(UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)), std::move(facts), [] {});
+  const auto started = Supervisor::Start(UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC)),
+                                         std::move(facts), [](const std::optional<Error>&) {});
   ASSERT_FALSE(started.ok());
   EXPECT_EQ(started.error().code(), ENOTTY);
 }
@@ -154,7 +154,10 @@ TEST(SupervisorTest, WhatIsNoListenerIsRefused) {
 TEST(SupervisorTest, TheEndOfTheCellIsReportedOnce) {
   JudgedCell cell;
   std::atomic<int> ended{0};
-  cell.on_end = [&] { ++ended; };
+  cell.on_end = [&](const std::optional<Error>& broken) {
+    EXPECT_FALSE(broken.has_value());
+    ++ended;
+  };
   EXPECT_EQ(cell.Run([] { return exec::Spawn({"/usr/bin/true"}); }), 0);
   for (int i = 0; i < 2000 && ended == 0; ++i) usleep(1000);
   cell.Finish();

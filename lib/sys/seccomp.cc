@@ -11,11 +11,15 @@
 namespace cellrun::sys {
 namespace {
 
+// A task whose answer is lost waits for ever. ENOENT: it is gone; EINPROGRESS: it has been
+// answered. Anything else may pass (EINTR: the listener's lock, seccomp_notify_ioctl).
 Result<void> Reply(const UniqueFd& listener, seccomp_notif_resp response) {
-  if (ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response) != 0) {
-    return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_SEND)");
+  constexpr int kTries = 3;
+  for (int tried = 1;; ++tried) {
+    if (ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response) == 0) return {};
+    const bool settled = errno == ENOENT || errno == EINPROGRESS;
+    if (settled || tried == kTries) return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_SEND)");
   }
-  return {};
 }
 
 }  // namespace
