@@ -57,7 +57,7 @@ class Cell {
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
-    std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
+    std::string ghost_of;    // id of the cell that it runs a command for; "" for one of a launcher
     std::uint64_t exec = 0;  // of a ghost: the number of that command's record
     bool keeps = false;      // it runs what Keep brings, and nothing of its own
     bool attended = false;   // somebody may be there to be asked, whatever its own streams are
@@ -65,8 +65,8 @@ class Cell {
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;
     std::function<void(const wire::ExitReport& report)>
-        on_end;                           // last call; the cell may be destroyed in it
-    std::function<void()> on_ready = {};  // of a ghost: it is supervised, and Keep works
+        on_end;                                // last call; the cell may be destroyed in it
+    std::function<void()> on_ready = {};       // of a ghost: it is supervised, and Keep works
     std::function<void()> on_time_limit = {};  // before it is ended for that
   };
   // Watches what is masked and records the start; then the launcher may have the plan. ENOSPC: the

@@ -2,6 +2,7 @@
 #include "broker/run/elsewhere.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <utility>
@@ -62,6 +63,14 @@ Result<void> FindTool(exec::AskedExec& asked, const policy::Profile& profile) {
 
 bool IsBelow(const std::string& path, const std::string& directory) {
   return path == directory || path.starts_with(directory + "/");
+}
+
+// Those that the rule has set.
+std::vector<int> OwnLimits(const policy::Limits& limits) {
+  std::vector<int> own;
+  if (limits.processes) own.push_back(RLIMIT_NPROC);
+  if (limits.files) own.push_back(RLIMIT_NOFILE);
+  return own;
 }
 
 // What the caller's own values could make a command with more rights run.
@@ -220,6 +229,7 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
       {.keep = [&ghost](UniqueFd keeper) { return ghost.cell().Keep(std::move(keeper)); },
        .grant = [&ghost, sealed](pid_t pid) { return Grant(ghost.cell().desk(), pid, sealed); },
        .other_cell = true,
+       .own_limits = OwnLimits(asked.ghost.limits),
        .secrets = std::move(secrets),
        .end = [&ghost] { ghost.End(); }});
 }
@@ -234,9 +244,9 @@ void Elsewhere::OnGhostFailed(std::uint64_t id, const std::string& why) {
 void Elsewhere::OnTimedOut(std::uint64_t id, std::chrono::milliseconds limit) {
   const auto entry = entries_.find(id);
   if (entry == entries_.end()) return;
-  entry->second.run->Refuse(
-      kTimedOut, "cellrun: the command was ended: it ran for " + policy::FormatDuration(limit) +
-                     ", which is all that its rule or its cell allows\n");
+  entry->second.run->Refuse(kTimedOut, "cellrun: the command was ended: it ran for " +
+                                           policy::FormatDuration(limit) +
+                                           ", which is all that its rule or its cell allows\n");
 }
 
 void Elsewhere::OnGhostGone(std::uint64_t id) {

@@ -55,9 +55,8 @@ void SetLimits(const policy::Limits& given, policy::Limits& limits) {
 
 policy::Profile GhostProfile(const policy::Profile& parent, const GhostRights& rights) {
   policy::Profile profile = parent;
-  std::erase_if(profile.command_rules, [](const policy::CommandRule& rule) {
-    return rule.layer != Layer::kFloor;
-  });
+  std::erase_if(profile.command_rules,
+                [](const policy::CommandRule& rule) { return rule.layer != Layer::kFloor; });
   for (policy::CommandRule& rule : profile.command_rules) {
     rule.run = policy::Strategy::kInPlace;
     rule.ghost.reset();

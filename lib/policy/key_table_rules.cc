@@ -158,7 +158,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .meaning = "Its root file system; a directory, in this release."},
     {.path = "commands.rules[].ghost.limits",
      .shape = Shape::kSection,
-     .meaning = "What it may use, instead of the cell's `limits`, one by one; never more than the floor's.",
+     .meaning = "What it may use, instead of the cell's `limits`, one by one; never more than the "
+                "floor's.",
      .not_empty = true},
     {.path = "commands.rules[].ghost.limits.memory",
      .type = Type::kSize,
@@ -182,7 +183,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 1'048'576},
     {.path = "commands.rules[].ghost.limits.time",
      .type = Type::kDuration,
-     .meaning = "Wall-clock time; then the command is ended, and the caller with it, with status 124.",
+     .meaning =
+         "Wall-clock time; then the command is ended, and the caller with it, with status 124.",
      .min = 100,
      .max = 365 * kDay},
     {.path = "commands.rules[].ghost.limits.output",

@@ -142,7 +142,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 1'048'576},
     {.path = "tools[].limits.time",
      .type = Type::kDuration,
-     .meaning = "Wall-clock time; then the command is ended, and the caller with it, with status 124.",
+     .meaning =
+         "Wall-clock time; then the command is ended, and the caller with it, with status 124.",
      .min = 100,
      .max = 365 * kDay},
     {.path = "tools[].limits.output",

@@ -73,10 +73,10 @@ TEST(NetworkTargetTest, EndpointsMayHavePorts) {
 
 TEST(NetworkTargetTest, EndpointsWithoutTheirPortsAreTargets) {
   const std::pair<const char*, const char*> cases[] = {
-      {"example.com:443", "example.com"}, {"*.example.com", "*.example.com"},
-      {"host:8000-8010", "host"},         {"10.0.0.0/8:53", "10.0.0.0/8"},
+      {"example.com:443", "example.com"},  {"*.example.com", "*.example.com"},
+      {"host:8000-8010", "host"},          {"10.0.0.0/8:53", "10.0.0.0/8"},
       {"[2001:db8::1]:80", "2001:db8::1"}, {"[2001:db8::/32]", "2001:db8::/32"},
-      {"2001:db8::1", "2001:db8::1"},     {"*", "*"}};
+      {"2001:db8::1", "2001:db8::1"},      {"*", "*"}};
   for (const auto& [endpoint, target] : cases) {
     EXPECT_TRUE(ParseEndpoint(endpoint).ok()) << endpoint;
     EXPECT_EQ(WithoutPorts(endpoint), target);

@@ -144,17 +144,17 @@ std::vector<double> AfterApproval(const Setting& setting, int rounds) {
 std::vector<double> Verdicts(const Setting& setting, int rounds) {
   const std::string profile =
       Profile(setting, "verdicts", "{when: {exe: date}, then: deny, errno: EACCES}");
-  const Finished finished = RunCommand(
-      InCell(setting, profile,
-             "exec python3 -c 'import os, time\n"
-             "for i in range(" +
-                 std::to_string(rounds) +
-                 "):\n"
-                 "  begin = time.perf_counter()\n"
-                 "  try: os.execv(\"/usr/bin/date\", [\"date\"])\n"
-                 "  except PermissionError: print((time.perf_counter() - begin) * 1e3)\n"
-                 "  time.sleep(0.001)'"),
-      setting.work);
+  const Finished finished =
+      RunCommand(InCell(setting, profile,
+                        "exec python3 -c 'import os, time\n"
+                        "for i in range(" +
+                            std::to_string(rounds) +
+                            "):\n"
+                            "  begin = time.perf_counter()\n"
+                            "  try: os.execv(\"/usr/bin/date\", [\"date\"])\n"
+                            "  except PermissionError: print((time.perf_counter() - begin) * 1e3)\n"
+                            "  time.sleep(0.001)'"),
+                 setting.work);
   std::istringstream lines(finished.out);
   std::vector<double> times;
   for (double milliseconds = 0; lines >> milliseconds;) times.push_back(milliseconds);
@@ -166,10 +166,9 @@ std::vector<double> DuringFlood(const Setting& setting,
                                 const std::function<std::vector<double>()>& measure) {
   const std::string asks = Profile(setting, "flood", "{when: {exe: id}, then: ask}");
   std::thread flood([&] {
-    (void)RunCommand(
-        InCell(setting, asks, "exec 2>/dev/null; while :; do n=$((n+1)); id $n & done",
-               {"--time", "8s"}),
-        setting.work);
+    (void)RunCommand(InCell(setting, asks, "exec 2>/dev/null; while :; do n=$((n+1)); id $n & done",
+                            {"--time", "8s"}),
+                     setting.work);
   });
   AwaitAsks();
   std::vector<double> times = measure();

@@ -280,6 +280,19 @@ TEST_F(ElsewhereTest, VariablesThatLoadCodeDoNotCross) {
   }
 }
 
+TEST_F(ElsewhereTest, RunsWhereFewFilesMayBeOpen) {
+  // In place too: what a command gets is no more.
+  for (const std::string run : {"in-place", "mirror", "ghost"}) {
+    const Outcome outcome = Shell(
+        "sh -c 'ulimit -n; cat <&7' 7<<<seven",
+        {.profile = WriteProfile("cellrun: 1\nname: few\nextends: [base]\nlimits: {files: 24}\n"
+                                 "commands:\n  default: allow\n  rules:\n"
+                                 "    - {when: {exe: sh}, then: allow, run: " +
+                                 run + "}\n")});
+    EXPECT_EQ(outcome.out, "24\nseven\n") << run << outcome;
+  }
+}
+
 TEST_F(ElsewhereTest, AGhostSeesNothingOfItsCallerButTheWorkspace) {
   const Outcome outcome = Shell(
       "echo agent > /tmp/secret; sleep 60 & pid=$!\n"

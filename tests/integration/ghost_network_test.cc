@@ -26,10 +26,10 @@ class GhostNetworkTest : public Sandbox {
   // Everything runs; `sh` runs in a ghost with these rights. `more`: further sections.
   Options With(const std::string& rights, const std::string& more = "",
                const std::string& then = "allow") {
-    return {.profile = WriteProfile(
-                "cellrun: 1\nname: ghosts\ncommands:\n  default: allow\n  rules:\n"
-                "    - {name: its-rule, when: {exe: sh}, then: " +
-                then + ", run: ghost, ghost: {" + rights + "}}\n" + more)};
+    return {.profile =
+                WriteProfile("cellrun: 1\nname: ghosts\ncommands:\n  default: allow\n  rules:\n"
+                             "    - {name: its-rule, when: {exe: sh}, then: " +
+                             then + ", run: ghost, ghost: {" + rights + "}}\n" + more)};
   }
   static std::string Reaching(const std::string& port) { return "network: ['host:" + port + "']"; }
   // What a program there reads from a port of this machine, or why it cannot.
@@ -66,7 +66,8 @@ class GhostNetworkTest : public Sandbox {
   json AwaitAsk() {
     json found;
     const bool came = Until([&] {
-      const json asks = json::parse(Cellrun({"approvals", "list", "-o", "json"}).out, nullptr, false);
+      const json asks =
+          json::parse(Cellrun({"approvals", "list", "-o", "json"}).out, nullptr, false);
       if (!asks.is_array() || asks.empty()) return false;
       found = asks[0];
       return true;
@@ -94,8 +95,7 @@ TEST_F(GhostNetworkTest, AGhostReachesWhatItsRuleNamesAndTheCellDoesNot) {
       Shell(Get(open.port_text()) + "; " + InGhost(Get(open.port_text())) + "; " +
                 InGhost(Get(closed.port_text())) + "; grep -c : /proc/net/dev",
             With(Reaching(open.port_text())));
-  EXPECT_EQ(outcome.out,
-            "Temporary failure in name resolution\nhello\nPermission denied\n1\n")
+  EXPECT_EQ(outcome.out, "Temporary failure in name resolution\nhello\nPermission denied\n1\n")
       << outcome;
   EXPECT_EQ(open.accepted(), 1);
   EXPECT_EQ(closed.accepted(), 1) << "the one without cellrun";
@@ -103,16 +103,15 @@ TEST_F(GhostNetworkTest, AGhostReachesWhatItsRuleNamesAndTheCellDoesNot) {
 
 TEST_F(GhostNetworkTest, WhatTheCellReachesItsGhostDoesNot) {
   const Server cells(Server::Say("cell's")), ghosts(Server::Say("ghost's"));
-  const std::string network =
-      "network: {default: deny, rules: [{to: host, ports: [" + cells.port_text() +
-      "], then: allow}, {to: cell.example, then: allow}]}\n";
+  const std::string network = "network: {default: deny, rules: [{to: host, ports: [" +
+                              cells.port_text() +
+                              "], then: allow}, {to: cell.example, then: allow}]}\n";
   const std::string both = Get(cells.port_text()) + "; " + Get(ghosts.port_text());
   const Outcome outcome = Shell(both + "; " + InGhost(both) + "; " +
                                     InGhost("getent ahosts cell.example || echo unknown") +
                                     "; getent ahosts cell.example >/dev/null && echo known",
                                 With(Reaching(ghosts.port_text()), network));
-  EXPECT_EQ(outcome.out,
-            "cell's\nPermission denied\nPermission denied\nghost's\nunknown\nknown\n")
+  EXPECT_EQ(outcome.out, "cell's\nPermission denied\nPermission denied\nghost's\nunknown\nknown\n")
       << outcome;
 }
 
@@ -173,15 +172,16 @@ TEST_F(GhostNetworkTest, RecordsNameTheGhostAndTheCommandThatItRuns) {
 
 TEST_F(GhostNetworkTest, AToolReachesWhatItIsGivenAndNothingElse) {
   const Server open(Server::Say("hello")), closed(Server::Say("secret"));
-  const std::string connect = "import socket,sys\n"
-                              "try: print(socket.create_connection((\"host\", int(sys.argv[1])), "
-                              "20).recv(99).decode())\n"
-                              "except OSError as e: print(e.strerror or e)\n";
+  const std::string connect =
+      "import socket,sys\n"
+      "try: print(socket.create_connection((\"host\", int(sys.argv[1])), "
+      "20).recv(99).decode())\n"
+      "except OSError as e: print(e.strerror or e)\n";
   Write(Work("connect.py"), connect);
-  const std::string profile =
-      WriteProfile("cellrun: 1\nname: tools\ncommands: {default: allow}\ntools:\n"
-                   "  - {name: python3, network: ['host:" +
-                   open.port_text() + "']}\n");
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: tools\ncommands: {default: allow}\ntools:\n"
+      "  - {name: python3, network: ['host:" +
+      open.port_text() + "']}\n");
   const std::string tool = "/run/cellrun/tools/python3 connect.py ";
   const Outcome outcome = Shell(tool + open.port_text() + "; " + tool + closed.port_text() +
                                     "; python3 connect.py " + open.port_text(),
@@ -199,8 +199,8 @@ TEST_F(GhostNetworkTest, AToolThatIsAddedReachesWhatNetSays) {
   Options options{.profile = OpenProfile(), .flags = {"--name", "busy-bee"}, .hold_input = true};
   Process cell = Start({"bash", "-c", "echo up; read -r line; eval \"$line\""}, options);
   ASSERT_TRUE(cell.WaitForOutput("up\n"));
-  const Outcome added = Cellrun(
-      {"tool", "add", "busy-bee", "python3", "--net", "host:" + server.port_text()});
+  const Outcome added =
+      Cellrun({"tool", "add", "busy-bee", "python3", "--net", "host:" + server.port_text()});
   ASSERT_EQ(added.status, 0) << added;
   EXPECT_THAT(Cellrun({"tool", "ls", "busy-bee"}).out, HasSubstr("host:" + server.port_text()));
   cell.Write("/run/cellrun/tools/python3 connect.py " + server.port_text() + "\n");
@@ -243,8 +243,8 @@ TEST_F(GhostNetworkTest, APersonIsAskedAboutAConnectionWhereTheWorkspaceSaysSo) 
 
 TEST_F(GhostNetworkTest, TheNetworkOfAGhostIsListedAndCannotBeChanged) {
   const Server server(nullptr), other(nullptr);
-  Process cell = Start({"bash", "-c", "sh -c 'touch up; exec sleep 100'"},
-                       With(Reaching(server.port_text())));
+  Process cell =
+      Start({"bash", "-c", "sh -c 'touch up; exec sleep 100'"}, With(Reaching(server.port_text())));
   ASSERT_TRUE(Until([&] { return Exists(Work("up")); }));
   const std::vector<json> ghosts = Ghosts();
   ASSERT_EQ(ghosts.size(), 1U);
@@ -268,13 +268,13 @@ TEST_F(GhostNetworkTest, GhostsWithANetworkEndWithTheBroker) {
   MayLeaveSockets();
   const Server server(Server::Echo);
   const pid_t broker = StartBroker();
-  Process process =
-      Start({"bash", "-c",
-             InGhost("python3 -c 'import socket,time\n"
-                     "s = socket.create_connection((\"host\", " +
-                     server.port_text() + ")); s.sendall(b\"x\"); s.recv(1); open(\"up\", \"w\")\n"
-                     "time.sleep(100)'")},
-            With(Reaching(server.port_text())));
+  Process process = Start({"bash", "-c",
+                           InGhost("python3 -c 'import socket,time\n"
+                                   "s = socket.create_connection((\"host\", " +
+                                   server.port_text() +
+                                   ")); s.sendall(b\"x\"); s.recv(1); open(\"up\", \"w\")\n"
+                                   "time.sleep(100)'")},
+                          With(Reaching(server.port_text())));
   ASSERT_TRUE(Until([&] { return Exists(Work("up")); }));
   ASSERT_EQ(kill(broker, SIGKILL), 0);
   EXPECT_EQ(process.Wait().status, 125);
@@ -288,13 +288,13 @@ TEST_F(GhostNetworkTest, AConnectionOfAGhostEndsWithItsCommand) {
     }
     ended = true;
   });
-  const Outcome outcome = Shell(
-      InGhost("python3 -c 'import socket,os\n"
-              "s = socket.create_connection((\"host\", " +
-              server.port_text() + ")); s.sendall(b\"x\")\nif os.fork() == 0:\n"
-              "  import time; time.sleep(100)'") +
-          "; echo over",
-      With(Reaching(server.port_text())));
+  const Outcome outcome = Shell(InGhost("python3 -c 'import socket,os\n"
+                                        "s = socket.create_connection((\"host\", " +
+                                        server.port_text() +
+                                        ")); s.sendall(b\"x\")\nif os.fork() == 0:\n"
+                                        "  import time; time.sleep(100)'") +
+                                    "; echo over",
+                                With(Reaching(server.port_text())));
   EXPECT_EQ(outcome.out, "over\n") << outcome;
   EXPECT_TRUE(Until([&] { return ended.load(); }));
 }

@@ -22,12 +22,16 @@ using testing::HasSubstr;
 using testing::Not;
 
 // As bash writes them; what the cell passes on is compared byte for byte.
-constexpr std::array kAttacks = {
-    R"($'\e[2J\e[H\e]0;owned\a\e[31m')",  R"($'\e[?1049l\ec')",
-    R"($'line\nRISK none\r\n')",          R"($'\u202egnp.exe\u2066\u200b\u200f')",
-    R"($'\u009b2J\u0090q\u009c')",        R"($'\x9b2J')",
-    R"($'\eP+q544e\e\\\e_x\e\\')",        R"($'\xff\xfe\xed\xa0\x80')",
-    R"($'\b\b\b\b\b\b\b\b')",             R"($'id\tapproved by root')"};
+constexpr std::array kAttacks = {R"($'\e[2J\e[H\e]0;owned\a\e[31m')",
+                                 R"($'\e[?1049l\ec')",
+                                 R"($'line\nRISK none\r\n')",
+                                 R"($'\u202egnp.exe\u2066\u200b\u200f')",
+                                 R"($'\u009b2J\u0090q\u009c')",
+                                 R"($'\x9b2J')",
+                                 R"($'\eP+q544e\e\\\e_x\e\\')",
+                                 R"($'\xff\xfe\xed\xa0\x80')",
+                                 R"($'\b\b\b\b\b\b\b\b')",
+                                 R"($'id\tapproved by root')"};
 
 // What would do something on a terminal, or deceive a reader of it.
 void ExpectHarmless(const std::string& text, const std::string& surface) {
@@ -51,7 +55,8 @@ class HostileAskTest : public Sandbox {
   json AwaitAsk() {
     const auto deadline = std::chrono::steady_clock::now() + 30s;
     while (std::chrono::steady_clock::now() < deadline) {
-      const json asks = json::parse(Cellrun({"approvals", "list", "-o", "json"}).out, nullptr, false);
+      const json asks =
+          json::parse(Cellrun({"approvals", "list", "-o", "json"}).out, nullptr, false);
       if (asks.is_array() && !asks.empty()) return asks[0];
       std::this_thread::sleep_for(5ms);
     }
@@ -119,8 +124,8 @@ TEST_F(HostileAskTest, ShowsTheCellsTextAsTextEverywhere) {
   const Outcome outcome = cell.Wait();
   EXPECT_EQ(outcome.out, expected) << "exactly what was shown ran";
   ExpectHarmless(outcome.err, "what the waiting process says");
-  for (const Words& words : {Words{"approvals", "list", "--state", "all"}, Words{"history", "--asks"},
-                             Words{"approvals", "report"}}) {
+  for (const Words& words : {Words{"approvals", "list", "--state", "all"},
+                             Words{"history", "--asks"}, Words{"approvals", "report"}}) {
     const Outcome shown = Cellrun(words);
     EXPECT_EQ(shown.status, 0) << shown;
     ExpectHarmless(shown.out + shown.err, words[0] + " " + words.back() + " afterwards");
