@@ -72,7 +72,7 @@ int WhyInside(const WhyOptions& options) {
   constexpr const char* kWhen[] = {"auto", "always", "never"};
   const bool color = output::UseColor(kWhen[static_cast<std::size_t>(options.color)]);
   (void)output::Print(options.output == Output::kTable ? ExplanationText(explanation, color)
-                                                       : explanation.dump() + "\n");
+                                                       : output::Document(explanation, output::Format::kJsonLines));
   return explanation.value("verdict", "") == "allow" ? 0 : 1;
 }
 

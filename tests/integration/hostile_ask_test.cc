@@ -106,16 +106,22 @@ TEST_F(HostileAskTest, ShowsTheCellsTextAsTextEverywhere) {
   for (const char* form : {"\\u{1b}[2J", "\\u{202e}gnp.exe", "\\x{ff}", "\\x{9b}2J"})
     EXPECT_THAT(whole, HasSubstr(form));
   EXPECT_THAT(whole, HasSubstr("characters that do not show")) << "and says that there are such";
-  // JSON carries them escaped, or as text; never a byte that a terminal obeys.
-  for (const std::string& text :
-       {Api("/v1/approvals"), Api("/v1/approvals/" + id), Api("/v1/records?kind=ask"),
-        Cellrun({"approvals", "list", "-o", "json"}).out,
-        Cellrun({"approvals", "show", id, "-o", "json"}).out,
-        Cellrun({"history", "-o", "jsonl"}).out}) {
-    EXPECT_THAT(text, HasSubstr("u001b[2J"));
+  for (const Words& words : {Words{"approvals", "list", "-o", "json"},
+                             Words{"approvals", "list", "-o", "jsonl"},
+                             Words{"approvals", "show", id, "-o", "json"},
+                             Words{"history", "-o", "jsonl"}, Words{"history", "-o", "json"}}) {
+    const Outcome shown = Cellrun(words);
+    EXPECT_THAT(shown.out, HasSubstr("u001b[2J")) << words[0];
+    ExpectHarmless(shown.out, words[0] + " as JSON");
+  }
+  // The API has the text itself, for whoever shows it; never a byte that a terminal obeys.
+  for (const std::string& target :
+       {std::string("/v1/approvals"), "/v1/approvals/" + id, std::string("/v1/records?kind=ask")}) {
+    const std::string text = Api(target);
+    EXPECT_THAT(text, HasSubstr("u001b[2J")) << target;
     for (const char c : text) {
       const auto byte = static_cast<unsigned char>(c);
-      ASSERT_TRUE(byte >= 0x20 || c == '\n' || c == '\r') << static_cast<int>(byte);
+      ASSERT_TRUE(byte >= 0x20 || c == '\n' || c == '\r') << target << static_cast<int>(byte);
     }
   }
   const Outcome approved = Cellrun({"approve", id});
@@ -144,7 +150,7 @@ TEST_F(HostileAskTest, TwoMegabytesAreListedShortShownWholeAndRunExactly) {
   EXPECT_GT(ask.value("argv_bytes", 0), 15 * 131000);
   for (const Words& words : {Words{"approvals", "list"}, Words{"history", "--asks"}}) {
     const Outcome shown = Cellrun(words);
-    EXPECT_LT(shown.out.size(), 16'384U) << words[0];
+    EXPECT_LT(shown.out.size(), 40'000U) << words[0] << ": the journal keeps 32 KiB of arguments";
     ExpectHarmless(shown.out, words[0]);
   }
   const std::string whole = Cellrun({"approvals", "show", id}).out;
