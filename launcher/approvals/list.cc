@@ -100,8 +100,7 @@ Reply PrintDocuments(const ListOptions& options, const std::string& target) {
   bool first = true;
   const bool whole = format == output::Format::kJson;
   Reply reply = CallForLines(target, options.follow, [&](std::string_view line) {
-    if (format == output::Format::kJsonLines)
-      return printer.Put(output::EscapeHidden(line) + "\n");
+    if (format == output::Format::kJsonLines) return printer.Put(output::EscapeHidden(line) + "\n");
     if (whole) {
       const bool go_on = printer.Put((first ? "[\n" : ",\n") + output::EscapeHidden(line));
       first = false;

@@ -229,9 +229,8 @@ int AuditExport(const AuditExportOptions& options) {
   const Source source(options.places, options.file);
   // As it is hashed.
   JsonPrinter printer(false);
-  const auto outcome =
-      source.Lines(client::Target("/v1/audit/export", query),
-                   [&](std::string_view line) { return printer.Put(line); });
+  const auto outcome = source.Lines(client::Target("/v1/audit/export", query),
+                                    [&](std::string_view line) { return printer.Put(line); });
   if (!outcome.error) (void)printer.End();
   return Finish(outcome);
 }

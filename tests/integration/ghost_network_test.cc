@@ -170,6 +170,18 @@ TEST_F(GhostNetworkTest, RecordsNameTheGhostAndTheCommandThatItRuns) {
   }
 }
 
+TEST_F(GhostNetworkTest, WhyLeadsToTheCommandThatTheGhostRuns) {
+  Shell(InGhost(Get("1")), With(Reaching("2")));
+  const std::vector<json> connections = Records("connect");
+  ASSERT_EQ(connections.size(), 1U);
+  const Outcome why = Cellrun({"why", std::to_string(connections[0].value("seq", 0))});
+  const std::int64_t exec = connections[0]["detail"].value("exec", 0);
+  EXPECT_THAT(why.out, HasSubstr("that command is record " + std::to_string(exec))) << why;
+  const Outcome command = Cellrun({"why", std::to_string(exec)});
+  EXPECT_EQ(command.status, 0) << command;
+  EXPECT_THAT(command.out, HasSubstr("its-rule"));
+}
+
 TEST_F(GhostNetworkTest, AToolReachesWhatItIsGivenAndNothingElse) {
   const Server open(Server::Say("hello")), closed(Server::Say("secret"));
   const std::string connect =

@@ -106,10 +106,10 @@ TEST_F(HostileAskTest, ShowsTheCellsTextAsTextEverywhere) {
   for (const char* form : {"\\u{1b}[2J", "\\u{202e}gnp.exe", "\\x{ff}", "\\x{9b}2J"})
     EXPECT_THAT(whole, HasSubstr(form));
   EXPECT_THAT(whole, HasSubstr("characters that do not show")) << "and says that there are such";
-  for (const Words& words : {Words{"approvals", "list", "-o", "json"},
-                             Words{"approvals", "list", "-o", "jsonl"},
-                             Words{"approvals", "show", id, "-o", "json"},
-                             Words{"history", "-o", "jsonl"}, Words{"history", "-o", "json"}}) {
+  for (const Words& words :
+       {Words{"approvals", "list", "-o", "json"}, Words{"approvals", "list", "-o", "jsonl"},
+        Words{"approvals", "show", id, "-o", "json"}, Words{"history", "-o", "jsonl"},
+        Words{"history", "-o", "json"}}) {
     const Outcome shown = Cellrun(words);
     EXPECT_THAT(shown.out, HasSubstr("u001b[2J")) << words[0];
     ExpectHarmless(shown.out, words[0] + " as JSON");
