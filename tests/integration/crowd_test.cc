@@ -74,7 +74,7 @@ class CrowdOfGhostsTest : public CrowdTest, public testing::WithParamInterface<b
                               "n=0; for job in $(jobs -p); do wait $job; [ $? = 7 ] && n=$((n+1)); "
                               "done; echo ended=$n"},
                          options);
-    EXPECT_TRUE(Until(std::chrono::seconds(90), [&] {
+    EXPECT_TRUE(Until(std::chrono::seconds(30), [&] {
       for (int i = 1; i <= count; ++i) {
         if (Read(Work("up" + std::to_string(i))).empty()) return false;
       }
@@ -82,7 +82,18 @@ class CrowdOfGhostsTest : public CrowdTest, public testing::WithParamInterface<b
     })) << "not all of them came up";
     EXPECT_EQ(Cells(), static_cast<std::size_t>(count) + 1) << "all at the same time";
     gate.Reset();
-    EXPECT_THAT(cell.Wait().out, HasSubstr("ended=" + std::to_string(count) + "\n"));
+    const Outcome outcome = cell.Wait();
+    EXPECT_THAT(outcome.out, HasSubstr("ended=" + std::to_string(count) + "\n"))
+        << outcome << Unusual();
+  }
+  // What the journal says of commands that did not run to their end.
+  std::string Unusual() {
+    std::string all;
+    for (const json& record : History({"--kind", "exec"})) {
+      const std::string result = record.value("result", "");
+      if (result != "ran" && result != "exit:7") all += "\n" + record.dump();
+    }
+    return all;
   }
 };
 
