@@ -95,7 +95,8 @@ int Dispatch(const Arguments& arguments) {
                          .run = arguments.Get(OptionId::kToolRun, "ghost"),
                          .image = arguments.Get(OptionId::kImage),
                          .secrets = arguments.All(OptionId::kSecret),
-                         .write = arguments.All(OptionId::kWrite)});
+                         .write = arguments.All(OptionId::kWrite),
+                         .network = arguments.All(OptionId::kNetwork)});
     case VerbId::kToolRemove:
       return tools::Remove(arguments.words[0],
                            {arguments.words.begin() + 1, arguments.words.end()});

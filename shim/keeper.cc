@@ -29,8 +29,7 @@ namespace {
 
 using wire::ControlHeader;
 
-constexpr int kSocket = wire::kControlFd;                       // over the keeper's copy of init's
-constexpr int kParked = static_cast<int>(wire::kMaxRunNumber);  // above every number of a command
+constexpr int kSocket = wire::kControlFd;  // over the keeper's copy of init's
 
 alignas(8) char order_bytes[sizeof(ControlHeader) + sizeof(wire::RunCommand)];
 
@@ -141,23 +140,39 @@ int EnterDirectory() {
   return LastError(chdir(keeper.block.start + strlen(keeper.block.start) + 1));
 }
 
+// Above every number that the command gets, and no further: few may be open in this cell.
+int FirstUnused() {
+  int first = STDERR_FILENO + 1;
+  const wire::RunSurroundings& with = keeper.order.surroundings;
+  for (uint32_t i = 0; i < with.count; i++) {
+    if (with.numbers[i] >= first) first = with.numbers[i] + 1;
+  }
+  for (uint32_t number = 0; number < wire::kMaxRunNumber; number++) {
+    if (IsTerminal(number) && static_cast<int>(number) >= first)
+      first = static_cast<int>(number) + 1;
+  }
+  return first;
+}
+
 int PlaceDescriptors() {
   const wire::RunSurroundings& with = keeper.order.surroundings;
+  const int parking = FirstUnused();
   int parked[wire::kMaxRunDescriptors];
   for (uint32_t i = 0; i < with.count; i++) {
-    parked[i] = fcntl(keeper.packet.fds[FirstGiven() + i], F_DUPFD_CLOEXEC, kParked);
+    parked[i] = fcntl(keeper.packet.fds[FirstGiven() + i], F_DUPFD_CLOEXEC, parking);
     if (parked[i] < 0) return errno;
   }
   int terminal = -1;
   if (keeper.terminal >= 0) {
-    terminal = fcntl(keeper.terminal, F_DUPFD_CLOEXEC, kParked);
+    terminal = fcntl(keeper.terminal, F_DUPFD_CLOEXEC, parking);
     if (terminal < 0) return errno;
   }
-  const int failure = fcntl(keeper.failure_pipe, F_DUPFD_CLOEXEC, kParked);
+  const int failure = fcntl(keeper.failure_pipe, F_DUPFD_CLOEXEC, parking);
   if (failure < 0) return errno;
   keeper.failure_pipe = failure;
-  // Everything below that is not the caller's is gone: also its closed streams are closed.
-  if (syscall(SYS_close_range, 0, wire::kMaxRunNumber - 1, 0) != 0) return errno;
+  // Everything below that is not the caller's is gone: also its closed streams are closed. What is
+  // above goes with the exec.
+  if (syscall(SYS_close_range, 0, parking - 1, 0) != 0) return errno;
   for (uint32_t i = 0; i < with.count; i++) {
     if (dup2(parked[i], with.numbers[i]) < 0) return errno;
   }

@@ -98,6 +98,7 @@ void Cell::Started(UniqueFd pidfd, const std::vector<std::string>& lost_layers) 
   if (setup_.plan.time_limit.count() > 0) {
     time_limit_ = services_.loop.After(setup_.plan.time_limit, [this] {
       report_.timed_out = true;
+      if (callbacks_.on_time_limit) callbacks_.on_time_limit();
       End("");
     });
   }
@@ -226,8 +227,9 @@ void Cell::Deny(journal::Record record) {
   if (desk() != nullptr) desk()->Deny(record, seq);
 }
 
-bool Cell::FromTerminal() const {
-  return std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
+bool Cell::Attended() const {
+  return setup_.attended ||
+         std::any_of(std::begin(setup_.request.streams), std::end(setup_.request.streams),
                      [](auto stream) { return stream == wire::Stream::kTerminal; });
 }
 
@@ -246,9 +248,11 @@ Result<void> Cell::StartEgress() {
                                    .profile = setup_.plan.profile,
                                    .workspace = setup_.request.workspace,
                                    .user = setup_.caller.user_inside(),
-                                   .inside_uid = setup_.plan.inside_uid},
+                                   .inside_uid = setup_.plan.inside_uid,
+                                   .ghost_of = setup_.ghost_of,
+                                   .exec = setup_.exec},
                                   setup_.policy->profile(),
-                                  TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
+                                  TermsOf(setup_.policy->profile(), Attended(), init_pid_),
                                   std::move(user_namespace_), std::exchange(gateway_, {})));
   return {};
 }
@@ -298,7 +302,7 @@ void Cell::StartSupervisor() {
                                  }},
       setup_.plan.id, shelf_);
   facts.admit = rooms_->Door();
-  facts.attended = FromTerminal();
+  facts.attended = Attended();
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
   ListenInside(facts);
@@ -391,6 +395,7 @@ void Cell::ShareGuards(const wire::CellPlan& other) {
 }
 
 void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents) {
+  ++policy_generation_;
   setup_.policy = std::move(policy);
   setup_.documents = std::move(documents);
   if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);

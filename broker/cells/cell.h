@@ -57,14 +57,17 @@ class Cell {
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
-    std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
-    bool keeps = false;    // it runs what Keep brings, and nothing of its own
+    std::string ghost_of;    // id of the cell that it runs a command for; "" for one of a launcher
+    std::uint64_t exec = 0;  // of a ghost: the number of that command's record
+    bool keeps = false;      // it runs what Keep brings, and nothing of its own
+    bool attended = false;   // somebody may be there to be asked, whatever its own streams are
   };
   struct Callbacks {
     std::function<void(UniqueFd master)> on_terminal;
     std::function<void(const wire::ExitReport& report)>
-        on_end;                           // last call; the cell may be destroyed in it
-    std::function<void()> on_ready = {};  // of a ghost: it is supervised, and Keep works
+        on_end;                                // last call; the cell may be destroyed in it
+    std::function<void()> on_ready = {};       // of a ghost: it is supervised, and Keep works
+    std::function<void()> on_time_limit = {};  // before it is ended for that
   };
   // Watches what is masked and records the start; then the launcher may have the plan. ENOSPC: the
   // journal cannot keep the record, so nothing may run.
@@ -108,6 +111,10 @@ class Cell {
   // Without mounts and Landlock rules once the launcher has carried them out.
   [[nodiscard]] const wire::CellPlan& plan() const { return setup_.plan; }
   [[nodiscard]] const Setup& setup() const { return setup_; }
+  // Changes with its policy.
+  [[nodiscard]] std::uint64_t policy_generation() const { return policy_generation_; }
+  // Somebody may be there to be asked: it was started from a terminal.
+  [[nodiscard]] bool Attended() const;
   [[nodiscard]] std::chrono::system_clock::time_point created() const { return created_; }
   [[nodiscard]] pid_t init_pid() const { return init_pid_; }
   [[nodiscard]] std::vector<std::string> Layers() const;
@@ -123,7 +130,6 @@ class Cell {
   void StartSupervisor();
   void ListenInside(const notify::CellFacts& facts);
   void Deny(journal::Record record);
-  [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress();
   void OnGuard(const Guards::Event& event);
   void EndNested();
@@ -144,6 +150,7 @@ class Cell {
   bool adopted_ = false;
   pid_t init_pid_ = 0;
   std::int32_t main_pid_ = 0;  // in the cell
+  std::uint64_t policy_generation_ = 0;
   std::vector<int> early_signals_;
   std::vector<std::string> lost_layers_;
   bool ended_ = false;     // main has been reported, or End was called

@@ -142,7 +142,11 @@ net::ResolverEvents CellEgress::Events(const Services& services, const net::Cell
     record.proto = "dns";
     record.verdict = policy::Action::kDeny;
     record.result = "denied";
-    record.reason = "no network rule lets this name out; `- {to: " + name + ", then: allow}` would";
+    record.reason =
+        cell.ghost_of.empty()
+            ? "no network rule lets this name out; `- {to: " + name + ", then: allow}` would"
+            : "the rule of this ghost does not name it; `ghost: {network: [\"" + name +
+                  ":PORT\"]}` would";
     tell(std::move(record));
   };
   return events;

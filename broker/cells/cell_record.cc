@@ -20,6 +20,7 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
                           {"workspace", text::Escape(setup.request.workspace)},
                           {"observe", setup.request.observe}};
   if (!setup.ghost_of.empty()) facts["ghost_of"] = setup.ghost_of;
+  if (setup.exec != 0) facts["exec"] = setup.exec;
   if (!setup.documents.empty())
     facts["documents"] = nlohmann::json::parse(setup.documents, nullptr, false);
   if (record.result == "ended") {
@@ -38,6 +39,8 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
     facts["env"] = nlohmann::json::array();
     for (const auto& [name, value] : setup.request.set_environment)
       facts["env"].push_back(text::Escape(name));
+    for (const std::string& warning : setup.plan.warnings)
+      facts["warnings"].push_back(text::Escape(warning));
   }
   record.detail = facts.dump();
   return record;

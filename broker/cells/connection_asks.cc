@@ -29,6 +29,10 @@ approvals::Ask AskOf(const net::CellIdentity& cell, const AskTerms& terms,
   ask.rule = target.verdict.rule;
   ask.reason = target.verdict.reason;
   ask.risks = {"what it sends and receives is not looked at"};
+  if (!cell.ghost_of.empty()) {
+    ask.risks.push_back("it is of a command that runs in a ghost of the cell " + cell.ghost_of +
+                        ", and may have rights that the cell does not have");
+  }
   ask.timeout = terms.timeout;
   ask.on_timeout = terms.on_timeout;
   ask.attended = terms.attended;

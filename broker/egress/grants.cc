@@ -17,10 +17,9 @@ using policy::NetworkTarget;
 std::string RuleText(const Grant& grant) {
   const Result<NetworkTarget> target = policy::ParseEndpoint(grant.to);
   if (!target.ok()) return "";
-  std::string host = grant.to, ports;
+  const std::string host = policy::WithoutPorts(grant.to);
+  std::string ports;
   if (target->ports) {
-    host.resize(host.rfind(':'));
-    if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
     ports = ", ports: [\"" + grant.to.substr(grant.to.rfind(':') + 1) + "\"]";
   }
   std::string text = "    - {name: \"egress " + grant.id + "\", to: \"" + host + "\"" + ports +

@@ -148,6 +148,11 @@ Response Routes::Change(const Request& request) {
   if (cell == nullptr) return NoCell(request.Parameter("cell"));
   const Result<Order> order = ReadOrder(request.body);
   if (!order.ok()) return ErrorResponse(400, "not a change", order.error().context());
+  if (!cell->setup().ghost_of.empty()) {
+    return ErrorResponse(409, "the network of a ghost cannot be changed",
+                         "it runs one command, with what its rule names under `ghost: network`",
+                         "change that rule: the next ghost of it has it");
+  }
   if (!cell->plan().gateway) {
     return ErrorResponse(409, "nothing can be let out of this cell",
                          "its profile let nothing out when it started, so it has no gateway",

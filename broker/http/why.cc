@@ -103,8 +103,15 @@ Result<KeptProfile> ReadProfile(journal::Reader& reader, const json& record) {
     kept.problem = "the record of the cell's start is no longer in the journal";
     return kept;
   }
-  const json documents =
-      json::parse(start->json).value("detail", json::object()).value("documents", json::object());
+  const json detail = json::parse(start->json).value("detail", json::object());
+  if (detail.contains("ghost_of")) {
+    const std::uint64_t command = detail.value("exec", std::uint64_t{0});
+    kept.problem =
+        "it is of a ghost, which may do what the rule of its command names" +
+        (command == 0 ? std::string() : ": that command is record " + std::to_string(command));
+    return kept;
+  }
+  const json documents = detail.value("documents", json::object());
   kept.places = {.home = Text(documents, "home"), .workspace = Text(documents, "workspace")};
   for (const json& source : documents.value("sources", json::array())) {
     auto text = TRY(reader.Document(Text(source, "digest")));

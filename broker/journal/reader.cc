@@ -181,7 +181,8 @@ Result<std::optional<StoredRecord>> Reader::FollowUp(std::uint64_t seq) {
 Result<std::optional<StoredRecord>> Reader::CellStart(const std::string& cell, std::uint64_t seq) {
   Statement statement = TRY(database_.Prepare(
       "SELECT seq, record, prev, hash FROM records WHERE cell = ? AND seq <= ? AND kind = 'cell'"
-      " AND json_extract(record, '$.detail.documents') IS NOT NULL ORDER BY seq DESC LIMIT 1"));
+      " AND coalesce(json_extract(record, '$.detail.documents'),"
+      " json_extract(record, '$.detail.ghost_of')) IS NOT NULL ORDER BY seq DESC LIMIT 1"));
   if (!TRY(statement.Bind(1, cell).Bind(2, Signed(seq)).Step())) {
     return std::optional<StoredRecord>();
   }

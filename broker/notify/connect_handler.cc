@@ -148,13 +148,7 @@ void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoin
   net::Target target =
       facts_.egress->Judge(to, program.udp ? net::Protocol::kUdp : net::Protocol::kTcp);
   if (target.verdict.action == policy::Action::kDeny) {
-    const net::CellIdentity cell{.id = facts_.cell_id,
-                                 .name = {},
-                                 .profile = {},
-                                 .workspace = {},
-                                 .user = facts_.user,
-                                 .inside_uid = facts_.inside_uid};
-    journal::Record record = net::RecordOf(cell, origin, target);
+    journal::Record record = net::RecordOf(facts_.egress->cell(), origin, target);
     record.verdict = policy::Action::kDeny;
     return Refuse(notification, std::move(record));
   }

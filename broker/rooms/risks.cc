@@ -110,10 +110,28 @@ constexpr std::array<Check, 15> kChecks{{
      "it runs outside the workspace"},
 }};
 
+void AddRight(const char* says, const std::vector<std::string>& names,
+              std::vector<std::string>& risks) {
+  if (names.empty()) return;
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? " " : ", ") + text::Escape(name);
+  risks.push_back(says + list);
+}
+
+// What it has and the cell has not.
+void AddRights(const policy::Ghost& ghost, std::vector<std::string>& risks) {
+  AddRight("it reaches what the cell may not:", ghost.network, risks);
+  AddRight("it is given the secrets", ghost.secrets, risks);
+  AddRight("it writes below", ghost.write, risks);
+  if (!ghost.image.empty())
+    AddRight("it runs the programs of the file system", {ghost.image}, risks);
+}
+
 }  // namespace
 
 std::vector<std::string> FindRisks(const AskedExec& asked) {
   std::vector<std::string> risks;
+  if (asked.ask.strategy == policy::Strategy::kGhost) AddRights(asked.ghost, risks);
   for (const Check& check : kChecks) {
     if (check.holds(asked)) risks.emplace_back(check.says);
   }

@@ -131,7 +131,7 @@ Result<void> Checkers::Start(std::uint64_t id, Running& running, const Order& or
       Ghost::Start(broker,
                    {.caller = *caller->second,
                     .rights = no_rights,
-                    .rule = "",
+                    .rule = {},
                     .argv = std::move(argv),
                     .directory = "/",
                     .streams = std::move(streams),

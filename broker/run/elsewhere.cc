@@ -2,6 +2,7 @@
 #include "broker/run/elsewhere.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <utility>
@@ -10,11 +11,13 @@
 #include "broker/exec/task.h"
 #include "lib/base/text.h"
 #include "lib/policy/tool_rules.h"
+#include "lib/policy/units.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::run {
 namespace {
 
+constexpr int kTimedOut = 124;
 constexpr int kDenied = 126;
 constexpr int kNotFound = 127;
 
@@ -60,6 +63,14 @@ Result<void> FindTool(exec::AskedExec& asked, const policy::Profile& profile) {
 
 bool IsBelow(const std::string& path, const std::string& directory) {
   return path == directory || path.starts_with(directory + "/");
+}
+
+// Those that the rule has set.
+std::vector<int> OwnLimits(const policy::Limits& limits) {
+  std::vector<int> own;
+  if (limits.processes) own.push_back(RLIMIT_NPROC);
+  if (limits.files) own.push_back(RLIMIT_NOFILE);
+  return own;
 }
 
 // What the caller's own values could make a command with more rights run.
@@ -174,13 +185,15 @@ void Elsewhere::RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller) 
       Ghost::Start(ForGhosts(),
                    {.caller = caller,
                     .rights = asked.ghost,
-                    .rule = asked.sealed.rule.at.ToString(),
+                    .rule = asked.sealed.rule,
                     .argv = asked.sealed.argv,
                     .directory = asked.ask.cwd,
+                    .exec = asked.seq,
                     .secrets = &entry.secrets},
                    {.ready = [this, id] { OnGhostReady(id); },
                     .failed = [this, id](const std::string& why) { OnGhostFailed(id, why); },
-                    .gone = [this, id](const wire::ExitReport&) { OnGhostGone(id); }});
+                    .gone = [this, id](const wire::ExitReport&) { OnGhostGone(id); },
+                    .timed_out = [this, id](auto limit) { OnTimedOut(id, limit); }});
   if (!ghost.ok()) return OnGhostFailed(id, ghost.error().ToString());
   ghosts_[id] = std::move(*ghost);
 }
@@ -216,6 +229,7 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
       {.keep = [&ghost](UniqueFd keeper) { return ghost.cell().Keep(std::move(keeper)); },
        .grant = [&ghost, sealed](pid_t pid) { return Grant(ghost.cell().desk(), pid, sealed); },
        .other_cell = true,
+       .own_limits = OwnLimits(asked.ghost.limits),
        .secrets = std::move(secrets),
        .end = [&ghost] { ghost.End(); }});
 }
@@ -225,6 +239,14 @@ void Elsewhere::OnGhostFailed(std::uint64_t id, const std::string& why) {
   if (entry == entries_.end()) return;
   entry->second.run->Refuse(kDenied,
                             "cellrun: the cell for it was not made: " + text::Escape(why) + "\n");
+}
+
+void Elsewhere::OnTimedOut(std::uint64_t id, std::chrono::milliseconds limit) {
+  const auto entry = entries_.find(id);
+  if (entry == entries_.end()) return;
+  entry->second.run->Refuse(kTimedOut, "cellrun: the command was ended: it ran for " +
+                                           policy::FormatDuration(limit) +
+                                           ", which is all that its rule or its cell allows\n");
 }
 
 void Elsewhere::OnGhostGone(std::uint64_t id) {

@@ -4,20 +4,43 @@
 #include <string.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "broker/run/ghost_profile.h"
+#include "lib/groups/host_groups.h"
+#include "lib/policy/network_policy.h"
 #include "lib/sys/socket.h"
 
 namespace cellrun::run {
 namespace {
 
+template <typename T>
+std::string KeyOf(const std::optional<policy::Placed<T>>& limit) {
+  if (!limit) return "-";
+  if constexpr (std::is_same_v<T, std::chrono::milliseconds>) {
+    return std::to_string(limit->value.count());
+  } else {
+    return std::to_string(limit->value);
+  }
+}
+
+// As long as the caller's policy stays, the same rule with the same rights gives the same profile.
 std::string KeyOf(const Ghost::Order& order) {
-  std::string key =
-      "ghost of " + order.caller.plan().id + '\0' + order.rule + '\0' + order.rights.image;
-  for (const std::string& path : order.rights.write) key += '\0' + path;
-  if (!order.streams.empty()) key += "\nchecker";
-  // The floor's rules are the only ones that are taken over, and they stay while a cell lives.
+  const policy::Ghost& rights = order.rights;
+  const policy::Limits& limits = rights.limits;
+  std::string key = order.streams.empty() ? "ghost" : "checker";
+  const auto add = [&](char what, const std::string& text) { (key += '\0') += what + text; };
+  add('c', order.caller.plan().id);
+  add('g', std::to_string(order.caller.policy_generation()));
+  add('a', order.rule.at.ToString());
+  add('i', rights.image);
+  for (const std::string& path : rights.write) add('w', path);
+  for (const std::string& endpoint : rights.network) add('n', endpoint);
+  for (const std::string& limit :
+       {KeyOf(limits.memory_bytes), KeyOf(limits.processes), KeyOf(limits.cpus),
+        KeyOf(limits.files), KeyOf(limits.time), KeyOf(limits.output_bytes)})
+    add('l', limit);
   return key;
 }
 
@@ -73,15 +96,16 @@ Result<void> Ghost::Plan(Order order) {
   setup.request = RequestOf(order);
   setup.caller = order.caller.setup().caller;
   setup.ghost_of = order.caller.plan().id;
+  setup.exec = order.exec;
+  setup.attended = order.caller.Attended();
   setup.keeps = order.streams.empty();
-  const policy::Profile& parent = order.caller.setup().policy->profile();
   const policy::Places places{.home = setup.request.home, .workspace = setup.request.workspace};
-  policy::Checked<std::shared_ptr<const policy::Policy>> policy = broker_.policies.Get(
-      KeyOf(order),
-      [&] { return setup.keeps ? GhostProfile(parent, order.rights) : CheckerProfile(parent); },
-      places);
+  policy::Checked<std::shared_ptr<const policy::Policy>> policy = PolicyFor(order, places);
   if (!policy.ok()) return Error(EINVAL, "", policy.problems().front().ToString());
   setup.policy = policy.value();
+  const policy::Checked<policy::NetworkPolicy> network =
+      groups::CompileNetwork(setup.policy->profile(), places.home);
+  if (!network.ok()) return Error(EINVAL, "", network.problems().front().ToString());
 
   const bool by_root = setup.caller.uid == 0;
   identity_ = TRY(broker_.registry.Reserve("", by_root));
@@ -100,23 +124,41 @@ Result<void> Ghost::Plan(Order order) {
                                      .id = identity_->id,
                                      .name = identity_->name,
                                      .secrets = files,
-                                     .cell_uid = identity_->uid.value_or(setup.caller.uid)}));
+                                     .cell_uid = identity_->uid.value_or(setup.caller.uid),
+                                     .gateway = network.value().LetsAnythingOut()}));
   if (!setup.keeps) {
     setup.environment = {"PATH=" + PathOf(setup.policy->profile()), "HOME=" + setup.request.home,
                          "LANG=C.UTF-8"};
   }
   auto [ours, inits] = TRY(sys::SocketPair(SOCK_SEQPACKET));
+  const auto limit = setup.plan.time_limit;
   std::string plan = wire::EncodePlan(setup.plan);
   cell_ = TRY(
       cells::Cell::Make(broker_.services, std::move(setup), std::move(ours),
                         {.on_terminal = [](const UniqueFd&) {},
                          .on_end = [this](const wire::ExitReport& report) { OnCellEnd(report); },
-                         .on_ready = [this] { callbacks_.ready(); }}));
+                         .on_ready = [this] { callbacks_.ready(); },
+                         .on_time_limit =
+                             [this, limit] {
+                               if (callbacks_.timed_out) callbacks_.timed_out(limit);
+                             }}));
   broker_.registry.Add(*cell_);
   const Result<void> ordered = builder_->Build(plan, std::move(inits));
   if (!files.empty()) explicit_bzero(plan.data(), plan.size());
   TRY(Result<void>(ordered));
   return cell_->Order(std::move(order.streams));
+}
+
+policy::Checked<std::shared_ptr<const policy::Policy>> Ghost::PolicyFor(
+    const Order& order, const policy::Places& places) const {
+  const policy::Profile& parent = order.caller.setup().policy->profile();
+  return broker_.policies.Get(
+      KeyOf(order),
+      [&] {
+        if (!order.streams.empty()) return CheckerProfile(parent);
+        return GhostProfile(parent, {.named = order.rights, .rule = order.rule});
+      },
+      places);
 }
 
 std::string Ghost::path() const {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,9 +29,10 @@ class Ghost {
   struct Order {
     cells::Cell& caller;
     const policy::Ghost& rights;
-    std::string rule;  // where the rights were written: the same text, the same rights
+    policy::RuleReference rule;  // that names the rights
     std::vector<std::string> argv;
     std::string directory;
+    std::uint64_t exec = 0;                 // number of the command's record
     const SecretValues* secrets = nullptr;  // those that are files are put into it
     // Given: it runs `argv` by itself, with these as its streams, and writes nowhere.
     std::vector<UniqueFd> streams = {};
@@ -40,6 +43,8 @@ class Ghost {
     std::function<void(const std::string& why)> failed;  // before `ready`, or it was lost
     // Last, from the loop: the Ghost may be destroyed in it.
     std::function<void(const wire::ExitReport& report)> gone;
+    // It has run for as long as it may; it ends now.
+    std::function<void(std::chrono::milliseconds limit)> timed_out = {};
   };
   static Result<std::unique_ptr<Ghost>> Start(Broker broker, Order order, Callbacks callbacks);
   ~Ghost();
@@ -54,6 +59,8 @@ class Ghost {
  private:
   Ghost(Broker broker, Callbacks callbacks) : broker_(broker), callbacks_(std::move(callbacks)) {}
   Result<void> Plan(Order order);
+  [[nodiscard]] policy::Checked<std::shared_ptr<const policy::Policy>> PolicyFor(
+      const Order& order, const policy::Places& places) const;
   void OnStarted(UniqueFd pidfd, const std::vector<std::string>& lost_layers);
   void Fail(const std::string& why);
   void OnCellEnd(const wire::ExitReport& report);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -245,6 +246,8 @@ Result<void> Run::SendOrder() {
     fds.push_back(given_[1 + i].get());
   }
   order.surroundings.count = kept;
+  for (const int resource : place_->own_limits)
+    order.surroundings.limits[resource] = {RLIM_INFINITY, RLIM_INFINITY};
 
   auto [ours, theirs] = TRY(sys::SocketPair(SOCK_SEQPACKET));
   TRY(sys::PassCredentials(ours));

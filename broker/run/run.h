@@ -38,6 +38,8 @@ struct Place {
   // Another cell than the caller's: its directory is entered by name, and of its descriptors only
   // what cannot lead into the caller's file tree is passed.
   bool other_cell = false;
+  // RLIMIT_* that are that cell's own, whatever the caller has lowered.
+  std::vector<int> own_limits = {};
   // What must not come out in the command's output, which then goes through the broker; and what
   // ends everything that could still print.
   std::vector<std::string> secrets = {};

@@ -100,9 +100,9 @@ Reply PrintDocuments(const ListOptions& options, const std::string& target) {
   bool first = true;
   const bool whole = format == output::Format::kJson;
   Reply reply = CallForLines(target, options.follow, [&](std::string_view line) {
-    if (format == output::Format::kJsonLines) return printer.Put(std::string(line) + "\n");
+    if (format == output::Format::kJsonLines) return printer.Put(output::EscapeHidden(line) + "\n");
     if (whole) {
-      const bool go_on = printer.Put((first ? "[\n" : ",\n") + std::string(line));
+      const bool go_on = printer.Put((first ? "[\n" : ",\n") + output::EscapeHidden(line));
       first = false;
       return go_on;
     }

@@ -147,8 +147,8 @@ class JsonPrinter {
 
 int PrintJson(const Source& source, const std::string& target, bool array) {
   JsonPrinter printer(array);
-  const auto outcome =
-      source.Lines(target, [&](std::string_view line) { return printer.Put(line); });
+  const auto outcome = source.Lines(
+      target, [&](std::string_view line) { return printer.Put(output::EscapeHidden(line)); });
   if (!outcome.error) (void)printer.End();  // a reader that left has seen enough
   return Finish(outcome);
 }
@@ -185,7 +185,7 @@ int Follow(const Source& source, const std::string& target, const HistoryOptions
   CellNames names;
   if (options.output == Output::kTable) names = ReadNames(source);
   const auto print = [&](std::string_view line) {
-    if (options.output != Output::kTable) return output::Print(std::string(line) + "\n");
+    if (options.output != Output::kTable) return output::Print(output::EscapeHidden(line) + "\n");
     const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!record.is_object()) return true;
     if (record.value("kind", "") == "cell") {
@@ -227,7 +227,12 @@ int AuditExport(const AuditExportOptions& options) {
   if (!AddMoment("since", options.since, query)) return 2;
   if (!AddMoment("until", options.until, query)) return 2;
   const Source source(options.places, options.file);
-  return PrintJson(source, client::Target("/v1/audit/export", query), false);
+  // As it is hashed.
+  JsonPrinter printer(false);
+  const auto outcome = source.Lines(client::Target("/v1/audit/export", query),
+                                    [&](std::string_view line) { return printer.Put(line); });
+  if (!outcome.error) (void)printer.End();
+  return Finish(outcome);
 }
 
 }  // namespace cellrun::history

@@ -26,8 +26,9 @@ constexpr int kInvalid = 2;
 int Print(const json& explanation, const WhyOptions& options) {
   constexpr const char* kWhen[] = {"auto", "always", "never"};
   const bool color = output::UseColor(kWhen[static_cast<std::size_t>(options.color)]);
-  (void)output::Print(options.output == Output::kTable ? ExplanationText(explanation, color)
-                                                       : explanation.dump() + "\n");
+  (void)output::Print(options.output == Output::kTable
+                          ? ExplanationText(explanation, color)
+                          : output::Document(explanation, output::Format::kJsonLines));
   return explanation.value("verdict", "") == "allow" ? 0 : 1;
 }
 

@@ -71,8 +71,9 @@ int WhyInside(const WhyOptions& options) {
   const json explanation = ExplanationIn(*answer);
   constexpr const char* kWhen[] = {"auto", "always", "never"};
   const bool color = output::UseColor(kWhen[static_cast<std::size_t>(options.color)]);
-  (void)output::Print(options.output == Output::kTable ? ExplanationText(explanation, color)
-                                                       : explanation.dump() + "\n");
+  (void)output::Print(options.output == Output::kTable
+                          ? ExplanationText(explanation, color)
+                          : output::Document(explanation, output::Format::kJsonLines));
   return explanation.value("verdict", "") == "allow" ? 0 : 1;
 }
 

@@ -124,7 +124,7 @@ constexpr std::array kOptions = {
     Option{OptionId::kWrite, "--write", '\0', ValueKind::kPath, "PATH", "", true, Support::kNow,
            kToolAdd, "let the tool read and write PATH"},
     Option{OptionId::kNetwork, "--net", '\0', ValueKind::kText, "HOST[:PORT]", "", true,
-           Support::kLater, kToolAdd, "let the tool reach a destination"},
+           Support::kNow, kToolAdd, "let the tool reach a destination over TCP"},
 
     Option{OptionId::kOutput, "--output", 'o', ValueKind::kChoice, "FORMAT",
            "table|json|jsonl|yaml|name", false, Support::kNow, kNamedRows,

@@ -114,6 +114,8 @@ constexpr std::array kProfileSchemaExamples = {
 constexpr std::array kToolAddExamples = {
     Example{"cellrun tool add quiet-otter terraform --secret AWS_KEY",
             "terraform, in a ghost that has this secret"},
+    Example{"cellrun tool add quiet-otter git --net git.example.com:443",
+            "git, in a ghost that reaches this server and nothing else"},
 };
 constexpr std::array kToolRemoveExamples = {
     Example{"cellrun tool rm quiet-otter terraform", "take it away again"},
@@ -243,7 +245,7 @@ constexpr std::array kVerbs = {
          "HOST is a name, *.NAME, an address, a block of addresses or host (this machine's "
          "loopback). Counts at once, for as long as the cell lives or as --for says. What the "
          "floor denies stays denied. A cell whose profile lets nothing out has no gateway, and "
-         "cannot be opened.",
+         "cannot be opened; nor can a ghost, which reaches what its rule names.",
          kEgressAddExamples},
     Verb{VerbId::kEgressRemove, "egress remove", "CELL ID|HOST[:PORT]", WordKind::kCell, 2, 2,
          "take a destination from a running cell",

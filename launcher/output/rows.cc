@@ -4,11 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "launcher/client/error_form.h"
 #include "lib/base/result.h"
+#include "lib/base/text.h"
 
 namespace cellrun::output {
 namespace {
@@ -22,7 +27,35 @@ std::size_t Characters(std::string_view text) {
 }
 
 std::string Dump(const json& value, int indent = -1) {
-  return value.dump(indent, ' ', false, json::error_handler_t::replace);
+  return EscapeHidden(value.dump(indent, ' ', false, json::error_handler_t::replace));
+}
+
+// Bytes of the UTF-8 character that begins so.
+std::size_t LengthOf(char first) {
+  const auto byte = static_cast<unsigned char>(first);
+  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+// The number in "\\u{202e}", text::Escape's form; nothing where the character is shown as it is.
+std::optional<std::uint32_t> HiddenCode(std::string_view character) {
+  constexpr std::string_view kForm = "\\u{";
+  const std::string shown = text::Escape(character);
+  if (!shown.starts_with(kForm)) return std::nullopt;
+  std::uint32_t code = 0;
+  std::from_chars(shown.data() + kForm.size(), shown.data() + shown.size(), code, 16);
+  return code;
+}
+
+std::string Escaped(std::uint32_t code) {
+  constexpr std::uint32_t kBeyond = 0x10000, kHigh = 0xD800, kLow = 0xDC00;
+  std::array<char, 16> text{};
+  if (code < kBeyond) {
+    (void)snprintf(text.data(), text.size(), "\\u%04x", code);
+  } else {
+    (void)snprintf(text.data(), text.size(), "\\u%04x\\u%04x", kHigh + ((code - kBeyond) >> 10),
+                   kLow + ((code - kBeyond) & 0x3FF));
+  }
+  return text.data();
 }
 
 // Block style; scalars and keys as JSON writes them, which YAML reads the same.
@@ -77,6 +110,26 @@ std::string Table(const std::vector<std::vector<std::string>>& rows, bool header
     }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
+  }
+  return out;
+}
+
+std::string EscapeHidden(std::string_view json) {
+  constexpr char kDelete = 0x7f;
+  std::string out;
+  out.reserve(json.size());
+  for (std::size_t at = 0; at < json.size();) {
+    const std::size_t length = std::min(LengthOf(json[at]), json.size() - at);
+    const std::string_view character = json.substr(at, length);
+    at += length;
+    // ASCII but DEL is as JSON has it: line breaks of an indented document stay.
+    const bool plain = length == 1 && character[0] != kDelete;
+    const std::optional<std::uint32_t> code = plain ? std::nullopt : HiddenCode(character);
+    if (code) {
+      out += Escaped(*code);
+    } else {
+      out += character;
+    }
   }
   return out;
 }

@@ -21,6 +21,11 @@ std::string Table(const std::vector<std::vector<std::string>>& rows, bool header
 // `document` as JSON, as one line for each element (an object is one), or as YAML.
 std::string Document(const nlohmann::json& document, Format format);
 
+// JSON text with every character that text::Escape would show, but for those that JSON escapes
+// anyway, in JSON's own form (\u009b): the same value, and nothing in it that a terminal obeys or
+// that a reader does not see.
+std::string EscapeHidden(std::string_view json);
+
 // To stdout; false when it could not be written (a closed pipe is silent, as any filter's end).
 bool Print(std::string_view text);
 

@@ -36,6 +36,21 @@ TEST(DocumentTest, WritesListsOfObjectsAsYaml) {
   EXPECT_EQ(Document(document, Format::kYaml), "- \"a\": 1\n  \"b\":\n    - 2\n- \"a\": 3\n");
 }
 
+TEST(DocumentTest, HidesNothingAndObeysNobody) {
+  // A control of eight bits, bidi, zero width, a tag beyond 16 bits, DEL; what people write stays.
+  const std::string text = "\u009b2J \u202ex \u200b \U000e0041 \x7f \x1b é 漢 😀";
+  for (const Format format : {Format::kJson, Format::kJsonLines, Format::kYaml}) {
+    const std::string shown = Document(json{{"a", text}}, format);
+    for (const char* hidden : {"\u009b", "\u202e", "\u200b", "\U000e0041", "\x7f", "\x1b"})
+      EXPECT_EQ(shown.find(hidden), std::string::npos) << shown;
+    for (const char* form : {"\\u009b2J", "\\u202ex", "\\udb40\\udc41", "\\u007f", "é 漢 😀"})
+      EXPECT_NE(shown.find(form), std::string::npos) << shown;
+    if (format != Format::kYaml) {
+      EXPECT_EQ(json::parse(shown)["a"], text) << "the same value";
+    }
+  }
+}
+
 TEST(DocumentTest, SurvivesBytesThatAreNotUtf8) {
   EXPECT_EQ(Document(json("\xff"), Format::kJsonLines), "\"\xEF\xBF\xBD\"\n");
 }

@@ -54,6 +54,7 @@ int Add(const Addition& tool) {
   json body = {{"name", tool.name}, {"run", tool.run}};
   if (!tool.image.empty()) body["image"] = std::filesystem::absolute(tool.image).string();
   if (!tool.secrets.empty()) body["secrets"] = tool.secrets;
+  if (!tool.network.empty()) body["network"] = tool.network;
   for (const std::string& path : tool.write)
     body["write"].push_back(std::filesystem::absolute(path).lexically_normal().string());
   json answer;

@@ -11,7 +11,7 @@ namespace cellrun::tools {
 struct Addition {
   std::string cell, name;
   std::string run = "ghost", image;
-  std::vector<std::string> secrets, write;
+  std::vector<std::string> secrets, write, network;
 };
 
 int Add(const Addition& tool);

@@ -7,6 +7,7 @@
 
 #include "lib/base/text.h"
 #include "lib/policy/field_reader.h"
+#include "lib/policy/limits_reader.h"
 #include "lib/policy/rule_reader.h"
 #include "lib/policy/units.h"
 #include "lib/policy/value_type.h"
@@ -140,22 +141,7 @@ class DocumentReader {
     if (const YamlNode* rules = map.Find("rules")) ReadSyscallRules(reader_, *rules, document_);
   }
 
-  void ReadLimits(const YamlNode& map) {
-    Limits& limits = values_.limits;
-    const auto whole = [&](const char* key, std::optional<Placed<std::uint64_t>>* target) {
-      if (const YamlNode* node = map.Find(key)) {
-        *target = reader_.Place(IntegerValue(node->text), *node);
-      }
-    };
-    whole("processes", &limits.processes);
-    whole("files", &limits.files);
-    if (const YamlNode* node = map.Find("memory")) Size(*node, &limits.memory_bytes.emplace());
-    if (const YamlNode* node = map.Find("output")) Size(*node, &limits.output_bytes.emplace());
-    if (const YamlNode* node = map.Find("cpus")) {
-      limits.cpus = reader_.Place(NumberValue(node->text), *node);
-    }
-    if (const YamlNode* node = map.Find("time")) Duration(*node, &limits.time.emplace());
-  }
+  void ReadLimits(const YamlNode& map) { policy::ReadLimits(reader_, map, &values_.limits); }
 
   void Environment(const YamlNode& map) {
     reader_.Texts(map, "pass", &values_.environment_pass);
@@ -176,6 +162,7 @@ class DocumentReader {
       reader_.Text(item, "name", &tool.name);
       if (const YamlNode* run = item.Find("run")) tool.run = StrategyFromName(run->text);
       ReadGhost(reader_, item, document_, &tool.ghost);
+      CheckMirroredTool(item, tool);
       RefuseSecond(&names, *item.Find("name"), "tool");
     }
   }
@@ -194,6 +181,16 @@ class DocumentReader {
         secret.from = std::string(kFile) + reader_.Absolute(secret.from.substr(kFile.size()));
       }
       RefuseSecond(&names, *item.Find("name"), "secret");
+    }
+  }
+
+  void CheckMirroredTool(const YamlNode& item, const Tool& tool) {
+    if (tool.run != Strategy::kMirror) return;
+    for (const char* right : {"image", "network", "secrets", "write", "limits"}) {
+      const YamlNode* node = item.Find(right);
+      if (node == nullptr) continue;
+      reader_.Note(*node, "'" + std::string(right) + "' of a tool with run: mirror",
+                   "run: ghost: a mirrored tool has the cell's own rights");
     }
   }
 

@@ -10,6 +10,9 @@ constexpr Standing kNo = Standing::kNo;
 constexpr Standing kBounded = Standing::kBounded;
 constexpr double kSecond = 1000;
 constexpr double kDay = 86'400'000;
+constexpr double kKilobyte = 1024;
+constexpr double kMegabyte = 1024 * 1024;
+constexpr double kTerabyte = 1024.0 * 1024 * 1024 * 1024;
 
 constexpr auto kKeys = std::to_array<Key>({
     {.path = "commands", .shape = Shape::kSection, .meaning = "Which programs may be started."},
@@ -139,7 +142,9 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "commands.rules[].ghost.network",
      .shape = Shape::kList,
      .type = Type::kEndpoint,
-     .meaning = "Destinations that it may reach."},
+     .meaning = "Destinations that it may reach, over TCP, and nothing else: what the cell may "
+                "reach does not count. Without it the ghost has no network. The floor's and the "
+                "workspace's rules hold."},
     {.path = "commands.rules[].ghost.secrets",
      .shape = Shape::kList,
      .type = Type::kVariable,
@@ -151,6 +156,42 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "commands.rules[].ghost.image",
      .type = Type::kImage,
      .meaning = "Its root file system; a directory, in this release."},
+    {.path = "commands.rules[].ghost.limits",
+     .shape = Shape::kSection,
+     .meaning = "What it may use, instead of the cell's `limits`, one by one; never more than the "
+                "floor's.",
+     .not_empty = true},
+    {.path = "commands.rules[].ghost.limits.memory",
+     .type = Type::kSize,
+     .meaning = "Memory.",
+     .min = kMegabyte,
+     .max = 1024 * kTerabyte},
+    {.path = "commands.rules[].ghost.limits.processes",
+     .type = Type::kInteger,
+     .meaning = "Processes and threads.",
+     .min = 1,
+     .max = 4'194'304},
+    {.path = "commands.rules[].ghost.limits.cpus",
+     .type = Type::kNumber,
+     .meaning = "Processors.",
+     .min = 0.01,
+     .max = 4096},
+    {.path = "commands.rules[].ghost.limits.files",
+     .type = Type::kInteger,
+     .meaning = "Open descriptors of one process.",
+     .min = 16,
+     .max = 1'048'576},
+    {.path = "commands.rules[].ghost.limits.time",
+     .type = Type::kDuration,
+     .meaning =
+         "Wall-clock time; then the command is ended, and the caller with it, with status 124.",
+     .min = 100,
+     .max = 365 * kDay},
+    {.path = "commands.rules[].ghost.limits.output",
+     .type = Type::kSize,
+     .meaning = "Bytes that the command may print.",
+     .min = kKilobyte,
+     .max = 1024 * kTerabyte},
     {.path = "commands.rules[].rewrite",
      .shape = Shape::kSection,
      .meaning = "allow, ask: change the command before it runs.",

@@ -66,7 +66,8 @@ commands:
       audit: sync
       expires: 2199-12-31
       run: ghost
-      ghost: {network: ["github.com:443"], secrets: [TOKEN], write: [~/x], image: debian}
+      ghost: {network: ["github.com:443"], secrets: [TOKEN], write: [~/x], image: debian,
+              limits: {processes: 7, files: 64, time: 2m}}
     - when: {exe: npm}
       then: allow
       rewrite: {args-prepend: [a], args-append: [--ignore-scripts], args-remove: ["-?"],
@@ -165,6 +166,10 @@ TEST(LoadTest, ReadsEveryConsequence) {
   EXPECT_THAT(rules[1].ghost->secrets, ElementsAre("TOKEN"));
   EXPECT_THAT(rules[1].ghost->write, ElementsAre("/home/ann/x"));
   EXPECT_EQ(rules[1].ghost->image, "debian");
+  EXPECT_EQ(rules[1].ghost->limits.processes->value, 7U);
+  EXPECT_EQ(rules[1].ghost->limits.files->value, 64U);
+  EXPECT_EQ(rules[1].ghost->limits.time->value, std::chrono::minutes(2));
+  EXPECT_FALSE(rules[1].ghost->limits.memory_bytes);
   EXPECT_THAT(rules[2].rewrite.args_prepend, ElementsAre("a"));
   EXPECT_THAT(rules[2].rewrite.args_append, ElementsAre("--ignore-scripts"));
   EXPECT_THAT(rules[2].rewrite.args_remove, ElementsAre("-?"));
@@ -307,9 +312,15 @@ TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
        "a network rule to another cell, 'host.cell/other'"},
       {"network: {publish: [80]}\n", "network.publish"},
       {"network: {upstream-proxy: 'http://p.example:1'}\n", "network.upstream-proxy"},
-      {"tools: [{name: x, network: [a]}]\n", "ghost: network"},
-      {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {network: [b]}}]}\n",
-       "ghost: network"},
+      {"tools: [{name: x, network: ['host.cell/other:80']}]\n",
+       "ghost: network to another cell, 'host.cell/other:80'"},
+      {"tools: [{name: x, limits: {cpus: 1}}]\n", "ghost: limits.cpus"},
+      {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {limits: {memory: "
+       "1G}}}]}\n",
+       "ghost: limits.memory"},
+      {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {limits: {output: "
+       "1G}}}]}\n",
+       "ghost: limits.output"},
       {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {image: b}}]}\n",
        "ghost: image b (only a directory)"},
       {"cell: {backend: docker}\n", "cell.backend: docker"},

@@ -191,6 +191,7 @@ class Merger {
     Floor();
     Restrict();
     AppendRules(&result_.values, &rules_);
+    BoundTheirGhosts();
     std::vector<Problem> problems = std::move(problems_);
     CheckReferences(documents_, result_.values, &problems);
     if (!problems.empty()) return problems;
@@ -249,6 +250,13 @@ class Merger {
     }
     groups.merge(result_.values.network_groups);
     result_.values.network_groups = std::move(groups);
+  }
+
+  void BoundTheirGhosts() {
+    for (const Document& document : documents_) {
+      const bool bounds = document.layer == Layer::kFloor || document.layer == Layer::kWorkspace;
+      if (bounds) BoundGhosts(document.values.limits, &result_.values);
+    }
   }
 
   std::vector<Document> documents_;

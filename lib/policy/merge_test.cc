@@ -153,6 +153,24 @@ TEST(FloorTest, CannotBeWidenedByTheCommandLine) {
   EXPECT_EQ(profile.command_default.value, Action::kDeny);
 }
 
+TEST(FloorTest, BoundsWhatRulesAndToolsGiveToGhosts) {
+  const std::string own =
+      "limits: {processes: 10}\n"
+      "commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {limits: {processes: "
+      "500, files: 40}}}, {when: {exe: b}, then: allow, run: ghost}]}\n"
+      "tools: [{name: t, limits: {processes: 500, time: 1h}}]\n";
+  const Profile profile = Load({Body("limits: {processes: 100, files: 64}\n", Layer::kFloor, "f"),
+                                Body("limits: {time: 1m}\n", Layer::kWorkspace, "w"), Body(own)});
+  const Limits& first = profile.command_rules.at(0).ghost->limits;
+  EXPECT_EQ(profile.limits.processes->value, 10U);
+  EXPECT_EQ(first.processes->value, 100U) << "more than the cell's, not more than the floor's";
+  EXPECT_EQ(first.files->value, 40U);
+  EXPECT_FALSE(first.time) << "not given: that of the cell counts";
+  EXPECT_FALSE(profile.command_rules.at(1).ghost);
+  EXPECT_EQ(profile.tools.at(0).ghost.limits.processes->value, 100U);
+  EXPECT_EQ(profile.tools.at(0).ghost.limits.time->value, std::chrono::minutes(1));
+}
+
 TEST(FloorTest, LeavesStricterValuesAlone) {
   const Profile profile =
       LoadWith(Layer::kFloor, "commands: {default: allow}\n", "commands: {default: deny}\n");

@@ -117,6 +117,21 @@ void ForEachBounded(const Profile& bounds, Profile* profile, Visit visit) {
   BoundedValues<Visit>(bounds, profile, visit).Run();
 }
 
+template <typename T>
+void Lower(const std::optional<Placed<T>>& bound, std::optional<Placed<T>>* value) {
+  if (bound && *value && Width(bound->value) < Width((*value)->value)) *value = *bound;
+}
+
+// What is not given is the cell's, which has its own bounds.
+void LowerGiven(const Limits& bounds, Limits* limits) {
+  Lower(bounds.memory_bytes, &limits->memory_bytes);
+  Lower(bounds.processes, &limits->processes);
+  Lower(bounds.cpus, &limits->cpus);
+  Lower(bounds.files, &limits->files);
+  Lower(bounds.time, &limits->time);
+  Lower(bounds.output_bytes, &limits->output_bytes);
+}
+
 }  // namespace
 
 void ApplyOverlay(const Profile& overlay, Profile* profile, std::vector<Problem>* problems) {
@@ -138,6 +153,13 @@ void ApplyFloor(const Profile& floor, Profile* profile) {
   ForEachBounded(floor, profile, [](const char*, const auto& bound, auto* value) {
     if (Width(bound.value) < Width(value->value)) *value = bound;
   });
+}
+
+void BoundGhosts(const Limits& bounds, Profile* profile) {
+  for (CommandRule& rule : profile->command_rules) {
+    if (rule.ghost) LowerGiven(bounds, &rule.ghost->limits);
+  }
+  for (Tool& tool : profile->tools) LowerGiven(bounds, &tool.ghost.limits);
 }
 
 }  // namespace cellrun::policy

@@ -20,4 +20,7 @@ void ApplyOverlay(const Profile& overlay, Profile* profile, std::vector<Problem>
 // Lowers `profile` to `floor` where it is wider.
 void ApplyFloor(const Profile& floor, Profile* profile);
 
+// Lowers the limits that rules and tools give to their ghosts to `bounds` where they are wider.
+void BoundGhosts(const Limits& bounds, Profile* profile);
+
 }  // namespace cellrun::policy

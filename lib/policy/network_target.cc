@@ -152,6 +152,13 @@ Result<NetworkTarget> ParseEndpoint(std::string_view text) {
   return destination;
 }
 
+std::string WithoutPorts(std::string_view endpoint) {
+  if (endpoint.starts_with('[')) return std::string(endpoint.substr(1, endpoint.find(']') - 1));
+  const std::size_t colon = endpoint.find(':');
+  const bool has_port = colon != std::string_view::npos && colon == endpoint.rfind(':');
+  return std::string(has_port ? endpoint.substr(0, colon) : endpoint);
+}
+
 std::optional<PortRange> ParsePorts(std::string_view text) {
   constexpr int kLargest = 65535;
   const std::size_t dash = text.find('-');

@@ -41,6 +41,8 @@ struct NetworkTarget {
 Result<NetworkTarget> ParseTarget(std::string_view text);
 // The same, perhaps with ":PORT" or ":FIRST-LAST" behind it; IPv6 addresses then in brackets.
 Result<NetworkTarget> ParseEndpoint(std::string_view text);
+// The destination alone, as `to` of a rule has it: "[::1]:80" -> "::1".
+std::string WithoutPorts(std::string_view endpoint);
 // "443" or "8000-8010"; ports from 1 to 65535.
 std::optional<PortRange> ParsePorts(std::string_view text);
 

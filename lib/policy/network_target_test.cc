@@ -71,6 +71,19 @@ TEST(NetworkTargetTest, EndpointsMayHavePorts) {
   EXPECT_EQ(ParseEndpoint("2001:db8::1")->kind, Kind::kBlock);
 }
 
+TEST(NetworkTargetTest, EndpointsWithoutTheirPortsAreTargets) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"example.com:443", "example.com"},  {"*.example.com", "*.example.com"},
+      {"host:8000-8010", "host"},          {"10.0.0.0/8:53", "10.0.0.0/8"},
+      {"[2001:db8::1]:80", "2001:db8::1"}, {"[2001:db8::/32]", "2001:db8::/32"},
+      {"2001:db8::1", "2001:db8::1"},      {"*", "*"}};
+  for (const auto& [endpoint, target] : cases) {
+    EXPECT_TRUE(ParseEndpoint(endpoint).ok()) << endpoint;
+    EXPECT_EQ(WithoutPorts(endpoint), target);
+    EXPECT_TRUE(ParseTarget(target).ok()) << target;
+  }
+}
+
 TEST(NetworkTargetTest, RefusesMalformedPorts) {
   for (const char* text :
        {"example.com:", "example.com:0", "example.com:65536", "example.com:x", "[::1", "[::1]x",

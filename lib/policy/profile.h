@@ -69,11 +69,19 @@ struct Rewrite {
   }
 };
 
+// Nothing: not limited by the profile.
+struct Limits {
+  std::optional<Placed<std::uint64_t>> memory_bytes, processes, files, output_bytes;
+  std::optional<Placed<double>> cpus;
+  std::optional<Placed<std::chrono::milliseconds>> time;
+};
+
 struct Ghost {
   std::vector<std::string> network;
   std::vector<std::string> secrets;
   std::vector<std::string> write;
   std::string image;
+  Limits limits;  // what is not given is as in the cell
 };
 
 struct CommandRule {
@@ -141,13 +149,6 @@ struct Filesystem {
   Placed<std::string> home;  // "" for a private tmpfs
   std::vector<Placed<std::string>> read, write, hide, protect, noexec;
   Placed<std::uint64_t> tmp_bytes;
-};
-
-// Nothing: not limited by the profile.
-struct Limits {
-  std::optional<Placed<std::uint64_t>> memory_bytes, processes, files, output_bytes;
-  std::optional<Placed<double>> cpus;
-  std::optional<Placed<std::chrono::milliseconds>> time;
 };
 
 struct TestCase {

@@ -6,6 +6,7 @@
 
 #include "lib/base/result.h"
 #include "lib/base/text.h"
+#include "lib/policy/limits_reader.h"
 #include "lib/policy/network_target.h"
 #include "lib/policy/syscalls.h"
 #include "lib/policy/units.h"
@@ -188,6 +189,7 @@ void ReadGhost(const FieldReader& reader, const YamlNode& map, Document* documen
   std::vector<Placed<std::string>> write;
   reader.Paths(map, "write", &write);
   for (Placed<std::string>& path : write) ghost->write.push_back(std::move(path.value));
+  if (const YamlNode* limits = map.Find("limits")) ReadLimits(reader, *limits, &ghost->limits);
   const YamlNode* secrets = map.Find("secrets");
   if (secrets == nullptr) return;
   for (const YamlNode& item : secrets->items) {

@@ -66,6 +66,16 @@ TEST(RuleReaderTest, RefusesUnknownGroupsAndSecrets) {
               HasSubstr("unknown secret 'NOPE'"));
 }
 
+TEST(RuleReaderTest, AMirroredToolHasNoRightsOfItsOwn) {
+  for (const char* right :
+       {"network: ['a:1']", "write: [/x]", "image: /x", "limits: {files: 64}"}) {
+    EXPECT_THAT(ProblemsOf("tools: [{name: x, run: mirror, " + std::string(right) + "}]\n"),
+                HasSubstr("of a tool with run: mirror"))
+        << right;
+  }
+  EXPECT_EQ(ProblemsOf("tools: [{name: x, run: mirror}]\n"), "");
+}
+
 TEST(RuleReaderTest, RefusesTwoOfOneName) {
   EXPECT_THAT(ProblemsOf("tools: [{name: x}, {name: x}]\n"), HasSubstr("a second tool 'x'"));
   EXPECT_THAT(ProblemsOf("secrets: [{name: X, from: 'env:X'}, {name: X, from: 'env:Y'}]\n"),

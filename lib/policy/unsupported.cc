@@ -21,7 +21,7 @@ class Finder {
     Commands();
     Network();
     Syscalls();
-    UsedLimits();
+    UsedLimits("limits.", profile_.limits);
     for (const Tool& tool : profile_.tools) GhostRights(tool.at, tool.ghost);
     return std::move(problems_);
   }
@@ -64,7 +64,12 @@ class Finder {
   }
 
   void GhostRights(const Position& at, const Ghost& rights) {
-    if (!rights.network.empty()) Note(at, "ghost: network");
+    for (const std::string& to : rights.network) {
+      const Result<NetworkTarget> target = ParseEndpoint(to);
+      if (target.ok() && target->kind == NetworkTarget::Kind::kCell)
+        Note(at, "ghost: network to another cell, '" + to + "'");
+    }
+    UsedLimits("ghost: limits.", rights.limits);
     if (!rights.image.empty() && !rights.image.starts_with("/"))
       Note(at, "ghost: image " + rights.image + " (only a directory)");
   }
@@ -93,11 +98,10 @@ class Finder {
     }
   }
 
-  void UsedLimits() {
-    const Limits& limits = profile_.limits;
-    if (limits.memory_bytes) Note(limits.memory_bytes->at, "limits.memory");
-    if (limits.cpus) Note(limits.cpus->at, "limits.cpus");
-    if (limits.output_bytes) Note(limits.output_bytes->at, "limits.output");
+  void UsedLimits(const std::string& where, const Limits& limits) {
+    if (limits.memory_bytes) Note(limits.memory_bytes->at, where + "memory");
+    if (limits.cpus) Note(limits.cpus->at, where + "cpus");
+    if (limits.output_bytes) Note(limits.output_bytes->at, where + "output");
   }
 
   const Profile& profile_;

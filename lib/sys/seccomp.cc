@@ -62,7 +62,12 @@ Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const Uniqu
                               .srcfd = static_cast<std::uint32_t>(fd.get()),
                               .newfd = 0,
                               .newfd_flags = O_CLOEXEC};
-  const int number = ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &request);
+  int number = -1;
+  // A signal before the caller has come to it takes the request back (seccomp_notify_addfd):
+  // nothing was added. On a busy machine that takes longer than a timer of the supervisor.
+  do {
+    number = ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &request);
+  } while (number < 0 && errno == EINTR);
   if (number < 0) return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_ADDFD)");
   return number;
 }

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
@@ -101,6 +102,13 @@ json NextAsk() {
   return {};
 }
 
+void AwaitAsks() {
+  for (int i = 0; i < 20'000; ++i) {
+    if (Call("GET", "/v1/approvals", "").find("digest") != std::string::npos) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 // From before the answer is sent to what the approved program says first: a clock.
 std::vector<double> AfterApproval(const Setting& setting, int rounds) {
   const std::string profile = Profile(setting, "asks", "{when: {exe: date}, then: ask}");
@@ -131,16 +139,39 @@ std::vector<double> AfterApproval(const Setting& setting, int rounds) {
   return times;
 }
 
-// What another cell's commands take meanwhile.
-std::vector<double> DuringFlood(const Setting& setting, const std::string& plain, int rounds) {
+// Milliseconds until an execve has failed by a rule, each time: a verdict, its record, and nothing
+// else.
+std::vector<double> Verdicts(const Setting& setting, int rounds) {
+  const std::string profile =
+      Profile(setting, "verdicts", "{when: {exe: date}, then: deny, errno: EACCES}");
+  const Finished finished =
+      RunCommand(InCell(setting, profile,
+                        "exec python3 -c 'import os, time\n"
+                        "for i in range(" +
+                            std::to_string(rounds) +
+                            "):\n"
+                            "  begin = time.perf_counter()\n"
+                            "  try: os.execv(\"/usr/bin/date\", [\"date\"])\n"
+                            "  except PermissionError: print((time.perf_counter() - begin) * 1e3)\n"
+                            "  time.sleep(0.001)'"),
+                 setting.work);
+  std::istringstream lines(finished.out);
+  std::vector<double> times;
+  for (double milliseconds = 0; lines >> milliseconds;) times.push_back(milliseconds);
+  return times;
+}
+
+// What another cell measures meanwhile.
+std::vector<double> DuringFlood(const Setting& setting,
+                                const std::function<std::vector<double>()>& measure) {
   const std::string asks = Profile(setting, "flood", "{when: {exe: id}, then: ask}");
   std::thread flood([&] {
-    (void)RunCommand(
-        InCell(setting, asks, "exec 2>/dev/null; while :; do id & done", {"--time", "8s"}),
-        setting.work);
+    (void)RunCommand(InCell(setting, asks, "exec 2>/dev/null; while :; do n=$((n+1)); id $n & done",
+                            {"--time", "8s"}),
+                     setting.work);
   });
-  (void)NextAsk();
-  std::vector<double> times = Times(setting, plain, rounds, "/bin/true");
+  AwaitAsks();
+  std::vector<double> times = measure();
   flood.join();
   return times;
 }
@@ -163,7 +194,10 @@ json MeasureAsks(const Setting& setting) {
       {"true, run: ghost", Times(setting, elsewhere("ghost"), rounds, "/bin/true")},
       {"from an approval to the command's clock", AfterApproval(setting, rounds)},
       {"true in place, while another cell floods with asks",
-       DuringFlood(setting, plain, rounds * 5)}};
+       DuringFlood(setting, [&] { return Times(setting, plain, rounds * 5, "/bin/true"); })},
+      {"a verdict", Verdicts(setting, rounds * 20)},
+      {"a verdict, while another cell floods with asks",
+       DuringFlood(setting, [&] { return Verdicts(setting, rounds * 20); })}};
   printf("asked, mirrored, ghosted                               median         p99\n");
   json all = json::array();
   for (const auto& [name, times] : rows) {

@@ -210,7 +210,7 @@ void Datagrams::EndFlow(const FlowKey& key, const char* how) {
   const auto lasted =
       std::chrono::duration_cast<std::chrono::milliseconds>(sys::MonotonicNow() - flow->since);
   record.detail =
-      nlohmann::json({{"connection", flow->seq}, {"duration_ms", lasted.count()}}).dump();
+      DetailOf(parts_.cell, {{"connection", flow->seq}, {"duration_ms", lasted.count()}});
   (void)parts_.journal.Append(std::move(record));  // it is over either way
 }
 

@@ -53,6 +53,7 @@ class Egress : public std::enable_shared_from_this<Egress> {
   Egress(const Egress&) = delete;
   Egress& operator=(const Egress&) = delete;
 
+  [[nodiscard]] const CellIdentity& cell() const { return parts_.cell; }
   // What an address means, and whether it may be connected to. Thread-safe, does not block.
   [[nodiscard]] Target Judge(const Endpoint& endpoint, Protocol protocol) const;
 

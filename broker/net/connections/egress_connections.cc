@@ -175,7 +175,7 @@ void Egress::StartRelay(Connection& connection, Dial::Made made) {
   journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
   if (connection.approved) record.verdict = policy::Action::kAllow;
   record.result = "connected";
-  record.detail = nlohmann::json({{"dialled", FormatAddress(made.to.address)}}).dump();
+  record.detail = DetailOf(parts_.cell, {{"dialled", FormatAddress(made.to.address)}});
   connection.seq = connection.target.verdict.audit ? parts_.journal.Append(std::move(record)) : 0;
   if (connection.target.verdict.audit && connection.seq == 0)
     return Fail(id, EIO, "the journal cannot keep it");
@@ -214,11 +214,10 @@ void Egress::RecordEnd(const Connection& connection, const Traffic& traffic,
   record.result = how;
   record.bytes_in = traffic.in;
   record.bytes_out = traffic.out;
-  record.detail =
-      nlohmann::json(
-          {{"connection", connection.seq},
-           {"duration_ms", std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count()}})
-          .dump();
+  record.detail = DetailOf(
+      parts_.cell,
+      {{"connection", connection.seq},
+       {"duration_ms", std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count()}});
   (void)parts_.journal.Append(std::move(record));  // it is over either way
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/net/connections/target.h"
 
+#include <nlohmann/json.hpp>
+
 namespace cellrun::net {
 
 const char* ProtocolName(Protocol protocol) {
@@ -15,6 +17,13 @@ std::string Target::ToString() const {
   return text;
 }
 
+std::string DetailOf(const CellIdentity& cell, const nlohmann::json& members) {
+  nlohmann::json detail = members;
+  if (!cell.ghost_of.empty()) detail["ghost_of"] = cell.ghost_of;
+  if (cell.exec != 0) detail["exec"] = cell.exec;
+  return detail.empty() ? "" : detail.dump();
+}
+
 journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const Target& target) {
   journal::Record record =
       journal::RecordNow(journal::Kind::kConnect, cell.id, origin.pid, cell.inside_uid, cell.user);
@@ -26,6 +35,7 @@ journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const T
   record.verdict = target.verdict.action;
   record.rule = target.verdict.rule;
   record.reason = target.verdict.reason.empty() ? target.verdict.message : target.verdict.reason;
+  record.detail = DetailOf(cell, nlohmann::json::object());
   return record;
 }
 

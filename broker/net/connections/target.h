@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "broker/journal/record.h"
@@ -16,6 +17,9 @@ namespace cellrun::net {
 struct CellIdentity {
   std::string id, name, profile, workspace, user;
   std::uint32_t inside_uid = 0;
+  // Of a ghost: the cell whose command it runs, and the number of that command's record.
+  std::string ghost_of = {};
+  std::uint64_t exec = 0;
 };
 
 // The process that connects. Nothing is known of one that raced past the check.
@@ -33,6 +37,8 @@ struct Target {
   [[nodiscard]] std::string ToString() const;  // "git.example.com:443", "192.0.2.1:53/udp"
 };
 
+// `detail` of a record of that cell: these members ("{…}" or nothing), and whose command it runs.
+std::string DetailOf(const CellIdentity& cell, const nlohmann::json& members);
 // A record of it, without a result.
 journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const Target& target);
 
