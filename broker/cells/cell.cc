@@ -39,6 +39,15 @@ pid_t PidOf(const UniqueFd& pidfd) {
   return std::max(pid, 0);
 }
 
+net::CellIdentity NetIdentity(const Cell::Setup& setup) {
+  return {.id = setup.plan.id,
+          .name = setup.plan.name,
+          .profile = setup.plan.profile,
+          .workspace = setup.request.workspace,
+          .user = setup.caller.user_inside(),
+          .inside_uid = setup.plan.inside_uid};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueFd control,
@@ -68,9 +77,13 @@ Cell::Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks
       setup_(std::move(setup)),
       control_(std::move(control)),
       callbacks_(std::move(callbacks)),
-      token_(sys::RandomHex(16)) {}
+      token_(sys::RandomHex(16)) {
+  for (const net::Published& published : setup_.published)
+    setup_.ports.push_back(published.mapping);
+}
 
 Cell::~Cell() {
+  if (inbound_ != nullptr) inbound_->Stop();
   if (init_.valid()) (void)sys::PidfdSendSignal(init_, SIGKILL);  // ESRCH: it has ended
 }
 
@@ -193,6 +206,12 @@ void Cell::OnMessage(sys::Message message) {
       return;
     case wire::kStopped:
       return;
+    case wire::kSocket: {
+      if (inbound_ == nullptr || message.fds.size() > 1) return End("init sent a broken message");
+      const bool made = message.fds.size() == 1;
+      return inbound_->Give(header.b, made ? Result<UniqueFd>(std::move(message.fds[0]))
+                                           : Error(header.a != 0 ? header.a : EPROTO, "socket"));
+    }
     case wire::kInitFailed:
       return End("init: " + text::EscapeShort(payload, 200) + ": " + ErrnoText(header.a));
     default:
@@ -240,17 +259,44 @@ Result<void> Cell::StartEgress() {
                                    .journal = services_.journal,
                                    .approvals = services_.approvals,
                                    .home = setup_.request.home,
-                                   .on_refused = [this](journal::Record r) { Deny(std::move(r)); }},
-                                  {.id = setup_.plan.id,
-                                   .name = setup_.plan.name,
-                                   .profile = setup_.plan.profile,
-                                   .workspace = setup_.request.workspace,
-                                   .user = setup_.caller.user_inside(),
-                                   .inside_uid = setup_.plan.inside_uid},
-                                  setup_.policy->profile(),
+                                   .on_refused = [this](journal::Record r) { Deny(std::move(r)); },
+                                   .reach_cell = services_.reach_cell,
+                                   .pool = services_.pool,
+                                   .environment = setup_.request.environment},
+                                  NetIdentity(setup_), setup_.policy->profile(),
                                   TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
                                   std::move(user_namespace_), std::exchange(gateway_, {})));
   return {};
+}
+
+Result<void> Cell::StartInbound() {
+  if (setup_.published.empty()) return {};
+  TRY(services_.engine.Start());
+  inbound_ = net::Inbound::Make(
+      {.engine = services_.engine,
+       .cell = NetIdentity(setup_),
+       .journal = services_.journal,
+       .published = std::exchange(setup_.published, {}),
+       .order =
+           [this, &loop = services_.loop, alive = std::weak_ptr(alive_)](int family, int count) {
+             loop.Post([this, alive, family, count] {
+               if (!alive.expired()) OrderCellSockets(family, count);
+             });
+           },
+       .audit = setup_.policy->profile().audit_network.value == policy::AuditLevel::kAll});
+  inbound_->Start();
+  return {};
+}
+
+void Cell::OrderCellSockets(int family, int count) {
+  if (finished_ || inbound_ == nullptr) return;
+  const Result<void> ordered = OrderSockets(control_, family, count);
+  for (int i = 0; !ordered.ok() && i < count; ++i) inbound_->Give(family, ordered.error());
+}
+
+void Cell::Join(std::uint16_t port, const std::string& who, net::Dial::Done done) {
+  if (inbound_ == nullptr) return done(Error(ECONNREFUSED, "connect"));
+  inbound_->Join(port, who, std::move(done));
 }
 
 // The listener, the shim's descriptor and init's pid come over two sockets in any order.
@@ -259,6 +305,8 @@ void Cell::StartSupervisor() {
     return;
   if (const Result<void> joined = StartEgress(); !joined.ok())
     return End("gateway: " + joined.error().ToString());
+  if (const Result<void> published = StartInbound(); !published.ok())
+    return End("published ports: " + published.error().ToString());
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
   facts.cell_name = setup_.plan.name;
@@ -433,6 +481,8 @@ void Cell::Finish() {
     supervisor_.reset();
   }
   egress_.reset();
+  if (inbound_ != nullptr) inbound_->Stop();
+  inbound_.reset();
   // The last descriptor of the mount namespace takes all its mounts down.
   services_.janitor.Do([namespaces = std::make_shared<CellNamespaces>(
                             guards_->Finish())]() mutable { namespaces.reset(); });

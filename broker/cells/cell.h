@@ -18,6 +18,7 @@
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
+#include "broker/net/inbound/inbound.h"
 #include "broker/notify/supervisor.h"
 #include "broker/rooms/cell_socket.h"
 #include "broker/rooms/rooms.h"
@@ -39,6 +40,7 @@ struct Services {
   loop::Pool& pool;
   approvals::Queue& approvals;
   net::Engine& engine;
+  net::ReachCell reach_cell;  // from any thread
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -57,6 +59,8 @@ class Cell {
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
+    std::vector<net::Published> published;  // until they are served
+    std::vector<net::PortMapping> ports{};  // of these, from then on
     std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
     bool keeps = false;    // it runs what Keep brings, and nothing of its own
   };
@@ -96,6 +100,10 @@ class Cell {
   // A cell with the same workspace has started: what hides and protects names there also holds
   // here.
   void ShareGuards(const wire::CellPlan& other);
+  // The ports that it publishes.
+  [[nodiscard]] const std::vector<net::PortMapping>& ports() const { return setup_.ports; }
+  // As net::Inbound::Join.
+  void Join(std::uint16_t port, const std::string& who, net::Dial::Done done);
   // For commands from now on. `documents` as in Setup; recorded.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
   // What its policy is made of from now on; ReplacePolicy follows.
@@ -124,6 +132,8 @@ class Cell {
   void Deny(journal::Record record);
   [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress();
+  Result<void> StartInbound();
+  void OrderCellSockets(int family, int count);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -154,6 +164,8 @@ class Cell {
   // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
   // answers.
   std::unique_ptr<CellEgress> egress_;
+  std::shared_ptr<net::Inbound> inbound_;  // of a cell that publishes ports
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;

@@ -8,8 +8,8 @@
 namespace cellrun::cells {
 
 journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
-  journal::Record record = journal::RecordNow(journal::Kind::kCell, setup.plan.id, moment.init_pid,
-                                              setup.plan.host_uid);
+  journal::Record record =
+      journal::RecordNow(journal::Kind::kCell, setup.plan.id, moment.init_pid, setup.plan.host_uid);
   record.argv = setup.request.argv;
   record.cwd = setup.request.working_directory;
   record.name = setup.plan.name;
@@ -26,14 +26,18 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
     facts["wait_status"] = moment.report.wait_status;
     facts["timed_out"] = moment.report.timed_out;
     facts["lost"] = text::Escape(moment.report.lost);
-    facts["verdicts"] = {
-        {"allow", moment.report.allowed}, {"ask", moment.report.asked}, {"deny", moment.report.denied}};
+    facts["verdicts"] = {{"allow", moment.report.allowed},
+                         {"ask", moment.report.asked},
+                         {"deny", moment.report.denied}};
   } else {
     facts["read"] = nlohmann::json::array();
     for (const std::string& path : setup.request.read) facts["read"].push_back(text::Escape(path));
     facts["write"] = nlohmann::json::array();
     for (const std::string& path : setup.request.write)
       facts["write"].push_back(text::Escape(path));
+    facts["publish"] = nlohmann::json::array();
+    for (const net::PortMapping& mapping : setup.ports)
+      facts["publish"].push_back(mapping.OuterText() + ":" + std::to_string(mapping.inner));
     facts["env"] = nlohmann::json::array();
     for (const auto& [name, value] : setup.request.set_environment)
       facts["env"].push_back(text::Escape(name));

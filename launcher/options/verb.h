@@ -28,6 +28,7 @@ enum class VerbId : std::uint8_t {
   kEgressRemove,
   kEgressReload,
   kEgressBypass,
+  kPort,
   kAuditVerify,
   kAuditExport,
   kProfileList,

@@ -303,10 +303,6 @@ std::vector<std::string> Unsupported(const std::string& body) {
 
 TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
   const std::pair<const char*, const char*> cases[] = {
-      {"network: {rules: [{to: host.cell/other, then: allow}]}\n",
-       "a network rule to another cell, 'host.cell/other'"},
-      {"network: {publish: [80]}\n", "network.publish"},
-      {"network: {upstream-proxy: 'http://p.example:1'}\n", "network.upstream-proxy"},
       {"tools: [{name: x, network: [a]}]\n", "ghost: network"},
       {"commands: {rules: [{when: {exe: a}, then: allow, run: ghost, ghost: {network: [b]}}]}\n",
        "ghost: network"},

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "lib/policy/load.h"
-#include "lib/policy/network_target.h"
 #include "lib/policy/profile.h"
 #include "lib/policy/syscalls.h"
 #include "lib/policy/value_type.h"
@@ -19,7 +18,6 @@ class Finder {
   std::vector<Problem> Run() {
     Cell();
     Commands();
-    Network();
     Syscalls();
     UsedLimits();
     for (const Tool& tool : profile_.tools) GhostRights(tool.at, tool.ghost);
@@ -67,24 +65,6 @@ class Finder {
     if (!rights.network.empty()) Note(at, "ghost: network");
     if (!rights.image.empty() && !rights.image.starts_with("/"))
       Note(at, "ghost: image " + rights.image + " (only a directory)");
-  }
-
-  void Network() {
-    for (const NetworkRule& rule : profile_.network_rules) {
-      if (rule.then == Action::kDeny) continue;
-      for (const std::string& to : rule.to) NotYet(rule.at, to);
-    }
-    if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
-    if (!profile_.upstream_proxy.value.empty()) {
-      Note(profile_.upstream_proxy.at, "network.upstream-proxy");
-    }
-  }
-
-  void NotYet(const Position& at, const std::string& to) {
-    const Result<NetworkTarget> target = ParseTarget(to);
-    if (!target.ok()) return;
-    if (target->kind == NetworkTarget::Kind::kCell)
-      Note(at, "a network rule to another cell, '" + to + "'");
   }
 
   void Syscalls() {

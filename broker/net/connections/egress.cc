@@ -136,7 +136,12 @@ void Egress::OpenDatagrams(const std::vector<Endpoint>& endpoints) {
 }
 
 std::shared_ptr<Outgoing> Egress::MakeOutgoing(const Target& target) {
-  return Outgoing::Make({.reactor = home_, .judge = parts_.judge, .resolve = parts_.resolve},
+  return Outgoing::Make({.reactor = home_,
+                         .judge = parts_.judge,
+                         .resolve = parts_.resolve,
+                         .reach_cell = parts_.reach_cell,
+                         .who = parts_.cell.name,
+                         .proxy = parts_.proxy},
                         target);
 }
 
