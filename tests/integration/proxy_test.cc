@@ -104,7 +104,7 @@ class SocksProxy : public Proxy {
 
 constexpr char kConnect[] =
     "import errno, os, socket, sys\n"
-    "s = socket.socket(); s.settimeout(20)\n"
+    "s = socket.socket()\n"
     "code = s.connect_ex((sys.argv[1], 443))\n"
     "if code: print(errno.errorcode[code]); sys.exit()\n"
     "s.sendall(b'hello'); s.shutdown(socket.SHUT_WR)\n"

@@ -247,7 +247,7 @@ void Egress::Fail(ConnectionId id, int code, const char* result) {
   journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
   const bool refused = result != nullptr && std::string_view(result) == "denied";
   if (refused) record.verdict = policy::Action::kDeny;
-  record.result = result != nullptr ? result : "failed:" + ErrnoText(code);
+  record.result = result != nullptr ? result : "failed:" + ErrnoName(code);
   (void)parts_.journal.Append(std::move(record));  // nothing has left
   connections_.erase(found);
 }

@@ -288,7 +288,7 @@ void Inbound::Fail(ConnectionId id, int code, const char* why) {
   if (connection->outside.valid()) ResetOnClose(connection->outside);
   journal::Record record = RecordOf(*connection);
   record.reason = why;
-  record.result = "failed:" + ErrnoText(code);
+  record.result = "failed:" + ErrnoName(code);
   (void)parts_.journal.Append(std::move(record));  // nothing has got in
   if (connection->lend) connection->lend(Error(code, "connect"));
 }
