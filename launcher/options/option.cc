@@ -58,7 +58,7 @@ constexpr std::array kOptions = {
            kRun, "leave the cell running in the background"},
     Option{OptionId::kNetwork, "--net", '\0', ValueKind::kText, "HOST[:PORT]", "", true,
            Support::kLater, kRun, "let the cell reach a destination"},
-    Option{OptionId::kPublish, "--publish", '\0', ValueKind::kText, "[[ADDRESS:]HOST:]PORT", "",
+    Option{OptionId::kPublish, "--publish", '\0', ValueKind::kPublish, "[[ADDRESS:]HOST:]PORT", "",
            true, Support::kNow, kRun,
            "publish a port of the cell on this host's loopback, or on ADDRESS"},
     Option{OptionId::kMemory, "--memory", '\0', ValueKind::kText, "SIZE", "", false,

@@ -113,7 +113,7 @@ constexpr std::array kProfileSchemaExamples = {
 };
 constexpr std::array kPortExamples = {
     Example{"cellrun port quiet-otter", "every port, and where this host has it"},
-    Example{"curl http://$(cellrun port quiet-otter 3000)/", "ask the cell's server for a page"},
+    Example{"cellrun port quiet-otter 3000", "127.0.0.1:3000, for a browser or a script"},
 };
 constexpr std::array kToolAddExamples = {
     Example{"cellrun tool add quiet-otter terraform --secret AWS_KEY",

