@@ -39,15 +39,6 @@ pid_t PidOf(const UniqueFd& pidfd) {
   return std::max(pid, 0);
 }
 
-net::CellIdentity NetIdentity(const Cell::Setup& setup) {
-  return {.id = setup.plan.id,
-          .name = setup.plan.name,
-          .profile = setup.plan.profile,
-          .workspace = setup.request.workspace,
-          .user = setup.caller.user_inside(),
-          .inside_uid = setup.plan.inside_uid};
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Cell>> Cell::Make(Services services, Setup setup, UniqueFd control,
@@ -267,36 +258,6 @@ Result<void> Cell::StartEgress() {
                                   TermsOf(setup_.policy->profile(), FromTerminal(), init_pid_),
                                   std::move(user_namespace_), std::exchange(gateway_, {})));
   return {};
-}
-
-Result<void> Cell::StartInbound() {
-  if (setup_.published.empty()) return {};
-  TRY(services_.engine.Start());
-  inbound_ = net::Inbound::Make(
-      {.engine = services_.engine,
-       .cell = NetIdentity(setup_),
-       .journal = services_.journal,
-       .published = std::exchange(setup_.published, {}),
-       .order =
-           [this, &loop = services_.loop, alive = std::weak_ptr(alive_)](int family, int count) {
-             loop.Post([this, alive, family, count] {
-               if (!alive.expired()) OrderCellSockets(family, count);
-             });
-           },
-       .audit = setup_.policy->profile().audit_network.value == policy::AuditLevel::kAll});
-  inbound_->Start();
-  return {};
-}
-
-void Cell::OrderCellSockets(int family, int count) {
-  if (finished_ || inbound_ == nullptr) return;
-  const Result<void> ordered = OrderSockets(control_, family, count);
-  for (int i = 0; !ordered.ok() && i < count; ++i) inbound_->Give(family, ordered.error());
-}
-
-void Cell::Join(std::uint16_t port, const std::string& who, net::Dial::Done done) {
-  if (inbound_ == nullptr) return done(Error(ECONNREFUSED, "connect"));
-  inbound_->Join(port, who, std::move(done));
 }
 
 // The listener, the shim's descriptor and init's pid come over two sockets in any order.

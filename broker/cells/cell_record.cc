@@ -46,4 +46,13 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
   return record;
 }
 
+net::CellIdentity NetIdentity(const Cell::Setup& setup) {
+  return {.id = setup.plan.id,
+          .name = setup.plan.name,
+          .profile = setup.plan.profile,
+          .workspace = setup.request.workspace,
+          .user = setup.caller.user_inside(),
+          .inside_uid = setup.plan.inside_uid};
+}
+
 }  // namespace cellrun::cells
