@@ -294,6 +294,41 @@ TEST_F(InboundTest, ManyConnectionsAtOnceAllArrive) {
   (void)End(cell);
 }
 
+// A server that takes nothing: whoever waits is let go after a while, and the cell goes on.
+TEST_F(InboundTest, AServerThatDoesNotAcceptCostsNobodyElse) {
+  Process cell = Start({"python3", "-c",
+                        "import socket, time\n"
+                        "full = socket.socket(); full.bind(('127.0.0.1', 3001)); full.listen(0)\n"
+                        "good = socket.socket(); good.bind(('127.0.0.1', 3000)); good.listen(64)\n"
+                        "print('ready', flush=True)\n"
+                        "while True:\n"
+                        "  c, _ = good.accept(); c.sendall(b'good'); c.close()\n"},
+                       {.profile = Publishing("3000, 3001"), .flags = {"--name", "full"}});
+  ASSERT_TRUE(cell.WaitForOutput("ready")) << cell.err();
+  const int good = Ports("full")[0]["port"], full = Ports("full")[1]["port"];
+  std::vector<std::thread> stuck;
+  for (int i = 0; i < 20; ++i) stuck.emplace_back([full] { (void)Talk("127.0.0.1", full); });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Talk("127.0.0.1", good), "good");
+  EXPECT_GE(AwaitRecords("failed:ETIMEDOUT", 1).size(), 1U);
+  (void)End(cell);
+  for (std::thread& thread : stuck) thread.join();
+}
+
+TEST_F(InboundTest, IsListedWithTheCell) {
+  Process cell = Serving("listed", Publishing("3000"), "3000");
+  const json cells = json::parse(Cellrun({"ps", "-o", "json"}).out, nullptr, false);
+  ASSERT_EQ(cells.size(), 1U);
+  EXPECT_EQ(cells[0]["ports"], Ports("listed"));
+  const Outcome history = Cellrun({"history", "--kind", "connect"});
+  EXPECT_EQ(history.out, "") << history;
+  ASSERT_EQ(Talk("127.0.0.1", Ports("listed")[0]["port"]), "I am listed\n");
+  ASSERT_EQ(AwaitRecords("closed", 1).size(), 1U);
+  const std::string line = Cellrun({"history", "--kind", "connect", "-o", "table"}).out;
+  EXPECT_THAT(line, HasSubstr("inbound 127.0.0.1:"));
+  EXPECT_THAT(line, HasSubstr("→ 3000"));
+  (void)End(cell);
+}
+
 // ---- Other cells.
 
 constexpr char kAsk[] =

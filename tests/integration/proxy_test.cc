@@ -203,6 +203,31 @@ TEST_F(ProxyLaneTest, SocksGetsTheNameAndTheCredentials) {
             "ECONNREFUSED\n");
 }
 
+TEST_F(ProxyLaneTest, ItsOwnLoopbackIsNotWhatANameLeadsTo) {
+  HttpProxy proxy("HTTP/1.1 200 ok\r\n\r\n");
+  const std::string profile = WriteProfile(
+      "cellrun: 1\nname: all\ncommands: {default: allow}\nnetwork:\n"
+      "  rules: [{to: '*', then: allow}]\n  upstream-proxy: 'http://127.0.0.1:" +
+      proxy.port() + "'\n");
+  // Libraries answer such names themselves: the cell's resolver is asked directly.
+  const Outcome outcome = Run(
+      {"python3", "-c",
+       "import errno, socket, struct\n"
+       "where = [l.split()[1] for l in open('/etc/resolv.conf') if l.startswith('nameserver')][0]\n"
+       "for name in [b'x.localhost', b'git.example.com']:\n"
+       "  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10)\n"
+       "  labels = b''.join(bytes([len(l)]) + l for l in name.split(b'.'))\n"
+       "  s.sendto(struct.pack('>6H', 7, 0x100, 1, 0, 0, 0) + labels + b'\\0\\0\\1\\0\\1', (where, "
+       "53))\n"
+       "  got = socket.inet_ntoa(s.recv(512)[-4:])\n"
+       "  code = socket.socket().connect_ex((got, 443))\n"
+       "  print(got.startswith('198.18.'), 'connected' if code == 0 else 'refused')\n"},
+      {.profile = profile});
+  EXPECT_EQ(outcome.out, "False refused\nTrue connected\n")
+      << "a loopback name is the cell's own and has no address that leads out: " << outcome;
+  EXPECT_THAT(proxy.Asked(), Not(HasSubstr("localhost")));
+}
+
 TEST_F(ProxyLaneTest, ThisMachineIsReachedWithoutIt) {
   HttpProxy proxy("HTTP/1.1 200 ok\r\n\r\n");
   const Server direct(Server::Say("direct\n"));
