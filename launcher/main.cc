@@ -12,6 +12,7 @@
 #include "launcher/options/arguments.h"
 #include "launcher/options/help.h"
 #include "launcher/output/rows.h"
+#include "launcher/port_verb.h"
 #include "launcher/profile/profile_verbs.h"
 #include "launcher/request_verb.h"
 #include "launcher/run/build.h"
@@ -71,6 +72,8 @@ int Dispatch(const Arguments& arguments) {
     case VerbId::kEgressReload:
     case VerbId::kEgressBypass:
       return EgressVerb(arguments);
+    case VerbId::kPort:
+      return PortVerb(arguments);
     case VerbId::kApprovalsWatch:
       return ApprovalsWatchVerb(arguments);
     case VerbId::kAuditVerify:

@@ -65,6 +65,7 @@ RunOptions ToRunOptions(const Arguments& arguments) {
   }
   run.read = arguments.All(OptionId::kRead);
   run.write = arguments.All(OptionId::kWrite);
+  run.publish = arguments.All(OptionId::kPublish);
   run.observe = arguments.Has(OptionId::kObserve);
   run.tty = ToTtyMode(arguments.Get(OptionId::kTerminal, "auto"));
   run.report = arguments.Get(OptionId::kReport);

@@ -12,6 +12,7 @@
 
 #include "lib/policy/lint.h"
 #include "lib/policy/load.h"
+#include "lib/policy/network_policy.h"
 #include "lib/policy/policy.h"
 #include "lib/policy/profile_test.h"
 
@@ -126,6 +127,24 @@ TEST_P(ShippedProfileTest, HasNothingForLintButNotes) {
 bool SameConditions(const When& a, const When& b) {
   return a.exe == b.exe && a.args == b.args && a.script == b.script && a.writable == b.writable &&
          a.args_any == b.args_any && a.args_none == b.args_none && a.cwd == b.cwd;
+}
+
+TEST(NetworkOfProfilesTest, ReachesPackageSourcesOfThisHostByTheirGroupsOnly) {
+  const GroupMembers sources = {{"npm", {"npm.mirror.example:4873"}},
+                                {"apt", {"deb.mirror.example:80"}}};
+  for (const char* name : {"standard", "agents/codex", "agents/opencode"}) {
+    const auto policy =
+        NetworkPolicy::Compile(Load(name), std::chrono::system_clock::now(), sources);
+    ASSERT_TRUE(policy.ok()) << policy.problems().front().ToString();
+    const auto decide = [&](const char* host, std::uint16_t port) {
+      return policy.value().Decide({.host = host, .port = port});
+    };
+    EXPECT_EQ(decide("npm.mirror.example", 4873).action, Action::kAllow) << name;
+    EXPECT_EQ(decide("npm.mirror.example", 4873).rule.name, "package-sources") << name;
+    EXPECT_EQ(decide("deb.mirror.example", 80).action, Action::kAllow) << name;
+    EXPECT_NE(decide("npm.mirror.example", 22).action, Action::kAllow) << name;
+    EXPECT_NE(decide("x.npm.mirror.example", 4873).action, Action::kAllow) << name;
+  }
 }
 
 TEST(CiProfileTest, DeniesWithItsOwnRulesEverythingThatStrictAsksAbout) {

@@ -208,6 +208,22 @@ void KeepOrdered(const Packet& packet) {
   if (fork() == 0) RunKeeper(packet.fds[0]);  // failed: the socket is closed with the packet
 }
 
+// Unconnected: init's own connect would be judged by the one who waits for it.
+void SocketsOrdered(const ControlHeader& header) {
+  const bool known = header.b == AF_INET || header.b == AF_INET6;
+  if (!known || header.a < 1 || header.a > wire::kMaxSocketsOrdered) Fail("socket order", EPROTO);
+  for (int i = 0; i < header.a; i++) {
+    const int made = socket(header.b, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ControlHeader answer{};
+    answer.type = wire::kSocket;
+    answer.id = header.id;
+    answer.a = made < 0 ? errno : 0;
+    answer.b = header.b;
+    Report(answer, nullptr, made);
+    if (made >= 0) close(made);
+  }
+}
+
 void CarryOut(Packet& packet) {
   ControlHeader header{};
   if (packet.truncated || packet.bytes < sizeof header) Fail("order", EPROTO);
@@ -228,6 +244,9 @@ void CarryOut(Packet& packet) {
       break;
     case wire::kKeep:
       KeepOrdered(packet);
+      break;
+    case wire::kSockets:
+      SocketsOrdered(header);
       break;
     default:
       Fail("order", EPROTO);

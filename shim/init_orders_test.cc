@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Orders that no broker of the same build sends: init says what was wrong and ends.
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +43,14 @@ TEST_F(InitOrdersTest, RefusesGarbage) {
       .type = wire::kSpawn, .id = 0, .a = 0, .b = 0, .c = 0, .payload_bytes = 0};
   const wire::ControlHeader second_setup{
       .type = wire::kSetup, .id = 0, .a = 0, .b = 0, .c = 0, .payload_bytes = 0};
+  const wire::ControlHeader many_sockets{.type = wire::kSockets,
+                                         .id = 0,
+                                         .a = wire::kMaxSocketsOrdered + 1,
+                                         .b = AF_INET,
+                                         .c = 0,
+                                         .payload_bytes = 0};
+  const wire::ControlHeader other_sockets{
+      .type = wire::kSockets, .id = 0, .a = 1, .b = AF_UNIX, .c = 0, .payload_bytes = 0};
   const auto bytes = [](const wire::ControlHeader& header) {
     return std::string(reinterpret_cast<const char*>(&header), sizeof header);
   };
@@ -53,11 +62,34 @@ TEST_F(InitOrdersTest, RefusesGarbage) {
                                bytes(unknown),
                                bytes(bad_signal),
                                bytes(empty_spawn),
-                               bytes(second_setup)};
+                               bytes(second_setup),
+                               bytes(many_sockets),
+                               bytes(other_sockets)};
   for (const std::string& c : cases) {
     START_CELL();
     SendRaw(c);
     ExpectFailure(EPROTO);
+  }
+}
+
+TEST_F(InitOrdersTest, MakesSocketsThatAreNotConnected) {
+  START_CELL();
+  for (const int family : {AF_INET, AF_INET6}) {
+    Send({.type = wire::kSockets, .id = 0, .a = 3, .b = family, .c = 0, .payload_bytes = 0});
+    for (int i = 0; i < 3; ++i) {
+      const Event made = Expect(wire::kSocket);
+      EXPECT_EQ(made.header.b, family);
+      ASSERT_EQ(made.fds.size(), 1U);
+      int has = 0;
+      socklen_t size = sizeof has;
+      ASSERT_EQ(getsockopt(made.fds[0].get(), SOL_SOCKET, SO_DOMAIN, &has, &size), 0);
+      EXPECT_EQ(has, family);
+      ASSERT_EQ(getsockopt(made.fds[0].get(), SOL_SOCKET, SO_TYPE, &has, &size), 0);
+      EXPECT_EQ(has, SOCK_STREAM);
+      sockaddr_storage peer{};
+      size = sizeof peer;
+      EXPECT_NE(getpeername(made.fds[0].get(), reinterpret_cast<sockaddr*>(&peer), &size), 0);
+    }
   }
 }
 

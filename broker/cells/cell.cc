@@ -68,9 +68,13 @@ Cell::Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks
       setup_(std::move(setup)),
       control_(std::move(control)),
       callbacks_(std::move(callbacks)),
-      token_(sys::RandomHex(16)) {}
+      token_(sys::RandomHex(16)) {
+  for (const net::Published& published : setup_.published)
+    setup_.ports.push_back(published.mapping);
+}
 
 Cell::~Cell() {
+  if (inbound_ != nullptr) inbound_->Stop();
   if (init_.valid()) (void)sys::PidfdSendSignal(init_, SIGKILL);  // ESRCH: it has ended
 }
 
@@ -194,6 +198,12 @@ void Cell::OnMessage(sys::Message message) {
       return;
     case wire::kStopped:
       return;
+    case wire::kSocket: {
+      if (inbound_ == nullptr || message.fds.size() > 1) return End("init sent a broken message");
+      const bool made = message.fds.size() == 1;
+      return inbound_->Give(header.b, made ? Result<UniqueFd>(std::move(message.fds[0]))
+                                           : Error(header.a != 0 ? header.a : EPROTO, "socket"));
+    }
     case wire::kInitFailed:
       return End("init: " + text::EscapeShort(payload, 200) + ": " + ErrnoText(header.a));
     default:
@@ -242,16 +252,11 @@ Result<void> Cell::StartEgress() {
                                    .journal = services_.journal,
                                    .approvals = services_.approvals,
                                    .home = setup_.request.home,
-                                   .on_refused = [this](journal::Record r) { Deny(std::move(r)); }},
-                                  {.id = setup_.plan.id,
-                                   .name = setup_.plan.name,
-                                   .profile = setup_.plan.profile,
-                                   .workspace = setup_.request.workspace,
-                                   .user = setup_.caller.user_inside(),
-                                   .inside_uid = setup_.plan.inside_uid,
-                                   .ghost_of = setup_.ghost_of,
-                                   .exec = setup_.exec},
-                                  setup_.policy->profile(),
+                                   .on_refused = [this](journal::Record r) { Deny(std::move(r)); },
+                                   .reach_cell = services_.reach_cell,
+                                   .pool = services_.pool,
+                                   .environment = setup_.request.environment},
+                                  NetIdentity(setup_), setup_.policy->profile(),
                                   TermsOf(setup_.policy->profile(), Attended(), init_pid_),
                                   std::move(user_namespace_), std::exchange(gateway_, {})));
   return {};
@@ -263,6 +268,8 @@ void Cell::StartSupervisor() {
     return;
   if (const Result<void> joined = StartEgress(); !joined.ok())
     return End("gateway: " + joined.error().ToString());
+  if (const Result<void> published = StartInbound(); !published.ok())
+    return End("published ports: " + published.error().ToString());
   notify::CellFacts facts;
   facts.cell_id = setup_.plan.id;
   facts.cell_name = setup_.plan.name;
@@ -321,7 +328,7 @@ void Cell::StartSupervisor() {
 
 // On a supervisor's thread, maybe when this is gone already.
 notify::Supervisor::OnEnd Cell::EndIfUnheard() {
-  return [this, here = std::weak_ptr<bool>(here_),
+  return [this, here = std::weak_ptr(alive_),
           &loop = services_.loop](const std::optional<Error>& broken) {
     if (!broken) return;  // the end of init tells
     loop.Post([this, here, why = broken->ToString()] {
@@ -449,6 +456,8 @@ void Cell::Finish() {
     supervisor_.reset();
   }
   egress_.reset();
+  if (inbound_ != nullptr) inbound_->Stop();
+  inbound_.reset();
   // The last descriptor of the mount namespace takes all its mounts down.
   services_.janitor.Do([namespaces = std::make_shared<CellNamespaces>(
                             guards_->Finish())]() mutable { namespaces.reset(); });

@@ -18,6 +18,7 @@
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
+#include "broker/net/inbound/inbound.h"
 #include "broker/notify/supervisor.h"
 #include "broker/rooms/cell_socket.h"
 #include "broker/rooms/rooms.h"
@@ -39,6 +40,7 @@ struct Services {
   loop::Pool& pool;
   approvals::Queue& approvals;
   net::Engine& engine;
+  net::ReachCell reach_cell;  // from any thread
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -57,6 +59,8 @@ class Cell {
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
+    std::vector<net::Published> published;  // until they are served
+    std::vector<net::PortMapping> ports{};  // of these, from then on
     std::string ghost_of;    // id of the cell that it runs a command for; "" for one of a launcher
     std::uint64_t exec = 0;  // of a ghost: the number of that command's record
     bool keeps = false;      // it runs what Keep brings, and nothing of its own
@@ -99,6 +103,10 @@ class Cell {
   // A cell with the same workspace has started: what hides and protects names there also holds
   // here.
   void ShareGuards(const wire::CellPlan& other);
+  // The ports that it publishes.
+  [[nodiscard]] const std::vector<net::PortMapping>& ports() const { return setup_.ports; }
+  // As net::Inbound::Join.
+  void Join(std::uint16_t port, const std::string& who, net::Dial::Done done);
   // For commands from now on. `documents` as in Setup; recorded.
   void ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::string documents);
   // What its policy is made of from now on; ReplacePolicy follows.
@@ -131,6 +139,8 @@ class Cell {
   void ListenInside(const notify::CellFacts& facts);
   void Deny(journal::Record record);
   Result<void> StartEgress();
+  Result<void> StartInbound();
+  void OrderCellSockets(int family, int count);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -155,7 +165,6 @@ class Cell {
   std::vector<std::string> lost_layers_;
   bool ended_ = false;     // main has been reported, or End was called
   bool finished_ = false;  // nothing is left
-  const std::shared_ptr<bool> here_ = std::make_shared<bool>(true);
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
@@ -163,6 +172,8 @@ class Cell {
   // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
   // answers.
   std::unique_ptr<CellEgress> egress_;
+  std::shared_ptr<net::Inbound> inbound_;  // of a cell that publishes ports
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<rooms::CellSocket> cell_socket_;
   std::unique_ptr<rooms::Rooms> rooms_;  // after what they use
   std::unique_ptr<Guards> guards_;

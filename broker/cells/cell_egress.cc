@@ -6,6 +6,8 @@
 
 #include "broker/net/address/address.h"
 #include "broker/net/upstream/servers.h"
+#include "broker/run/secret.h"
+#include "lib/base/log.h"
 #include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 #include "lib/sys/internet.h"
@@ -50,6 +52,32 @@ net::Resolve ResolveThrough(loop::Loop& loop, std::weak_ptr<net::Upstream> upstr
   };
 }
 
+// Read once, while the cell starts: what leaves before waits. Null: there is none.
+std::shared_ptr<net::ProxyAccess> ProxyOf(const CellEgress::Services& services,
+                                          const policy::Profile& profile) {
+  if (profile.upstream_proxy.value.empty()) return nullptr;
+  auto access = std::make_shared<net::ProxyAccess>();
+  const std::shared_ptr<net::Proxy> proxy = net::ParseProxy(profile.upstream_proxy.value);
+  const std::string& name = profile.proxy_secret.value;
+  if (proxy == nullptr) {
+    access->Set(Error(EINVAL, "", "the proxy's URL cannot be read"));
+  } else if (name.empty()) {
+    access->Set(net::ProxyAccess::Known(proxy));
+  } else {
+    services.pool.Do(
+        [access, proxy, name, secrets = profile.secrets, environment = services.environment] {
+          const Result<run::SecretValues> values = run::ReadSecrets(secrets, {name}, environment);
+          const Result<void> set = values.ok()
+                                       ? net::SetCredentials(*proxy, values->values().front().value)
+                                       : Result<void>(values.error());
+          if (!set.ok())
+            log::Warn("no credentials for a proxy", {{"error", set.error().ToString()}});
+          access->Set(set.ok() ? Result<net::ProxyAccess::Known>(proxy) : set.error());
+        });
+  }
+  return access;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
@@ -80,7 +108,9 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                          .judge = made->judge_,
                          .names = made->names_,
                          .resolve = ResolveThrough(services.loop, made->upstream_),
-                         .ask = AskThrough(services.loop, services.approvals, cell, terms)});
+                         .ask = AskThrough(services.loop, services.approvals, cell, terms),
+                         .reach_cell = services.reach_cell,
+                         .proxy = ProxyOf(services, profile)});
   made->OpenFixedDatagrams();
   return made;
 }

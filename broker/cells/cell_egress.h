@@ -11,6 +11,7 @@
 #include "broker/cells/connection_asks.h"
 #include "broker/journal/record.h"
 #include "broker/loop/loop.h"
+#include "broker/loop/pool.h"
 #include "broker/net/connections/egress.h"
 #include "broker/net/resolver/resolver.h"
 #include "broker/net/upstream/upstream.h"
@@ -31,6 +32,9 @@ class CellEgress {
     std::string home;  // whose package managers `@npm` and its like mean
     // A name that nothing lets out was asked for: for those who can read what was denied.
     std::function<void(journal::Record record)> on_refused;
+    net::ReachCell reach_cell;
+    loop::Pool& pool;
+    const std::vector<std::string>& environment;  // of who started the cell, for the proxy's secret
   };
   // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
   static Result<std::unique_ptr<CellEgress>> Start(const Services& services,

@@ -36,6 +36,9 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
     facts["write"] = nlohmann::json::array();
     for (const std::string& path : setup.request.write)
       facts["write"].push_back(text::Escape(path));
+    facts["publish"] = nlohmann::json::array();
+    for (const net::PortMapping& mapping : setup.ports)
+      facts["publish"].push_back(mapping.OuterText() + ":" + std::to_string(mapping.inner));
     facts["env"] = nlohmann::json::array();
     for (const auto& [name, value] : setup.request.set_environment)
       facts["env"].push_back(text::Escape(name));
@@ -44,6 +47,17 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
   }
   record.detail = facts.dump();
   return record;
+}
+
+net::CellIdentity NetIdentity(const Cell::Setup& setup) {
+  return {.id = setup.plan.id,
+          .name = setup.plan.name,
+          .profile = setup.plan.profile,
+          .workspace = setup.request.workspace,
+          .user = setup.caller.user_inside(),
+          .inside_uid = setup.plan.inside_uid,
+          .ghost_of = setup.ghost_of,
+          .exec = setup.exec};
 }
 
 }  // namespace cellrun::cells

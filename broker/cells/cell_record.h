@@ -18,4 +18,7 @@ struct CellMoment {
 // What the journal says of a cell as a whole.
 journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment);
 
+// And what the records of its connections say.
+net::CellIdentity NetIdentity(const Cell::Setup& setup);
+
 }  // namespace cellrun::cells

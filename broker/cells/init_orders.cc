@@ -93,6 +93,11 @@ Result<void> OrderKeeper(const UniqueFd& control, const UniqueFd& keeper) {
       .With("ordering a keeper");
 }
 
+Result<void> OrderSockets(const UniqueFd& control, int family, int count) {
+  return sys::SendMessage(control, Packet(wire::kSockets, 0, "", count, family), {})
+      .With("ordering sockets");
+}
+
 Result<void> OrderSignal(const UniqueFd& control, std::int32_t pid, int signal) {
   return sys::SendMessage(control, Packet(wire::kSignal, 0, "", pid, signal, 1), {});
 }

@@ -24,6 +24,8 @@ Result<void> OrderCommand(const UniqueFd& control, const wire::RunRequest& reque
                           const std::vector<UniqueFd>& streams);
 // To fork a keeper with this end of its socket (lib/wire/run.h).
 Result<void> OrderKeeper(const UniqueFd& control, const UniqueFd& keeper);
+// To make `count` TCP sockets of its network (1 to wire::kMaxSocketsOrdered).
+Result<void> OrderSockets(const UniqueFd& control, int family, int count);
 // To signal the process group of its child `pid`, a number inside.
 Result<void> OrderSignal(const UniqueFd& control, std::int32_t pid, int signal);
 

@@ -12,6 +12,7 @@
 #include "lib/base/version.h"
 #include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
+#include "lib/policy/value_type.h"
 #include "lib/sys/memory.h"
 #include "lib/wire/floor.h"
 
@@ -47,7 +48,25 @@ Result<void> CheckRequest(const wire::RunRequest& request) {
     TRY(require(IsAbsoluteAndPlain(path), "read: must be absolute paths"));
   for (const std::string& path : request.write)
     TRY(require(IsAbsoluteAndPlain(path), "write: must be absolute paths"));
+  for (const std::string& port : request.publish) {
+    const policy::PublishedPort parsed = policy::PublishedValue(port);
+    TRY(require(parsed.host != 0 && parsed.cell != 0,
+                "publish: must be PORT, HOST:CELL or ADDRESS:HOST:CELL"));
+  }
   return {};
+}
+
+// What a person might not expect.
+std::vector<std::string> PortWarnings(const std::vector<net::Published>& published) {
+  std::vector<std::string> warnings;
+  for (const auto& [mapping, listener] : published) {
+    const std::string port = "port " + std::to_string(mapping.inner);
+    if (mapping.moved) warnings.push_back(port + " is published at " + mapping.OuterText());
+    if (net::ReachOf(mapping.outer.address) != net::Reach::kLoopback)
+      warnings.push_back(port + " is published at " + mapping.OuterText() +
+                         ", where other machines may reach it");
+  }
+  return warnings;
 }
 
 }  // namespace
@@ -220,6 +239,12 @@ Result<void> LaunchSession::MakePlan() {
   setup.protection =
       TRY(broker_.registry.ProtectionIn(request_.workspace, setup.policy->profile()));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
+  Result<std::vector<net::Published>> published = PublishPorts(setup.policy->profile());
+  if (!published.ok()) {
+    RefusePort(published.error());
+    return {};
+  }
+  setup.published = std::move(*published);
   setup.tools = TRY(ToolDirectory::Make(identity_->id, setup.policy->profile().tools));
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,
@@ -231,6 +256,8 @@ Result<void> LaunchSession::MakePlan() {
                         .cell_uid = identity_->uid.value_or(caller_.uid),
                         .gateway = network.value().LetsAnythingOut()};
   setup.plan = TRY(BuildPlan(input));
+  for (std::string& warning : PortWarnings(setup.published))
+    setup.plan.warnings.push_back(std::move(warning));
   setup.environment =
       CellEnvironment(setup.policy->profile(), request_, caller_.user_inside(), identity_->id);
   setup.request = std::move(request_);
@@ -256,6 +283,35 @@ Result<void> LaunchSession::MakePlan() {
   const Result<void> ordered = cell_->Order(std::move(streams_));
   if (!ordered.ok()) cell_->End(ordered.error().ToString());
   return {};
+}
+
+// What the profile publishes, and what the command line adds to it.
+Result<std::vector<net::Published>> LaunchSession::PublishPorts(
+    const policy::Profile& profile) const {
+  std::vector<policy::Placed<policy::PublishedPort>> ports = profile.publish;
+  for (const std::string& text : request_.publish)
+    ports.push_back({.value = policy::PublishedValue(text), .at = {.file = "--publish"}});
+  return net::Publish(ports);
+}
+
+void LaunchSession::RefusePort(const Error& error) {
+  const auto& cells = broker_.registry.cells();
+  const auto holder = std::find_if(cells.begin(), cells.end(), [&](const auto& entry) {
+    const auto& ports = entry.second->ports();
+    return std::any_of(ports.begin(), ports.end(), [&](const net::PortMapping& mapping) {
+      return mapping.OuterText() == error.context();
+    });
+  });
+  const bool used = error.code() == EADDRINUSE;
+  std::string cause = ErrnoText(error.code());
+  if (used && holder != cells.end())
+    cause += ": the cell " + holder->second->plan().name + " has it";
+  Refuse({.status = 125,
+          .what = "the port " + error.context() + " of this host cannot be published",
+          .cause = cause,
+          .suggest = used ? "name the cell's port alone, and any other port of the host is taken: "
+                            "publish: [PORT]"
+                          : ""});
 }
 
 Result<void> LaunchSession::OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds) {

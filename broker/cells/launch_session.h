@@ -52,6 +52,9 @@ class LaunchSession {
   Result<void> TakeDocuments(const UniqueFd& memory, std::vector<policy::Source> documents);
   Result<void> PlanOrAsk();
   Result<void> MakePlan();
+  [[nodiscard]] Result<std::vector<net::Published>> PublishPorts(
+      const policy::Profile& profile) const;
+  void RefusePort(const Error& error);
   void Refuse(const wire::Refusal& refusal);
   void RefuseProblems(const std::vector<policy::Problem>& problems);
   bool Send(const std::string& text, const UniqueFd* fd = nullptr);

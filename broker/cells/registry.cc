@@ -31,6 +31,13 @@ Result<Registry::Identity> Registry::Reserve(const std::string& wanted, bool by_
   return identity;
 }
 
+Cell* Registry::Named(const std::string& name) const {
+  const auto found = std::find_if(cells_.begin(), cells_.end(), [&](const auto& entry) {
+    return entry.second->plan().name == name;
+  });
+  return found != cells_.end() ? found->second : nullptr;
+}
+
 Cell* Registry::Find(const std::string& name) const {
   Cell* found = nullptr;
   for (const auto& [id, cell] : cells_) {

@@ -30,6 +30,7 @@ class Registry {
   [[nodiscard]] const std::map<std::string, Cell*>& cells() const { return cells_; }
   // By name, id, or a start of an id that only one has. Null: none, or several.
   [[nodiscard]] Cell* Find(const std::string& name) const;
+  [[nodiscard]] Cell* Named(const std::string& name) const;  // by exactly its name
   // What `own` hides and protects in the workspace, and what the cells that have it do: each keeps
   // the union.
   [[nodiscard]] Result<Protection> ProtectionIn(const std::string& workspace,

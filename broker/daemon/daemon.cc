@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/approvals/routes.h"
+#include "broker/daemon/port_routes.h"
 #include "broker/daemon/tool_routes.h"
 #include "broker/peer/peer.h"
 #include "lib/base/log.h"
@@ -51,6 +52,7 @@ nlohmann::json CellObject(const cells::Cell& cell) {
           {"pid", cell.init_pid()},
           {"layers", cell.Layers()},
           {"user", cell.setup().caller.user},
+          {"ports", PortsOf(cell)},
           {"ghost_of", cell.setup().ghost_of}};
 }
 
@@ -157,6 +159,7 @@ void Daemon::FollowRules() {
 void Daemon::RegisterRoutes(http::Router& router) {
   router.Add("GET", "/v1/cells", [this](const http::Request&) { return Cells(); });
   RegisterToolRoutes(router, registry_, *tools_);
+  RegisterPortRoutes(router, registry_);
   router.Add("GET", "/v1/status", [this](const http::Request&) { return Status(); });
   router.Add("POST", "/v1/stop", [this](const http::Request& request) { return OnStop(request); });
 }
@@ -203,7 +206,15 @@ cells::Services Daemon::SharedServices() {
           .runner = *elsewhere_,
           .pool = pool_,
           .approvals = *approvals_,
-          .engine = engine_};
+          .engine = engine_,
+          .reach_cell = [this](const std::string& name, std::uint16_t port, const std::string& who,
+                               net::Dial::Done done) {
+            loop_.Post([this, name, port, who, done = std::move(done)]() mutable {
+              cells::Cell* cell = registry_.Named(name);
+              if (cell == nullptr) return done(Error(EHOSTUNREACH, "connect"));
+              cell->Join(port, who, std::move(done));
+            });
+          }};
 }
 
 void Daemon::OnLauncher() {

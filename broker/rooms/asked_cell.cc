@@ -97,7 +97,7 @@ void FakeQueue::AwaitPending(std::size_t count) {
 }
 
 AskedCell::AskedCell() : thread_([this] { loop.Run(); }) {
-  cell.on_end = [] {};
+  cell.on_end = [](const std::optional<Error>&) {};
 }
 AskedCell::~AskedCell() {
   loop.Post([this] { loop.Stop(); });

@@ -41,6 +41,11 @@ std::string ShownField(const json& record, const char* name) {
 }
 
 std::string ConnectionOf(const json& record) {
+  const json detail = record.value("detail", json::object());
+  if (detail.is_object() && detail.value("inbound", false)) {
+    return "inbound " + text::Quote(Text(detail, "from")) + " → " +
+           (record.contains("port") ? record["port"].dump() : "");
+  }
   const std::string name = Text(record, "name");
   std::string text = "connect " + text::Quote(name.empty() ? Text(record, "to") : name);
   if (record.contains("port")) text += ":" + record["port"].dump();

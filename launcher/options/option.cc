@@ -15,10 +15,10 @@ constexpr VerbMask kAll = (VerbMask{1} << static_cast<unsigned>(VerbId::kCount))
 constexpr VerbMask kNamedRows = In(VerbId::kPs) | In(VerbId::kProfileList) |
                                 In(VerbId::kApprovalsList) | In(VerbId::kApprovalsRules) |
                                 In(VerbId::kToolList);
-constexpr VerbMask kObject = In(VerbId::kEgressList) | In(VerbId::kProfileLint) |
-                             In(VerbId::kProfileTest) | In(VerbId::kDoctor) |
-                             In(VerbId::kBrokerStatus) | In(VerbId::kApprovalsShow) |
-                             In(VerbId::kApprovalsReport);
+constexpr VerbMask kObject = In(VerbId::kEgressList) | In(VerbId::kPort) |
+                             In(VerbId::kProfileLint) | In(VerbId::kProfileTest) |
+                             In(VerbId::kDoctor) | In(VerbId::kBrokerStatus) |
+                             In(VerbId::kApprovalsShow) | In(VerbId::kApprovalsReport);
 constexpr VerbMask kReport = In(VerbId::kWhy) | kVerify;
 constexpr VerbMask kAskList = In(VerbId::kApprovalsList);
 constexpr VerbMask kApproveDeny = In(VerbId::kApprove) | In(VerbId::kDeny);
@@ -58,8 +58,9 @@ constexpr std::array kOptions = {
            kRun, "leave the cell running in the background"},
     Option{OptionId::kNetwork, "--net", '\0', ValueKind::kText, "HOST[:PORT]", "", true,
            Support::kLater, kRun, "let the cell reach a destination"},
-    Option{OptionId::kPublish, "--publish", '\0', ValueKind::kText, "PORT", "", true,
-           Support::kLater, kRun, "publish a port of the cell"},
+    Option{OptionId::kPublish, "--publish", '\0', ValueKind::kPublish, "[[ADDRESS:]HOST:]PORT", "",
+           true, Support::kNow, kRun,
+           "publish a port of the cell on this host's loopback, or on ADDRESS"},
     Option{OptionId::kMemory, "--memory", '\0', ValueKind::kText, "SIZE", "", false,
            Support::kLater, kRun, "limit memory"},
 

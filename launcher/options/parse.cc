@@ -9,6 +9,7 @@
 #include "launcher/options/nearest.h"
 #include "launcher/options/value.h"
 #include "lib/base/text.h"
+#include "lib/policy/value_type.h"
 
 namespace cellrun::options {
 namespace {
@@ -190,6 +191,10 @@ std::string Expected(const Option& option, const std::string& value) {
       return ParseMoment(value, std::chrono::system_clock::now())
                  ? ""
                  : "a time (2026-07-01T12:00:00Z), or how long ago (10m)";
+    case ValueKind::kPublish: {
+      const policy::PublishedPort port = policy::PublishedValue(value);
+      return port.host != 0 && port.cell != 0 ? "" : "PORT, HOST:CELL or ADDRESS:HOST:CELL";
+    }
     case ValueKind::kChoice: {
       const auto choices = SplitChoices(option.choices);
       const bool known = std::find(choices.begin(), choices.end(), value) != choices.end();

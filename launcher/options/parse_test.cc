@@ -72,6 +72,10 @@ INSTANTIATE_TEST_SUITE_P(
         RunOption{"Tty", {"--tty", "raw"}, OptionId::kTerminal, {"raw"}},
         RunOption{"Report", {"--report", "r.json"}, OptionId::kReport, {"r.json"}},
         RunOption{"Time", {"--time", "90s"}, OptionId::kTime, {"90s"}},
+        RunOption{"Publish",
+                  {"--publish", "3000", "--publish", "127.0.0.2:8080:80"},
+                  OptionId::kPublish,
+                  {"3000", "127.0.0.2:8080:80"}},
         RunOption{"BackendNative", {"--backend", "native"}, OptionId::kBackend, {"native"}}),
     [](const auto& row) { return row.param.name; });
 
@@ -141,6 +145,8 @@ TEST(ParseTest, RefusesWrongValues) {
   EXPECT_THAT(Refused({"--time", "5", "x"}).cause, HasSubstr("duration"));
   EXPECT_THAT(Refused({"--time", "0s", "x"}).cause, HasSubstr("duration"));
   EXPECT_THAT(Refused({"--env", "=1", "x"}).cause, HasSubstr("NAME"));
+  for (const char* port : {"0", "x", "1:2:3:4", "70000", "a:1:2", "1-2", ""})
+    EXPECT_THAT(Refused({"--publish", port, "x"}).cause, HasSubstr("HOST:CELL")) << port;
   EXPECT_THAT(Refused({"--profile", "", "x"}).cause, HasSubstr("not empty"));
   EXPECT_THAT(Refused({"history", "--limit", "-1"}).cause, HasSubstr("whole number"));
   EXPECT_THAT(Refused({"history", "--since", "yesterday"}).cause, HasSubstr("time"));
@@ -162,13 +168,9 @@ TEST(ParseTest, RefusesARunWithoutACommand) {
 }
 
 TEST(ParseTest, RefusesWhatThisReleaseCannotDo) {
-  const std::vector<Words> lines = {{"--backend", "docker", "x"},
-                                    {"--image", "debian:12", "x"},
-                                    {"-d", "x"},
-                                    {"--detach", "x"},
-                                    {"--net", "a:443", "x"},
-                                    {"--publish", "80", "x"},
-                                    {"--memory", "1G", "x"}};
+  const std::vector<Words> lines = {
+      {"--backend", "docker", "x"}, {"--image", "debian:12", "x"}, {"-d", "x"}, {"--detach", "x"},
+      {"--net", "a:443", "x"},      {"--memory", "1G", "x"}};
   for (const Words& line : lines) {
     EXPECT_THAT(Refused(line).what, HasSubstr("not supported yet")) << line[0];
   }

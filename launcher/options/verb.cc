@@ -111,6 +111,10 @@ constexpr std::array kProfileImportExamples = {
 constexpr std::array kProfileSchemaExamples = {
     Example{"cellrun profile schema > cellrun-profile.schema.json", "for an editor's completion"},
 };
+constexpr std::array kPortExamples = {
+    Example{"cellrun port quiet-otter", "every port, and where this host has it"},
+    Example{"cellrun port quiet-otter 3000", "127.0.0.1:3000, for a browser or a script"},
+};
 constexpr std::array kToolAddExamples = {
     Example{"cellrun tool add quiet-otter terraform --secret AWS_KEY",
             "terraform, in a ghost that has this secret"},
@@ -264,6 +268,13 @@ constexpr std::array kVerbs = {
          "list shows how long that is, egress remove ends it. The floor, and addresses of this "
          "machine and of private networks, stay closed.",
          kEgressBypassExamples},
+    Verb{VerbId::kPort, "port", "CELL [PORT]", WordKind::kCell, 1, 2,
+         "list the published ports of a cell",
+         "Lists the ports that the cell publishes (network.publish of its profile, --publish of "
+         "run) and the address and port of this host where each is: `3000 -> 127.0.0.1:3000`. With "
+         "PORT, the number inside the cell, only where that one is. Exit status 1: it is not "
+         "published.",
+         kPortExamples},
     Verb{VerbId::kAuditVerify, "audit verify", "", WordKind::kNone, 0, 0,
          "check the journal's hash chain",
          "Reads the whole journal and checks that every record names the hash of the one before "
@@ -359,9 +370,9 @@ constexpr std::array kVerbs = {
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(VerbId::kCount));
 
-constexpr std::array<std::string_view, 16> kLaterVerbs = {
-    "inspect", "logs",   "top", "exec", "shell", "attach", "stop",         "kill",
-    "pause",   "resume", "rm",  "wait", "port",  "trust",  "profile diff", "profile init",
+constexpr std::array<std::string_view, 15> kLaterVerbs = {
+    "inspect", "logs",   "top", "exec", "shell", "attach",       "stop",         "kill",
+    "pause",   "resume", "rm",  "wait", "trust", "profile diff", "profile init",
 };
 
 }  // namespace

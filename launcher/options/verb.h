@@ -28,6 +28,7 @@ enum class VerbId : std::uint8_t {
   kEgressRemove,
   kEgressReload,
   kEgressBypass,
+  kPort,
   kAuditVerify,
   kAuditExport,
   kProfileList,
@@ -113,6 +114,7 @@ enum class ValueKind : std::uint8_t {
   kCount,       // a whole number from 1
   kChoice,      // one of `choices`
   kMoment,      // RFC 3339, or a duration: so long ago
+  kPublish,     // PORT, HOST:CELL or ADDRESS:HOST:CELL, as a profile's network.publish
 };
 
 enum class Support : std::uint8_t {

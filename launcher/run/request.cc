@@ -97,6 +97,7 @@ Outcome<wire::RunRequest> MakeRequest(const RunOptions& options) {
   request.observe = options.observe;
   request.report = !options.report.empty();
   request.time_limit = options.time_limit;
+  request.publish = options.publish;
   if (std::optional<ErrorForm> failed = AddDocuments(options, request)) return *std::move(failed);
   if (std::optional<ErrorForm> failed = AddGrants("--read", options.read, request.read))
     return *std::move(failed);

@@ -19,7 +19,7 @@ struct RunOptions {
   std::string name;       // of the cell; "" lets the broker choose
   // --env K=V, or --env K (nothing: the caller's value is passed).
   std::vector<std::pair<std::string, std::optional<std::string>>> env;
-  std::vector<std::string> read, write;
+  std::vector<std::string> read, write, publish;
   bool observe = false;
   TtyMode tty = TtyMode::kAuto;
   std::string report;                       // file; "" for none

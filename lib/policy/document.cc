@@ -112,6 +112,7 @@ class DocumentReader {
     Remember(map, "publish", &document_->publish);
     if (const YamlNode* dns = map.Find("dns")) Resolvers(*dns);
     reader_.Text(map, "upstream-proxy", &values_.upstream_proxy);
+    reader_.Text(map, "proxy-secret", &values_.proxy_secret);
   }
 
   void Groups(const YamlNode& map) {

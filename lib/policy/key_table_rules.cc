@@ -289,7 +289,10 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "network.publish",
      .shape = Shape::kList,
      .type = Type::kPublish,
-     .meaning = "Ports of the cell on the host's loopback: `3000`, `\"8080:80\"` (host:cell).",
+     .meaning =
+         "Ports of the cell on the host's loopback: `3000` (the same one, or another if that is "
+         "taken), `\"8080:80\"` (exactly host:cell), `\"0.0.0.0:8080:80\"` (on another address "
+         "of the host). `cellrun port` lists them.",
      .risk = "Everybody on the host can talk to the cell there.",
      .floor = kNo,
      .workspace = kNo},
@@ -305,8 +308,15 @@ constexpr auto kKeys = std::to_array<Key>({
      .meaning = "`system`, or addresses of resolvers (`192.0.2.1`, `192.0.2.1:5353`)."},
     {.path = "network.upstream-proxy",
      .type = Type::kProxy,
-     .meaning = "HTTP proxy through which allowed connections leave.",
+     .meaning = "Proxy through which allowed connections to names and public addresses leave: HTTP "
+                "(CONNECT) or SOCKS5.",
      .risk = "The proxy resolves and reaches names by its own rules.",
+     .floor = kNo,
+     .workspace = kNo},
+    {.path = "network.proxy-secret",
+     .type = Type::kVariable,
+     .meaning =
+         "Name of one of `secrets`: `USER:PASSWORD` for the proxy. It never gets into a cell.",
      .floor = kNo,
      .workspace = kNo},
 

@@ -308,10 +308,6 @@ std::vector<std::string> Unsupported(const std::string& body) {
 
 TEST(UnsupportedTest, NamesEachFeatureThatIsNotEnforcedYet) {
   const std::pair<const char*, const char*> cases[] = {
-      {"network: {rules: [{to: host.cell/other, then: allow}]}\n",
-       "a network rule to another cell, 'host.cell/other'"},
-      {"network: {publish: [80]}\n", "network.publish"},
-      {"network: {upstream-proxy: 'http://p.example:1'}\n", "network.upstream-proxy"},
       {"tools: [{name: x, network: ['host.cell/other:80']}]\n",
        "ghost: network to another cell, 'host.cell/other:80'"},
       {"tools: [{name: x, limits: {cpus: 1}}]\n", "ghost: limits.cpus"},

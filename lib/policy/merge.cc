@@ -67,6 +67,7 @@ void InheritScalars(Profile* to, const Profile& from) {
   Inherit(&to->command_default, from.command_default);
   Inherit(&to->network_default, from.network_default);
   Inherit(&to->upstream_proxy, from.upstream_proxy);
+  Inherit(&to->proxy_secret, from.proxy_secret);
   Inherit(&to->limits.memory_bytes, from.limits.memory_bytes);
   Inherit(&to->limits.processes, from.limits.processes);
   Inherit(&to->limits.files, from.limits.files);
@@ -157,6 +158,11 @@ void CheckReferences(const std::vector<Document>& documents, const Profile& prof
                      std::vector<Problem>* problems) {
   std::set<std::string> secrets;
   for (const Secret& secret : profile.secrets) secrets.insert(secret.name);
+  const Placed<std::string>& proxy = profile.proxy_secret;
+  if (!proxy.value.empty() && !secrets.contains(proxy.value)) {
+    problems->push_back({proxy.at, "unknown secret '" + proxy.value + "'",
+                         "a name of the profile's `secrets`", ""});
+  }
   for (const Document& document : documents) {
     for (const Reference& group : document.groups) {
       if (IsBuiltInGroup(group.name) || profile.network_groups.contains(group.name)) continue;

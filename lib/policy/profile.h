@@ -124,6 +124,7 @@ struct SyscallRule {
 struct PublishedPort {
   std::string address;  // "" for the host's loopback
   std::uint16_t host = 0, cell = 0;
+  bool exact = false;  // the host's port was written: no other one will do
 };
 
 struct Tool {
@@ -182,7 +183,7 @@ struct Profile {
   std::map<std::string, std::vector<std::string>> network_groups;
   std::vector<Placed<PublishedPort>> publish;
   std::vector<std::string> dns_upstream;  // empty: the system's
-  Placed<std::string> upstream_proxy;
+  Placed<std::string> upstream_proxy, proxy_secret;
 
   std::vector<SyscallRule> syscall_rules;
   Limits limits;

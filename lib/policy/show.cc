@@ -7,6 +7,7 @@
 #include "lib/policy/show_rules.h"
 #include "lib/policy/show_text.h"
 #include "lib/policy/units.h"
+#include "lib/policy/value_type.h"
 
 namespace cellrun::policy {
 namespace {
@@ -114,12 +115,11 @@ class Builder {
     }
     for (const auto& [name, members] : profile_.network_groups) network["groups"][name] = members;
     for (const Placed<PublishedPort>& port : profile_.publish) {
-      const std::string address = port.value.address.empty() ? "" : port.value.address + ":";
-      network["publish"].push_back(Leaf(
-          port, address + std::to_string(port.value.host) + ":" + std::to_string(port.value.cell)));
+      network["publish"].push_back(Leaf(port, PublishedText(port.value)));
     }
     if (!profile_.dns_upstream.empty()) network["dns"]["upstream"] = profile_.dns_upstream;
     Text(&network, "upstream-proxy", profile_.upstream_proxy);
+    Text(&network, "proxy-secret", profile_.proxy_secret);
   }
 
   void ShowLimits() {

@@ -19,7 +19,6 @@ class Finder {
   std::vector<Problem> Run() {
     Cell();
     Commands();
-    Network();
     Syscalls();
     UsedLimits("limits.", profile_.limits);
     for (const Tool& tool : profile_.tools) GhostRights(tool.at, tool.ghost);
@@ -72,24 +71,6 @@ class Finder {
     UsedLimits("ghost: limits.", rights.limits);
     if (!rights.image.empty() && !rights.image.starts_with("/"))
       Note(at, "ghost: image " + rights.image + " (only a directory)");
-  }
-
-  void Network() {
-    for (const NetworkRule& rule : profile_.network_rules) {
-      if (rule.then == Action::kDeny) continue;
-      for (const std::string& to : rule.to) NotYet(rule.at, to);
-    }
-    if (!profile_.publish.empty()) Note(profile_.publish.front().at, "network.publish");
-    if (!profile_.upstream_proxy.value.empty()) {
-      Note(profile_.upstream_proxy.at, "network.upstream-proxy");
-    }
-  }
-
-  void NotYet(const Position& at, const std::string& to) {
-    const Result<NetworkTarget> target = ParseTarget(to);
-    if (!target.ok()) return;
-    if (target->kind == NetworkTarget::Kind::kCell)
-      Note(at, "a network rule to another cell, '" + to + "'");
   }
 
   void Syscalls() {

@@ -147,7 +147,9 @@ std::optional<std::string> FormOfPublish(const std::string& text) {
 
 // User information would put a password into the profile.
 std::optional<std::string> FormOfProxy(const std::string& text) {
-  const std::size_t scheme = text.starts_with("http://") ? 7 : text.starts_with("https://") ? 8 : 0;
+  const std::size_t scheme = text.starts_with("http://")     ? 7
+                             : text.starts_with("socks5://") ? 9
+                                                             : 0;
   if (scheme == 0) return "";
   std::string_view rest = std::string_view(text).substr(scheme);
   if (rest.ends_with('/')) rest.remove_suffix(1);
@@ -301,11 +303,21 @@ PublishedPort PublishedValue(const std::string& text) {
   const bool both = rest.find(':') != std::string_view::npos;
   port.cell = take();
   port.host = both ? take() : port.cell;
+  port.exact = both;
   if (rest.empty()) return port;
   if (rest.starts_with('[') && rest.ends_with(']')) rest = rest.substr(1, rest.size() - 2);
   port.address = rest;
   if (FormOfAddress(port.address)) port.host = 0;  // refused
   return port;
+}
+
+std::string PublishedText(const PublishedPort& port) {
+  const std::string cell = std::to_string(port.cell);
+  if (!port.exact) return cell;
+  const bool bracketed = port.address.find(':') != std::string::npos;
+  std::string text = bracketed ? "[" + port.address + "]" : port.address;
+  if (!text.empty()) text += ":";
+  return text + std::to_string(port.host) + ":" + cell;
 }
 
 bool IsBuiltInGroup(std::string_view name) {

@@ -43,7 +43,7 @@ constexpr auto kTypes = std::to_array<TypeInfo>({
     {Type::kPorts, "port or range", "a port from 1 to 65535, or a range \"8000-8010\"", ""},
     {Type::kPublish, "port", "PORT, \"HOST:CELL\" or \"ADDRESS:HOST:CELL\"", ""},
     {Type::kAddress, "address", "an IP address", ""},
-    {Type::kProxy, "URL", "http://HOST:PORT", "^https?://"},
+    {Type::kProxy, "URL", "http://HOST:PORT or socks5://HOST:PORT", "^(http|socks5)://"},
     {Type::kResolver, "address", "system, or the IP address of a resolver, perhaps with :PORT", ""},
     {Type::kGroup, "group", "a name of letters, digits, - and _", "^[A-Za-z0-9_-]+$"},
     {Type::kVariable, "variable", "a name of letters, digits and _", "^[A-Za-z_][A-Za-z0-9_]*$"},

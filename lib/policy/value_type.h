@@ -33,6 +33,8 @@ std::optional<ValueProblem> CheckScalar(const Key& key, const YamlNode& node);
 std::uint64_t IntegerValue(const std::string& text);
 double NumberValue(const std::string& text);
 PublishedPort PublishedValue(const std::string& text);
+// As a profile writes it.
+std::string PublishedText(const PublishedPort& port);
 
 // Built-in destination groups, without the '@'.
 bool IsBuiltInGroup(std::string_view name);

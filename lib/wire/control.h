@@ -47,6 +47,10 @@ enum ControlType : uint32_t {
   kKeep = 13,  // fds: a keeper's end of its socket (lib/wire/run.h). Nothing answers: a socket that
                // is closed says that there is no keeper.
 
+  kSockets =
+      14,  // a: how many TCP sockets of the cell's network, b: their family. Each is answered
+           // by one kSocket.
+
   // init -> broker.
   kListener = 20,  // fds: the seccomp listener. payload: the handover text of kSetup, unchanged.
   kSpawned = 21,   // id of the order; a: pid in the cell
@@ -58,6 +62,8 @@ enum ControlType : uint32_t {
   kExited = 24,      // id; a: pid; b: wait status as wait(2)
   kStopped = 25,     // id; a: pid; b: the stop signal; 0 when it was continued
   kInitFailed = 26,  // a: errno; payload: the step, as text
+  // b: the family. fds: an unconnected socket, non-blocking; none: a is the errno.
+  kSocket = 27,
 };
 
 struct ControlHeader {
@@ -98,6 +104,9 @@ enum SpawnStep : int32_t {
 // where that is less: descriptors in flight are counted per uid, and init must still be able to
 // send when the cell has used up its share (ETOOMANYREFS).
 constexpr uint64_t kReservedFiles = 1024;
+
+// How many sockets one order asks for at most.
+constexpr int32_t kMaxSocketsOrdered = 16;
 
 // Longest memory file of strings.
 constexpr uint32_t kMaxBlockBytes = 16U << 20;

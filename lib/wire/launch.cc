@@ -77,6 +77,7 @@ std::string Encode(const RunRequest& request) {
               {"set_environment", PairsToJson(request.set_environment)},
               {"read", TextsToJson(request.read)},
               {"write", TextsToJson(request.write)},
+              {"publish", TextsToJson(request.publish)},
               {"observe", request.observe},
               {"report", request.report},
               {"time_limit_ms", request.time_limit.count()},
@@ -111,6 +112,7 @@ Result<RunRequest> DecodeRunRequest(const json& message) {
   });
   reader.Texts("read", request.read);
   reader.Texts("write", request.write);
+  reader.Texts("publish", request.publish);
   reader.Bool("observe", request.observe);
   reader.Bool("report", request.report);
   reader.Number("time_limit_ms", 0, kMaxMilliseconds, time_limit_ms);

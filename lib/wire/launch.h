@@ -58,6 +58,7 @@ struct RunRequest {
   std::vector<std::string> environment;  // the caller's whole environment, "NAME=value"
   std::vector<std::pair<std::string, std::string>> set_environment;  // --env
   std::vector<std::string> read, write;  // --read, --write: canonical, absolute
+  std::vector<std::string> publish;      // --publish, as a profile writes it
   bool observe = false;
   bool report = false;
   std::chrono::milliseconds time_limit{0};  // 0: what the profile says

@@ -65,6 +65,7 @@ RunRequest SomeRequest() {
   request.set_environment = {{"K", "v\x80"}, {"L", ""}};
   request.read = {"/etc/x"};
   request.write = {"/srv/y"};
+  request.publish = {"3000", "127.0.0.2:8080:80"};
   request.observe = true;
   request.time_limit = std::chrono::milliseconds(1500);
   request.streams[0] = Stream::kGiven;
@@ -91,6 +92,7 @@ TEST(RunRequestTest, SurvivesTheTrip) {
   EXPECT_EQ(got->set_environment, sent.set_environment);
   EXPECT_EQ(got->read, sent.read);
   EXPECT_EQ(got->write, sent.write);
+  EXPECT_EQ(got->publish, sent.publish);
   EXPECT_TRUE(got->observe);
   EXPECT_EQ(got->time_limit, sent.time_limit);
   EXPECT_EQ(got->streams[0], Stream::kGiven);

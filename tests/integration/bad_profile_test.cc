@@ -159,8 +159,6 @@ TEST_F(BadProfileTest, SaysWhatIsNotSupportedYetInsteadOfIgnoringIt) {
       "cell: {backend: docker, image: 'debian:12'}\n",
       "limits: {memory: 1G}\n",
       "tools: [{name: t, limits: {memory: 1G}}]\n",
-      "network: {rules: [{to: host.cell/other, then: allow}]}\n",
-      "network: {publish: [3000]}\n",
       "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {limits: {cpus: "
       "1}}}]}\n",
       "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {image: a}}]}\n",

@@ -154,6 +154,48 @@ TEST_F(EgressNamesTest, ANameLeadsToItsHost) {
   EXPECT_EQ(records.back().value("verdict", ""), "allow");
 }
 
+// The source that this user's npm is configured for is what @npm means, and nothing else is needed.
+TEST_F(EgressNamesTest, NpmInstallsFromTheConfiguredSourceUnderStandard) {
+  REQUIRE_OR_SKIP(Exists("/usr/bin/npm"), "no npm in /usr/bin");
+  Write(Path("small/package/package.json"), R"({"name": "small", "version": "1.0.0"})");
+  Write(Path("small/package/index.js"), "module.exports = 42\n");
+  ASSERT_EQ(Bare({"tar", "-C", Path("small"), "-czf", Path("small.tgz"), "package"}).status, 0);
+  const std::string package = Read(Path("small.tgz"));
+  const Server source([&package](int fd) {
+    std::string head;
+    char byte = 0;
+    while (!head.ends_with("\r\n\r\n") && recv(fd, &byte, 1, 0) == 1) head += byte;
+    const std::string answer =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n"
+        "Content-Length: " +
+        std::to_string(package.size()) + "\r\n\r\n" + package;
+    (void)send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+  });
+  const std::string url = "http://npm.example.com:" + source.port_text() + "/";
+  Write(Home(".npmrc"), "registry=" + url + "\n");
+  Write(Work("package.json"),
+        R"({"name": "x", "version": "1.0.0", "dependencies": {"small": "1.0.0"}})");
+  Write(Work("package-lock.json"),
+        R"({"name": "x", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {
+            "": {"name": "x", "version": "1.0.0", "dependencies": {"small": "1.0.0"}},
+            "node_modules/small": {"version": "1.0.0", "resolved": ")" +
+            url + R"(small/-/small-1.0.0.tgz"}}})");
+  NameServer names(Addresses{{"npm.example.com", "127.0.0.1"}});
+  const Options options = {
+      .profile = WriteProfile("cellrun: 1\nname: packages\nextends: [standard]\nnetwork:\n"
+                              "  dns: {upstream: \"" +
+                              names.address() + "\"}\n  rules: [{to: 127.0.0.0/8, ports: [" +
+                              source.port_text() + "], then: allow}]\n")};
+  const Outcome outcome = Shell(
+      "npm ci --no-audit --no-fund --no-update-notifier && node -p \"require('small')\"", options);
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_THAT(outcome.out, HasSubstr("42")) << outcome;
+  EXPECT_THAT(names.asked(), ElementsAre("npm.example.com"));
+  const auto records = Connections();
+  ASSERT_FALSE(records.empty());
+  EXPECT_EQ(records.front()["rule"].value("name", ""), "package-sources");
+}
+
 TEST_F(EgressNamesTest, NobodyIsAskedBeforeAConnection) {
   NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
   const Server web(Server::Say("hello\n"));

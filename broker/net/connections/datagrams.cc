@@ -174,7 +174,7 @@ void Datagrams::Connect(const FlowKey& key) {
     Result<Dial::Made> made = opened->way_out->Take();
     journal::Record record = RecordOf(parts_.cell, opened->origin, opened->target);
     if (opened->approved) record.verdict = policy::Action::kAllow;
-    record.result = made.ok() ? "connected" : "failed:" + ErrnoText(made.error().code());
+    record.result = made.ok() ? "connected" : "failed:" + ErrnoName(made.error().code());
     const bool kept = opened->target.verdict.audit;
     opened->seq = kept ? parts_.journal.Append(std::move(record)) : 1;
     if (!made.ok() || opened->seq == 0) {

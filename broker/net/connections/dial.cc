@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "lib/sys/internet.h"
+
 namespace cellrun::net {
 namespace {
 
@@ -56,12 +58,17 @@ class Dial::Try : public Source {
   Dial* dial_;
 };
 
-std::shared_ptr<Dial> Dial::Make(Reactor& reactor, std::vector<Endpoint> to, Done done) {
-  return std::make_shared<Dial>(reactor, std::move(to), std::move(done));
+std::shared_ptr<Dial> Dial::Make(Reactor& reactor, std::vector<Endpoint> to, Done done,
+                                 MakeSocket make) {
+  return std::make_shared<Dial>(reactor, std::move(to), std::move(done), std::move(make));
 }
 
-Dial::Dial(Reactor& reactor, std::vector<Endpoint> to, Done done)
-    : reactor_(reactor), to_(std::move(to)), done_(std::move(done)), last_code_(EHOSTUNREACH) {}
+Dial::Dial(Reactor& reactor, std::vector<Endpoint> to, Done done, MakeSocket make)
+    : reactor_(reactor),
+      to_(std::move(to)),
+      done_(std::move(done)),
+      make_(std::move(make)),
+      last_code_(EHOSTUNREACH) {}
 
 Dial::~Dial() {
   Clear();
@@ -87,12 +94,14 @@ void Dial::Next() {
   const std::shared_ptr<Dial> self = shared_from_this();
   while (next_ < to_.size()) {
     const Endpoint& to = to_[next_++];
-    UniqueFd made(socket(to.address.ipv6 ? AF_INET6 : AF_INET,
-                         SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!made.valid()) {
-      last_code_ = errno;
+    const int family = to.address.ipv6 ? AF_INET6 : AF_INET;
+    Result<UniqueFd> socket =
+        make_ ? make_(family) : sys::InternetSocket(family, SOCK_STREAM | SOCK_NONBLOCK);
+    if (!socket.ok()) {
+      last_code_ = socket.error().code();
       continue;
     }
+    UniqueFd made = std::move(*socket);
     SetOptions(made);
     const int code = Begin(made, to);
     if (code == 0) return Finish(Made{.socket = std::move(made), .to = to});

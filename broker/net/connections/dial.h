@@ -8,6 +8,7 @@
 
 #include "broker/net/address/address.h"
 #include "broker/net/reactor/reactor.h"
+#include "broker/net/relay/lease.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 
@@ -21,15 +22,21 @@ class Dial : public std::enable_shared_from_this<Dial> {
   struct Made {
     UniqueFd socket;  // connected, non-blocking
     Endpoint to;
+    std::shared_ptr<Lease> lease{};  // of a connection into another cell
+    bool by_proxy = false;           // `to` is the proxy
   };
   // The error is that of the address that failed last.
   using Done = std::function<void(Result<Made>)>;
+  // An unconnected, non-blocking socket of that family; without one they are of this process's
+  // network.
+  using MakeSocket = std::function<Result<UniqueFd>(int family)>;
 
-  static std::shared_ptr<Dial> Make(Reactor& reactor, std::vector<Endpoint> to, Done done);
+  static std::shared_ptr<Dial> Make(Reactor& reactor, std::vector<Endpoint> to, Done done,
+                                    MakeSocket make = nullptr);
   void Start();
   void Cancel();  // `done` is not called any more
 
-  Dial(Reactor& reactor, std::vector<Endpoint> to, Done done);
+  Dial(Reactor& reactor, std::vector<Endpoint> to, Done done, MakeSocket make);
   Dial(const Dial&) = delete;
   Dial& operator=(const Dial&) = delete;
   ~Dial();
@@ -44,6 +51,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
   Reactor& reactor_;
   const std::vector<Endpoint> to_;
   Done done_;
+  const MakeSocket make_;
   std::size_t next_ = 0;
   int last_code_;
   std::vector<std::shared_ptr<Try>> tries_;

@@ -86,7 +86,7 @@ void Egress::Refuse(const Attempt& attempt, const Reply& reply, int code, const 
   journal::Record record = RecordOf(parts_.cell, attempt.origin, attempt.target);
   record.verdict = policy::Action::kDeny;
   record.reason = why;
-  record.result = "failed:" + std::to_string(code);
+  record.result = "failed:" + ErrnoName(code);
   (void)parts_.journal.Append(std::move(record));  // nothing leaves either way
   reply(code);
 }
@@ -136,7 +136,12 @@ void Egress::OpenDatagrams(const std::vector<Endpoint>& endpoints) {
 }
 
 std::shared_ptr<Outgoing> Egress::MakeOutgoing(const Target& target) {
-  return Outgoing::Make({.reactor = home_, .judge = parts_.judge, .resolve = parts_.resolve},
+  return Outgoing::Make({.reactor = home_,
+                         .judge = parts_.judge,
+                         .resolve = parts_.resolve,
+                         .reach_cell = parts_.reach_cell,
+                         .who = parts_.cell.name,
+                         .proxy = parts_.proxy},
                         target);
 }
 
@@ -164,7 +169,7 @@ void Egress::OnDialled(const std::shared_ptr<Waiting>& waiting) {
     const int code = HonestErrno(made.error().code());
     journal::Record record =
         RecordOf(parts_.cell, waiting->attempt.origin, waiting->attempt.target);
-    record.result = "failed:" + ErrnoText(code);
+    record.result = "failed:" + ErrnoName(code);
     (void)parts_.journal.Append(std::move(record));  // nothing has left
     return reply(code);
   }

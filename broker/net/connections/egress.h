@@ -47,6 +47,8 @@ class Egress : public std::enable_shared_from_this<Egress> {
     std::shared_ptr<Names> names;
     Resolve resolve = nullptr;  // null: no name can be resolved
     Ask ask = nullptr;          // null: nobody is there to be asked
+    ReachCell reach_cell = nullptr;
+    std::shared_ptr<ProxyAccess> proxy = nullptr;
   };
   static std::shared_ptr<Egress> Make(Parts parts);
   ~Egress();

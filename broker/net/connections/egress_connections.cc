@@ -175,7 +175,9 @@ void Egress::StartRelay(Connection& connection, Dial::Made made) {
   journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
   if (connection.approved) record.verdict = policy::Action::kAllow;
   record.result = "connected";
-  record.detail = DetailOf(parts_.cell, {{"dialled", FormatAddress(made.to.address)}});
+  nlohmann::json dialled = {{"dialled", FormatAddress(made.to.address)}};
+  if (made.by_proxy) dialled["proxy"] = true;
+  record.detail = DetailOf(parts_.cell, std::move(dialled));
   connection.seq = connection.target.verdict.audit ? parts_.journal.Append(std::move(record)) : 0;
   if (connection.target.verdict.audit && connection.seq == 0)
     return Fail(id, EIO, "the journal cannot keep it");
@@ -189,6 +191,12 @@ void Egress::StartRelay(Connection& connection, Dial::Made made) {
       [self = shared_from_this(), id](const Traffic& traffic, const char* how) {
         self->home_.Post([self, id, traffic, how] { self->OnRelayed(id, traffic, how); });
       });
+  connection.lease = std::move(made.lease);
+  if (connection.lease != nullptr) {
+    connection.lease->WhenRevoked([&reactor, relay = connection.relay] {
+      reactor.Post([relay] { relay->Cut("the other cell has ended"); });
+    });
+  }
   const auto start = [relay = connection.relay] {
     if (!relay->Start().ok()) relay->Cut("no descriptors");
   };
@@ -202,6 +210,7 @@ void Egress::OnRelayed(ConnectionId id, const Traffic& traffic, const char* how)
   const std::unique_ptr<Connection> connection = std::move(found->second);
   connections_.erase(found);
   parts_.engine.Leave(connection->place);
+  if (connection->lease != nullptr) connection->lease->End(traffic, how);
   if (connection->target.verdict.audit) RecordEnd(*connection, traffic, how);
   if (connections_.empty() && on_empty_) std::exchange(on_empty_, nullptr)();
 }
@@ -237,7 +246,7 @@ void Egress::Fail(ConnectionId id, int code, const char* result) {
   journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
   const bool refused = result != nullptr && std::string_view(result) == "denied";
   if (refused) record.verdict = policy::Action::kDeny;
-  record.result = result != nullptr ? result : "failed:" + ErrnoText(code);
+  record.result = result != nullptr ? result : "failed:" + ErrnoName(code);
   (void)parts_.journal.Append(std::move(record));  // nothing has left
   connections_.erase(found);
 }

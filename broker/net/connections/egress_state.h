@@ -38,6 +38,7 @@ struct Egress::Connection {
   const Target target;
   std::shared_ptr<Outgoing> outgoing;
   std::shared_ptr<Relay> relay;
+  std::shared_ptr<Lease> lease;  // of one into another cell
   Engine::Place place;
   bool placed = false;
   bool approved = false;           // by a person

@@ -54,7 +54,9 @@ std::shared_ptr<Outgoing> Outgoing::Make(Means means, Target target) {
 Outgoing::Outgoing(Means means, Target target)
     : means_(std::move(means)), target_(std::move(target)) {}
 
-Outgoing::~Outgoing() = default;
+Outgoing::~Outgoing() {
+  if (handshake_ != nullptr) handshake_->Cancel();
+}
 
 void Outgoing::Start() {
   const std::string& host = target_.destination.host;
@@ -63,16 +65,35 @@ void Outgoing::Start() {
     return DialAll(
         {{.address = Ipv4(INADDR_LOOPBACK), .port = port}, {.address = Loopback6(), .port = port}});
   }
+  if (host.starts_with(kOtherCell)) return JoinCell(host.substr(kOtherCell.size()));
+  if (LeavesByProxy()) return FindProxy();
   if (ParseAddress(host).has_value()) return DialAll({target_.endpoint});
-  if (host.starts_with(kOtherCell) || means_.resolve == nullptr)
-    return End(Error(EHOSTUNREACH, "resolve"));
-  means_.resolve(host, [&reactor = means_.reactor,
-                        weak = weak_from_this()](Result<std::vector<Address>> addresses) {
-    reactor.Post(
-        [weak, held = std::make_shared<Result<std::vector<Address>>>(std::move(addresses))] {
-          if (const auto self = weak.lock()) self->OnResolved(std::move(*held));
-        });
+  Resolve(host, &Outgoing::OnResolved);
+}
+
+void Outgoing::Resolve(const std::string& name,
+                       void (Outgoing::*resolved)(Result<std::vector<Address>> addresses)) {
+  if (means_.resolve == nullptr) return End(Error(EHOSTUNREACH, "resolve"));
+  means_.resolve(name, [&reactor = means_.reactor, weak = weak_from_this(),
+                        resolved](Result<std::vector<Address>> addresses) {
+    reactor.Post([weak, resolved,
+                  held = std::make_shared<Result<std::vector<Address>>>(std::move(addresses))] {
+      if (const auto self = weak.lock()) ((*self).*resolved)(std::move(*held));
+    });
   });
+}
+
+// What a cell publishes is TCP.
+void Outgoing::JoinCell(const std::string& name) {
+  if (means_.reach_cell == nullptr || target_.destination.protocol == Protocol::kUdp)
+    return End(Error(EHOSTUNREACH, "connect"));
+  means_.reach_cell(
+      name, target_.endpoint.port, means_.who,
+      [&reactor = means_.reactor, weak = weak_from_this()](Result<Dial::Made> made) {
+        reactor.Post([weak, held = std::make_shared<Result<Dial::Made>>(std::move(made))] {
+          if (const auto self = weak.lock()) self->End(std::move(*held));
+        });
+      });
 }
 
 // A person who let the name out has let out what it resolves to, as far as no rule denies that.
@@ -102,6 +123,66 @@ void Outgoing::DialAll(std::vector<Endpoint> to) {
   dial_->Start();
 }
 
+// ---- Through a proxy.
+
+// This machine and private networks, which a rule has named, are reached directly; so is UDP.
+bool Outgoing::LeavesByProxy() const {
+  if (means_.proxy == nullptr || target_.destination.protocol == Protocol::kUdp) return false;
+  const auto address = ParseAddress(target_.destination.host);
+  return !address || ReachOf(*address) == Reach::kPublic;
+}
+
+void Outgoing::FindProxy() {
+  means_.proxy->Take([&reactor = means_.reactor,
+                      weak = weak_from_this()](const Result<ProxyAccess::Known>& proxy) {
+    reactor.Post([weak, proxy] {
+      if (const auto self = weak.lock()) self->OnProxy(proxy);
+    });
+  });
+}
+
+void Outgoing::OnProxy(const Result<ProxyAccess::Known>& proxy) {
+  if (result_.has_value()) return;  // cancelled
+  if (!proxy.ok()) return End(Error(EACCES, "proxy"));
+  proxy_ = *proxy;
+  if (proxy_->host == kHost) {
+    return DialProxy({{.address = Ipv4(INADDR_LOOPBACK), .port = proxy_->port},
+                      {.address = Loopback6(), .port = proxy_->port}});
+  }
+  if (const auto address = ParseAddress(proxy_->host))
+    return DialProxy({{.address = *address, .port = proxy_->port}});
+  Resolve(proxy_->host, &Outgoing::OnProxyResolved);
+}
+
+void Outgoing::OnProxyResolved(Result<std::vector<Address>> addresses) {
+  if (result_.has_value()) return;
+  if (!addresses.ok() || addresses->empty()) return End(Error(EHOSTUNREACH, "proxy"));
+  DialProxy(InTurn(*addresses, proxy_->port));
+}
+
+void Outgoing::DialProxy(std::vector<Endpoint> to) {
+  dial_ = Dial::Make(means_.reactor, std::move(to), [weak = weak_from_this()](auto made) {
+    if (const auto self = weak.lock()) self->OnProxyDialled(std::move(made));
+  });
+  dial_->Start();
+}
+
+// What is sent is what was judged. That the proxy cannot be reached is not the destination's doing.
+void Outgoing::OnProxyDialled(Result<Dial::Made> made) {
+  if (!made.ok()) return End(Error(EHOSTUNREACH, "proxy"));
+  handshake_ = std::make_shared<Handshake>(
+      means_.reactor, std::move(made->socket),
+      Dialogue::Make(proxy_, target_.destination.host, target_.endpoint.port),
+      [weak = weak_from_this(), to = made->to](Result<UniqueFd> socket) {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (!socket.ok()) return self->End(socket.error());
+        self->End(
+            Dial::Made{.socket = std::move(*socket), .to = to, .lease = nullptr, .by_proxy = true});
+      });
+  handshake_->Start();
+}
+
 void Outgoing::End(Result<Dial::Made> result) {
   if (result_.has_value()) return;
   result_.emplace(std::move(result));
@@ -123,6 +204,8 @@ void Outgoing::Cancel() {
   over_ = nullptr;
   if (dial_ != nullptr) dial_->Cancel();
   dial_.reset();
+  if (handshake_ != nullptr) handshake_->Cancel();
+  handshake_.reset();
   if (!result_.has_value()) result_.emplace(Error(ECANCELED, "connect"));
 }
 

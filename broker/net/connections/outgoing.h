@@ -9,12 +9,20 @@
 
 #include "broker/net/connections/dial.h"
 #include "broker/net/connections/target.h"
+#include "broker/net/proxy/handshake.h"
+#include "broker/net/proxy/proxy.h"
 
 namespace cellrun::net {
 
 // Finds a name's addresses; the callback comes once, on any thread.
 using Resolved = std::function<void(Result<std::vector<Address>>)>;
 using Resolve = std::function<void(const std::string& name, Resolved)>;
+
+// Connects to a port that another cell publishes, on behalf of the cell called `who`; `done` comes
+// once, on any thread. EHOSTUNREACH: there is no such cell. ECONNREFUSED: it publishes no such
+// port.
+using ReachCell = std::function<void(const std::string& name, std::uint16_t port,
+                                     const std::string& who, Dial::Done done)>;
 
 // The way out of one allowed connection: the name is resolved, each address judged, and exactly
 // what was judged is dialled. On its reactor's thread only.
@@ -24,6 +32,9 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
     Reactor& reactor;
     std::shared_ptr<const EgressJudge> judge;
     Resolve resolve;
+    ReachCell reach_cell{};                // null: no other cell can be reached
+    std::string who{};                     // this cell's name
+    std::shared_ptr<ProxyAccess> proxy{};  // null: connections leave directly
   };
   static std::shared_ptr<Outgoing> Make(Means means, Target target);
 
@@ -42,6 +53,15 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
 
  private:
   void OnResolved(Result<std::vector<Address>> addresses);
+  void JoinCell(const std::string& name);
+  [[nodiscard]] bool LeavesByProxy() const;
+  void FindProxy();
+  void OnProxy(const Result<ProxyAccess::Known>& proxy);
+  void DialProxy(std::vector<Endpoint> to);
+  void OnProxyDialled(Result<Dial::Made> made);
+  void Resolve(const std::string& name,
+               void (Outgoing::*resolved)(Result<std::vector<Address>> addresses));
+  void OnProxyResolved(Result<std::vector<Address>> addresses);
   void DialAll(std::vector<Endpoint> to);
   void End(Result<Dial::Made> result);
   [[nodiscard]] bool MayDial(const Address& address) const;
@@ -49,6 +69,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   Means means_;
   const Target target_;
   std::shared_ptr<Dial> dial_;
+  ProxyAccess::Known proxy_;
+  std::shared_ptr<Handshake> handshake_;
   std::optional<Result<Dial::Made>> result_;
   std::function<void()> over_;
 };
