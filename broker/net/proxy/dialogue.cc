@@ -19,8 +19,9 @@ std::string Base64(std::string_view bytes) {
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k)
+    for (std::size_t k = 0; k < 3; ++k) {
       group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    }
     for (std::size_t k = 0; k < 4; ++k) {
       const bool padding = i + k > bytes.size();
       text += padding ? '=' : kDigits[group >> (18 - 6 * k) & 63];

@@ -40,7 +40,7 @@ class Dialogue {
  protected:
   Dialogue() = default;
   virtual void Take(std::string_view untrusted) = 0;
-  void Say(std::string text) { output_ += text; }
+  void Say(const std::string& text) { output_ += text; }
   void Open() { state_ = State::kOpen; }
   void Fail(int code);
 

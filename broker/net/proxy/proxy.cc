@@ -66,7 +66,7 @@ void ProxyAccess::Take(Taken taken) {
   taken(known);
 }
 
-void ProxyAccess::Set(Result<Known> proxy) {
+void ProxyAccess::Set(const Result<Known>& proxy) {
   std::unique_lock lock(mutex_);
   known_.emplace(proxy);
   const std::vector<Taken> waiting = std::exchange(waiting_, {});

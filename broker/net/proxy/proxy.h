@@ -43,7 +43,7 @@ class ProxyAccess {
   // `taken` comes once, on the thread that knows: perhaps at once.
   void Take(Taken taken);
   // Once.
-  void Set(Result<Known> proxy);
+  void Set(const Result<Known>& proxy);
 
  private:
   std::mutex mutex_;
