@@ -9,6 +9,7 @@
 
 #include "broker/approvals/queue.h"
 #include "broker/cells/cell_egress.h"
+#include "broker/cells/cell_wall.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
@@ -39,6 +40,7 @@ struct Services {
   loop::Pool& pool;
   approvals::Queue& approvals;
   net::Engine& engine;
+  net::Wall& wall;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -57,6 +59,7 @@ class Cell {
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
+    CellWall wall;
     std::string ghost_of;  // id of the cell that it runs a command for; "" for one of a launcher
     bool keeps = false;    // it runs what Keep brings, and nothing of its own
   };
@@ -111,6 +114,7 @@ class Cell {
   [[nodiscard]] std::chrono::system_clock::time_point created() const { return created_; }
   [[nodiscard]] pid_t init_pid() const { return init_pid_; }
   [[nodiscard]] std::vector<std::string> Layers() const;
+  [[nodiscard]] const CellWall& wall() const { return setup_.wall; }
 
  private:
   Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks);
@@ -124,6 +128,8 @@ class Cell {
   void Deny(journal::Record record);
   [[nodiscard]] bool FromTerminal() const;
   Result<void> StartEgress();
+  Result<void> OpenWall();
+  void OnWallLost(const std::string& why);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -139,7 +145,8 @@ class Cell {
   // As in wire::kGatewayBuilt, and who owns it; until egress_ has them.
   std::vector<UniqueFd> gateway_;
   UniqueFd user_namespace_;
-  const std::string token_;  // single use
+  UniqueFd network_witness_;  // a socket of its network namespace, until the wall has seen it
+  const std::string token_;   // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
   std::int32_t main_pid_ = 0;  // in the cell

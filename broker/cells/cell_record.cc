@@ -8,8 +8,8 @@
 namespace cellrun::cells {
 
 journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
-  journal::Record record = journal::RecordNow(journal::Kind::kCell, setup.plan.id, moment.init_pid,
-                                              setup.plan.host_uid);
+  journal::Record record =
+      journal::RecordNow(journal::Kind::kCell, setup.plan.id, moment.init_pid, setup.plan.host_uid);
   record.argv = setup.request.argv;
   record.cwd = setup.request.working_directory;
   record.name = setup.plan.name;
@@ -26,8 +26,10 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
     facts["wait_status"] = moment.report.wait_status;
     facts["timed_out"] = moment.report.timed_out;
     facts["lost"] = text::Escape(moment.report.lost);
-    facts["verdicts"] = {
-        {"allow", moment.report.allowed}, {"ask", moment.report.asked}, {"deny", moment.report.denied}};
+    if (!setup.wall.cgroup().empty()) facts["wall"] = setup.wall.Counters();
+    facts["verdicts"] = {{"allow", moment.report.allowed},
+                         {"ask", moment.report.asked},
+                         {"deny", moment.report.denied}};
   } else {
     facts["read"] = nlohmann::json::array();
     for (const std::string& path : setup.request.read) facts["read"].push_back(text::Escape(path));

@@ -57,6 +57,7 @@ LaunchSession::LaunchSession(Broker broker, UniqueFd socket, const peer::Peer& p
     : broker_(broker),
       socket_(std::move(socket)),
       caller_(Identify(peer)),
+      launcher_pid_(peer.pid),
       on_close_(std::move(on_close)),
       watch_(broker.services.loop.WatchReadable(socket_, [this] { OnReadable(); })) {}
 
@@ -220,6 +221,9 @@ Result<void> LaunchSession::MakePlan() {
   setup.protection =
       TRY(broker_.registry.ProtectionIn(request_.workspace, setup.policy->profile()));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
+  if (caller_.uid == 0)
+    setup.wall = CellWall::Beside(broker_.services.wall, launcher_pid_, identity_->id);
+  if (RefuseWithoutWall(setup.policy->profile(), setup.wall)) return {};
   setup.tools = TRY(ToolDirectory::Make(identity_->id, setup.policy->profile().tools));
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,
@@ -229,7 +233,9 @@ Result<void> LaunchSession::MakePlan() {
                         .name = identity_->name,
                         .tools = setup.tools.path(),
                         .cell_uid = identity_->uid.value_or(caller_.uid),
-                        .gateway = network.value().LetsAnythingOut()};
+                        .gateway = network.value().LetsAnythingOut(),
+                        .cgroup = setup.wall.cgroup(),
+                        .wall_missing = setup.wall.missing()};
   setup.plan = TRY(BuildPlan(input));
   setup.environment =
       CellEnvironment(setup.policy->profile(), request_, caller_.user_inside(), identity_->id);
@@ -256,6 +262,22 @@ Result<void> LaunchSession::MakePlan() {
   const Result<void> ordered = cell_->Order(std::move(streams_));
   if (!ordered.ok()) cell_->End(ordered.error().ToString());
   return {};
+}
+
+// Before anything is built; what the kernel lacks shows only then.
+bool LaunchSession::RefuseWithoutWall(const policy::Profile& profile, const CellWall& wall) {
+  const auto required =
+      std::find_if(profile.require.begin(), profile.require.end(),
+                   [](const policy::Placed<std::string>& layer) { return layer.value == "ebpf"; });
+  if (required == profile.require.end() || !wall.cgroup().empty()) return false;
+  const bool by_root = caller_.uid == 0;
+  Refuse({.status = 125,
+          .what = "the cell cannot start",
+          .cause = "the profile requires ebpf (" + required->at.ToString() + "), which " +
+                   (by_root ? "this host does not have: " + wall.missing()
+                            : "only cells that root runs have"),
+          .suggest = by_root ? "cellrun doctor" : "run it as root, or take ebpf out of `require`"});
+  return true;
 }
 
 Result<void> LaunchSession::OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds) {

@@ -52,6 +52,7 @@ class LaunchSession {
   Result<void> TakeDocuments(const UniqueFd& memory, std::vector<policy::Source> documents);
   Result<void> PlanOrAsk();
   Result<void> MakePlan();
+  [[nodiscard]] bool RefuseWithoutWall(const policy::Profile& profile, const CellWall& wall);
   void Refuse(const wire::Refusal& refusal);
   void RefuseProblems(const std::vector<policy::Problem>& problems);
   bool Send(const std::string& text, const UniqueFd* fd = nullptr);
@@ -62,6 +63,7 @@ class LaunchSession {
   Broker broker_;
   UniqueFd socket_;
   const Caller caller_;
+  const pid_t launcher_pid_;
   std::function<void()> on_close_;
   State state_ = State::kHello;
 

@@ -51,6 +51,8 @@ nlohmann::json CellObject(const cells::Cell& cell) {
           {"pid", cell.init_pid()},
           {"layers", cell.Layers()},
           {"user", cell.setup().caller.user},
+          {"cgroup", text::Escape(plan.cgroup)},
+          {"wall", cell.wall().Counters()},
           {"ghost_of", cell.setup().ghost_of}};
 }
 
@@ -76,6 +78,12 @@ Daemon::Daemon(Instance instance, Options options)
 Result<void> Daemon::Start() {
   TRY(WatchSignals());  // the journal starts the first thread
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  wall_ = std::make_unique<net::Wall>(
+      net::Wall::Services{.loop = loop_,
+                          .janitor = janitor_,
+                          .journal = *journal_,
+                          .notes = geteuid() == 0 ? instance_.runtime_directory + "/cgroups" : ""});
+  wall_->Prepare();
   approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
   FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
@@ -203,7 +211,8 @@ cells::Services Daemon::SharedServices() {
           .runner = *elsewhere_,
           .pool = pool_,
           .approvals = *approvals_,
-          .engine = engine_};
+          .engine = engine_,
+          .wall = *wall_};
 }
 
 void Daemon::OnLauncher() {

@@ -40,11 +40,12 @@ Outcome<std::vector<UniqueFd>> MakeMappedTrees(const wire::CellPlan& plan) {
   return trees;
 }
 
-Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& trees) {
+Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& trees,
+                       const UniqueFd& cgroup) {
   TreesOrder order;
   std::vector<int> fds;
   const auto send = [&]() -> Result<void> {
-    order.count = static_cast<std::uint32_t>(fds.size());
+    order.count = static_cast<std::uint32_t>(fds.size()) - order.cgroup;
     TRY(sys::SendMessage(orders, {reinterpret_cast<const char*>(&order), sizeof order}, fds));
     fds.clear();
     return {};
@@ -56,7 +57,17 @@ Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& tree
     if (fds.size() == sys::kMaxMessageFds) TRY(send());
   }
   order.last = 1;
+  if (cgroup.valid()) {
+    order.cgroup = 1;
+    fds.push_back(cgroup.get());
+  }
   return send();
+}
+
+// What writing to lets a process enter the cell's cgroup; none where the plan has none.
+Result<UniqueFd> OpenCgroup(const wire::CellPlan& plan) {
+  if (plan.cgroup.empty()) return UniqueFd();
+  return sys::OpenAt(AT_FDCWD, (plan.cgroup + "/cgroup.procs").c_str(), O_WRONLY);
 }
 
 Result<void> WriteMaps(const wire::CellPlan& plan, pid_t pid) {
@@ -145,6 +156,8 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      .denials = {},
                      .scripts = {},
                      .broker = {},
+                     .cgroup = {},
+                     .network_witness = {},
                      .gateway = {},
                      .gateway_sockets = {}};
     RunSteps(child);
@@ -170,7 +183,11 @@ std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan)
   if (ErrorForm* unmapped = std::get_if<ErrorForm>(&trees)) return std::move(*unmapped);
   const Result<void> written = WriteMaps(plan, cell.init.pid());
   if (!written.ok()) return ExplainNamespaces(written.error());
-  const Result<void> sent = SendTrees(cell.orders, std::get<0>(trees));
+  const Result<UniqueFd> cgroup = OpenCgroup(plan);
+  if (!cgroup.ok())
+    return ErrorForm{"the cell's cgroup cannot be entered",
+                     plan.cgroup + ": " + cgroup.error().ToString(), ""};
+  const Result<void> sent = SendTrees(cell.orders, std::get<0>(trees), *cgroup);
   if (!sent.ok() && sent.error().code() != EPIPE) return ExplainNamespaces(sent.error());
   return std::nullopt;
 }

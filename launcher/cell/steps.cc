@@ -59,8 +59,9 @@ Result<void> AnnounceCell(ChildState& child) {
   // With these the broker mounts again what the host's replacement of a file takes away.
   const UniqueFd user = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/user", O_RDONLY));
   const UniqueFd mount = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
-  const std::array<int, 6> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
-                                  mount.get(),           child.scripts.get(), child.broker.get()};
+  std::vector<int> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
+                          mount.get(),           child.scripts.get(), child.broker.get()};
+  if (child.network_witness.valid()) fds.push_back(child.network_witness.get());
   return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
                           fds);
 }
@@ -127,6 +128,8 @@ constexpr std::array kSteps = {
     Step{"apply Landlock", ApplyLandlock, Step::Detail::kRule},
     // After everything that needs one.
     Step{"drop capabilities", DropRights, kNone},
+    // Whoever hears of the cell finds it there.
+    Step{"enter the cell's cgroup", EnterCgroup, kNone},
     Step{"announce the cell", AnnounceCell, kNone},
     Step{"arrange descriptors", ArrangeDescriptors, kNone},
 };
