@@ -22,8 +22,12 @@
 #define AF_INET6 10
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
+#define IPPROTO_HOPOPTS 0
+#define IPPROTO_ICMP 1
+#define IPPROTO_IGMP 2
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_ICMPV6 58
 
 #define SECOND 1000000000ULL
 
@@ -174,11 +178,18 @@ static __always_inline __u32 in_range(const struct wall_reach *cell, const struc
 	return in_range6(cell, made->address);
 }
 
+/* Where the broker listens. No task of the cell is there, and no way leads out of it but to the
+ * cell. */
+static __always_inline int is_gateway(const struct wall_reach *cell, __u64 netns)
+{
+	return cell->gateway_netns && netns == cell->gateway_netns;
+}
+
 /* Whether sockets of that network namespace are the cell's at all; one that it made itself has
  * loopback only. */
 static __always_inline int is_foreign(const struct wall_reach *cell, __u64 netns)
 {
-	if (netns == cell->netns)
+	if (netns == cell->netns || is_gateway(cell, netns))
 		return 0;
 	return !cell->nested || netns == cell->host_netns;
 }
@@ -191,7 +202,7 @@ static __always_inline int judge(const struct attempt *made, __u64 netns)
 		return refuse(cell, made, WALL_NOT_OPEN);
 	if (is_foreign(cell, netns))
 		return refuse(cell, made, WALL_NAMESPACE);
-	if (made->hook == WALL_BIND || is_own(made))
+	if (made->hook == WALL_BIND || is_own(made) || is_gateway(cell, netns))
 		return PASS;
 	/* How libc sorts addresses: nothing can be sent to port 0. */
 	if (made->hook == WALL_CONNECT && made->type == SOCK_DGRAM && made->port == 0)
@@ -212,6 +223,8 @@ int on_create(struct bpf_sock *context)
 	    .protocol = context->protocol,
 	};
 
+	if (!cell->netns && cell->building)
+		return PASS;
 	if (!cell->netns)
 		return refuse(cell, &made, WALL_NOT_OPEN);
 	if (is_foreign(cell, bpf_get_netns_cookie(context)))
@@ -290,24 +303,44 @@ int on_send6(struct bpf_sock_addr *context)
 }
 
 /*
- * Each packet that a socket of the cell sends, by whatever call it was made. Which namespace it is
- * in cannot be asked for here before Linux 6.15: what a nested one sends passes the address check
- * of the cell.
+ * What the kernel itself sends for a network namespace, by sockets that are made with it: neighbour
+ * discovery, multicast reports, ICMP. No socket of a program gets to these protocols, see
+ * on_create.
+ */
+static __always_inline int is_control(const struct attempt *made)
+{
+	if (made->family == AF_INET)
+		return made->protocol == IPPROTO_ICMP || made->protocol == IPPROTO_IGMP;
+	if (made->protocol == IPPROTO_HOPOPTS)
+		return (made->address[0] & bpf_htonl(0xffff0000)) == bpf_htonl(0xff020000);
+	return made->protocol == IPPROTO_ICMPV6;
+}
+
+/*
+ * Each other packet that a socket of the cell sends, by whatever call it was made. Which namespace
+ * it is in cannot be asked for here before Linux 6.15: what a nested one sends passes the address
+ * check of the cell.
  */
 SEC("cgroup_skb/egress")
 int on_packet(struct __sk_buff *packet)
 {
 	const struct wall_reach *cell = bpf_get_local_storage(&reach, 0);
 	struct attempt made = {.hook = WALL_PACKET};
+	__u8 protocol = 0;
 	long missing;
 
 	if (packet->protocol == bpf_htons(0x0800)) {
 		made.family = AF_INET;
-		missing = bpf_skb_load_bytes(packet, 16, &made.address[0], 4);
+		missing = bpf_skb_load_bytes(packet, 9, &protocol, 1);
+		missing |= bpf_skb_load_bytes(packet, 16, &made.address[0], 4);
 	} else {
 		made.family = AF_INET6;
-		missing = bpf_skb_load_bytes(packet, 24, made.address, 16);
+		missing = bpf_skb_load_bytes(packet, 6, &protocol, 1);
+		missing |= bpf_skb_load_bytes(packet, 24, made.address, 16);
 	}
+	made.protocol = protocol;
+	if (!missing && is_control(&made))
+		return PASS;
 	if (!cell->netns)
 		return refuse(cell, &made, WALL_NOT_OPEN);
 	if (missing || (!is_own(&made) && !in_range(cell, &made)))

@@ -22,9 +22,11 @@ struct wall_range6 {
  * zero, as the kernel makes it, lets nothing pass.
  */
 struct wall_reach {
-	__u64 cgroup;	  /* its id, for the records */
-	__u64 netns;	  /* cookie of the cell's network namespace; 0: not yet, all is refused */
-	__u64 host_netns; /* cookie of the broker's, where nothing of a cell has any business */
+	__u64 cgroup; /* its id, for the records */
+	__u64 netns;  /* cookie of the cell's network namespace; 0: not yet, all is refused */
+	__u64 gateway_netns; /* cookie of its gateway's; 0: it has none */
+	__u64 host_netns;    /* cookie of the broker's, where nothing of a cell has any business */
+	__u32 building;	     /* no netns yet: sockets may be made, and no more */
 	__u32 nested; /* the cell may make namespaces of its own: there, it has their loopback */
 	__u32 ranges4, ranges6; /* how many of the following count */
 	struct wall_range4 range4[WALL_RANGES];

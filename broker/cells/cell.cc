@@ -257,10 +257,14 @@ Result<void> Cell::StartEgress() {
 
 // Before anything can run. Without a cgroup in the plan there is none.
 Result<void> Cell::OpenWall() {
-  TRY(setup_.wall.Open({.init = init_pid_,
+  // Behind the namespace are its sockets.
+  if (setup_.plan.gateway && gateway_.size() < 2)
+    return Error(EPROTO, "", "the gateway was not handed over");
+  TRY(setup_.wall.Open({.id = setup_.plan.id,
+                        .init = init_pid_,
                         .network_witness = network_witness_,
+                        .gateway_witness = setup_.plan.gateway ? &gateway_[1] : nullptr,
                         .home = setup_.request.home,
-                        .gateway = setup_.plan.gateway,
                         .nested = setup_.plan.namespaces > 0},
                        setup_.policy->profile(),
                        [this](const std::string& why) { OnWallLost(why); }));

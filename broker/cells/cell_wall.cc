@@ -8,10 +8,13 @@
 
 #include "lib/groups/host_groups.h"
 #include "lib/sys/network.h"
+#include "lib/sys/random.h"
 #include "lib/sys/socket.h"
 
 namespace cellrun::cells {
 namespace {
+
+constexpr std::size_t kNameBytes = 6;
 
 Result<net::WallReach> Compile(const policy::Profile& profile, const std::string& home,
                                bool gateway) {
@@ -22,10 +25,10 @@ Result<net::WallReach> Compile(const policy::Profile& profile, const std::string
 
 }  // namespace
 
-CellWall CellWall::Beside(net::Wall& wall, pid_t launcher, const std::string& cell_id) {
+CellWall CellWall::Beside(net::Wall& wall, pid_t launcher) {
   CellWall made;
   const Result<std::string> parent = net::CgroupOf(launcher);
-  auto enclosure = parent.ok() ? wall.Enclose(*parent, cell_id)
+  auto enclosure = parent.ok() ? wall.Enclose(*parent, sys::RandomHex(kNameBytes))
                                : Result<std::unique_ptr<net::Wall::Enclosure>>(parent.error());
   if (enclosure.ok()) {
     made.enclosure_ = std::move(*enclosure);
@@ -35,11 +38,11 @@ CellWall CellWall::Beside(net::Wall& wall, pid_t launcher, const std::string& ce
   return made;
 }
 
-Result<CellWall> CellWall::BesideCell(net::Wall& wall, const std::string& cgroup,
-                                      const std::string& cell_id) {
+Result<CellWall> CellWall::BesideCell(net::Wall& wall, const std::string& cgroup) {
   CellWall made;
   if (cgroup.empty()) return made;
-  made.enclosure_ = TRY(wall.Enclose(cgroup.substr(0, cgroup.rfind('/')), cell_id));
+  made.enclosure_ =
+      TRY(wall.Enclose(cgroup.substr(0, cgroup.rfind('/')), sys::RandomHex(kNameBytes)));
   return made;
 }
 
@@ -47,13 +50,19 @@ std::string CellWall::cgroup() const {
   return enclosure_ == nullptr ? "" : enclosure_->path();
 }
 
+const UniqueFd* CellWall::directory() const {
+  return enclosure_ == nullptr ? nullptr : &enclosure_->directory();
+}
+
 Result<void> CellWall::Open(const Cell& cell, const policy::Profile& profile,
                             std::function<void(const std::string& why)> on_loss) {
   if (enclosure_ == nullptr) return {};
   home_ = cell.home;
-  gateway_ = cell.gateway;
+  gateway_ = cell.gateway_witness != nullptr;
+  enclosure_->BelongTo(cell.id);
   net::WallReach reach = TRY(Compile(profile, home_, gateway_));
   reach.network = TRY(sys::NetworkCookie(cell.network_witness));
+  if (gateway_) reach.gateway = TRY(sys::NetworkCookie(*cell.gateway_witness));
   reach.host = TRY(sys::NetworkCookie(TRY(sys::UnixSocket(SOCK_DGRAM))));
   reach.nested = cell.nested;
   TRY(enclosure_->Open(cell.init, reach));
@@ -66,6 +75,7 @@ Result<void> CellWall::ReplacePolicy(const policy::Profile& profile) {
   net::WallReach reach = TRY(Compile(profile, home_, gateway_));
   const net::WallReach& now = enclosure_->reach();
   reach.network = now.network;
+  reach.gateway = now.gateway;
   reach.host = now.host;
   reach.nested = now.nested;
   return enclosure_->Replace(reach);

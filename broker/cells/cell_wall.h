@@ -20,21 +20,24 @@ class CellWall {
  public:
   CellWall() = default;
   // For a launcher of root's; the cell's cgroup is made below its own.
-  static CellWall Beside(net::Wall& wall, pid_t launcher, const std::string& cell_id);
+  static CellWall Beside(net::Wall& wall, pid_t launcher);
   // For a ghost: beside the cell that it works for, and where that has none, none.
-  static Result<CellWall> BesideCell(net::Wall& wall, const std::string& cgroup,
-                                     const std::string& cell_id);
+  static Result<CellWall> BesideCell(net::Wall& wall, const std::string& cgroup);
 
-  // The cgroup that init must enter; "" where there is no wall.
+  // The cgroup that init must be made in; "" where there is no wall.
   [[nodiscard]] std::string cgroup() const;
+  // Its directory; null where there is no wall.
+  [[nodiscard]] const UniqueFd* directory() const;
   // Why there is none, for a cell that root runs; "" otherwise.
   [[nodiscard]] const std::string& missing() const { return missing_; }
 
   struct Cell {
+    std::string id;
     pid_t init = 0;
     const UniqueFd& network_witness;  // a socket of its network namespace
+    const UniqueFd* gateway_witness;  // of its gateway's; null for none
     std::string home;                 // whose package managers `@npm` and its like mean
-    bool gateway = false, nested = false;
+    bool nested = false;
   };
   // Before anything of the cell runs. `on_loss`: the wall does not hold any more.
   Result<void> Open(const Cell& cell, const policy::Profile& profile,

@@ -95,9 +95,13 @@ Result<void> LaunchSession::OnMessage(sys::Message message) {
 
 Result<void> LaunchSession::OnHello(const nlohmann::json& message) {
   const wire::Hello hello = TRY(wire::DecodeHello(message));
+  const bool fits = hello.version == &kVersion[0] && hello.build == &kBuildId[0];
+  // The cell is made in it: moving a process into a cgroup later takes 10 ms and more.
+  if (fits && caller_.uid == 0) wall_ = CellWall::Beside(broker_.services.wall, launcher_pid_);
   Send(wire::Encode(wire::Hello{
-      .version = &kVersion[0], .build = &kBuildId[0], .pid = static_cast<int>(getpid())}));
-  if (hello.version != &kVersion[0] || hello.build != &kBuildId[0]) return GiveUpPlace(hello);
+           .version = &kVersion[0], .build = &kBuildId[0], .pid = static_cast<int>(getpid())}),
+       wall_.directory());
+  if (!fits) return GiveUpPlace(hello);
   state_ = State::kRun;
   return {};
 }
@@ -221,9 +225,8 @@ Result<void> LaunchSession::MakePlan() {
   setup.protection =
       TRY(broker_.registry.ProtectionIn(request_.workspace, setup.policy->profile()));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
-  if (caller_.uid == 0)
-    setup.wall = CellWall::Beside(broker_.services.wall, launcher_pid_, identity_->id);
-  if (RefuseWithoutWall(setup.policy->profile(), setup.wall)) return {};
+  if (RefuseWithoutWall(setup.policy->profile())) return {};
+  setup.wall = std::move(wall_);
   setup.tools = TRY(ToolDirectory::Make(identity_->id, setup.policy->profile().tools));
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,
@@ -265,16 +268,16 @@ Result<void> LaunchSession::MakePlan() {
 }
 
 // Before anything is built; what the kernel lacks shows only then.
-bool LaunchSession::RefuseWithoutWall(const policy::Profile& profile, const CellWall& wall) {
+bool LaunchSession::RefuseWithoutWall(const policy::Profile& profile) {
   const auto required =
       std::find_if(profile.require.begin(), profile.require.end(),
                    [](const policy::Placed<std::string>& layer) { return layer.value == "ebpf"; });
-  if (required == profile.require.end() || !wall.cgroup().empty()) return false;
+  if (required == profile.require.end() || !wall_.cgroup().empty()) return false;
   const bool by_root = caller_.uid == 0;
   Refuse({.status = 125,
           .what = "the cell cannot start",
           .cause = "the profile requires ebpf (" + required->at.ToString() + "), which " +
-                   (by_root ? "this host does not have: " + wall.missing()
+                   (by_root ? "this host does not have: " + wall_.missing()
                             : "only cells that root runs have"),
           .suggest = by_root ? "cellrun doctor" : "run it as root, or take ebpf out of `require`"});
   return true;

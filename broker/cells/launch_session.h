@@ -52,7 +52,7 @@ class LaunchSession {
   Result<void> TakeDocuments(const UniqueFd& memory, std::vector<policy::Source> documents);
   Result<void> PlanOrAsk();
   Result<void> MakePlan();
-  [[nodiscard]] bool RefuseWithoutWall(const policy::Profile& profile, const CellWall& wall);
+  [[nodiscard]] bool RefuseWithoutWall(const policy::Profile& profile);
   void Refuse(const wire::Refusal& refusal);
   void RefuseProblems(const std::vector<policy::Problem>& problems);
   bool Send(const std::string& text, const UniqueFd* fd = nullptr);
@@ -70,6 +70,7 @@ class LaunchSession {
   wire::RunRequest request_;
   std::vector<UniqueFd> streams_;
   UniqueFd control_;
+  CellWall wall_;   // until there is a cell
   int rounds_ = 0;  // of "need"
   std::optional<Registry::Identity> identity_;
   std::unique_ptr<Cell> cell_;

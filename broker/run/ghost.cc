@@ -93,8 +93,7 @@ Result<void> Ghost::Plan(Order order) {
       if (secret.as_file) files.emplace_back(secret.name, secret.value);
     }
   }
-  setup.wall = TRY(cells::CellWall::BesideCell(broker_.services.wall, order.caller.plan().cgroup,
-                                               identity_->id));
+  setup.wall = TRY(cells::CellWall::BesideCell(broker_.services.wall, order.caller.plan().cgroup));
   setup.plan = TRY(cells::BuildPlan({.profile = setup.policy->profile(),
                                      .request = setup.request,
                                      .caller = setup.caller,

@@ -40,12 +40,11 @@ Outcome<std::vector<UniqueFd>> MakeMappedTrees(const wire::CellPlan& plan) {
   return trees;
 }
 
-Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& trees,
-                       const UniqueFd& cgroup) {
+Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& trees) {
   TreesOrder order;
   std::vector<int> fds;
   const auto send = [&]() -> Result<void> {
-    order.count = static_cast<std::uint32_t>(fds.size()) - order.cgroup;
+    order.count = static_cast<std::uint32_t>(fds.size());
     TRY(sys::SendMessage(orders, {reinterpret_cast<const char*>(&order), sizeof order}, fds));
     fds.clear();
     return {};
@@ -57,17 +56,7 @@ Result<void> SendTrees(const UniqueFd& orders, const std::vector<UniqueFd>& tree
     if (fds.size() == sys::kMaxMessageFds) TRY(send());
   }
   order.last = 1;
-  if (cgroup.valid()) {
-    order.cgroup = 1;
-    fds.push_back(cgroup.get());
-  }
   return send();
-}
-
-// What writing to lets a process enter the cell's cgroup; none where the plan has none.
-Result<UniqueFd> OpenCgroup(const wire::CellPlan& plan) {
-  if (plan.cgroup.empty()) return UniqueFd();
-  return sys::OpenAt(AT_FDCWD, (plan.cgroup + "/cgroup.procs").c_str(), O_WRONLY);
 }
 
 Result<void> WriteMaps(const wire::CellPlan& plan, pid_t pid) {
@@ -128,7 +117,8 @@ std::vector<std::string> FindLostLayers(const wire::CellPlan& plan) {
   return lost;
 }
 
-Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
+Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim,
+                               const UniqueFd& cgroup) {
   Result<sys::Pipe> report = sys::Pipe2(O_CLOEXEC);
   Result<std::pair<UniqueFd, UniqueFd>> orders = sys::SocketPair(SOCK_SEQPACKET);
   if (!report.ok()) return ExplainNamespaces(report.error());
@@ -138,6 +128,10 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
   clone_args arguments{};
   arguments.flags = kNamespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
   arguments.exit_signal = SIGCHLD;
+  if (cgroup.valid()) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<unsigned>(cgroup.get());
+  }
   arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
   const Result<pid_t> pid = sys::Clone3(arguments);
   if (!pid.ok()) return ExplainNamespaces(pid.error());
@@ -156,8 +150,6 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
                      .denials = {},
                      .scripts = {},
                      .broker = {},
-                     .cgroup = {},
-                     .network_witness = {},
                      .gateway = {},
                      .gateway_sockets = {}};
     RunSteps(child);
@@ -183,11 +175,7 @@ std::optional<ErrorForm> GivePlan(StartedCell& cell, const wire::CellPlan& plan)
   if (ErrorForm* unmapped = std::get_if<ErrorForm>(&trees)) return std::move(*unmapped);
   const Result<void> written = WriteMaps(plan, cell.init.pid());
   if (!written.ok()) return ExplainNamespaces(written.error());
-  const Result<UniqueFd> cgroup = OpenCgroup(plan);
-  if (!cgroup.ok())
-    return ErrorForm{"the cell's cgroup cannot be entered",
-                     plan.cgroup + ": " + cgroup.error().ToString(), ""};
-  const Result<void> sent = SendTrees(cell.orders, std::get<0>(trees), *cgroup);
+  const Result<void> sent = SendTrees(cell.orders, std::get<0>(trees));
   if (!sent.ok() && sent.error().code() != EPIPE) return ExplainNamespaces(sent.error());
   return std::nullopt;
 }

@@ -11,7 +11,6 @@
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
 #include "lib/sys/route.h"
-#include "lib/sys/socket.h"
 #include "lib/wire/gateway.h"
 
 // The gateway: a network namespace of the cell's user namespace in which every address is local. No
@@ -96,16 +95,6 @@ Result<void> JoinGateway(ChildState& child) {
   const Result<void> six = Address6(cell, gateway);
   if (!six.ok() && !Misses6(six)) return six;
   return {};
-}
-
-// After the last socket that is not the cell's own is made: what its cgroup forbids holds for the
-// sockets that are made in it.
-Result<void> EnterCgroup(ChildState& child) {
-  if (child.plan.cgroup.empty()) return {};
-  if (!child.cgroup.valid()) return Error(EPROTO, "recvmsg");
-  child.network_witness = TRY(sys::UnixSocket(SOCK_DGRAM));
-  // Allowed by who opened it, not by who writes (Linux 5.16).
-  return sys::WriteAll(child.cgroup, "0");
 }
 
 }  // namespace cellrun::launcher

@@ -25,12 +25,7 @@ Result<void> ReceiveTrees(ChildState& child) {
     if (message.bytes.size() != sizeof order)
       return Error(EPIPE, "recvmsg");  // the launcher gave up
     memcpy(&order, message.bytes.data(), sizeof order);
-    if (message.truncated || message.fds.size() != order.count + order.cgroup)
-      return Error(EPROTO, "recvmsg");
-    if (order.cgroup != 0) {
-      child.cgroup = std::move(message.fds.back());
-      message.fds.pop_back();
-    }
+    if (message.truncated || message.fds.size() != order.count) return Error(EPROTO, "recvmsg");
     for (std::size_t i = 0; i < message.fds.size(); ++i) {
       child.trees.at(order.places[i]) = std::move(message.fds[i]);
     }

@@ -61,7 +61,11 @@ Result<void> AnnounceCell(ChildState& child) {
   const UniqueFd mount = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
   std::vector<int> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
                           mount.get(),           child.scripts.get(), child.broker.get()};
-  if (child.network_witness.valid()) fds.push_back(child.network_witness.get());
+  UniqueFd network_witness;
+  if (!child.plan.cgroup.empty()) {
+    network_witness = TRY(sys::UnixSocket(SOCK_DGRAM));
+    fds.push_back(network_witness.get());
+  }
   return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
                           fds);
 }
@@ -128,8 +132,6 @@ constexpr std::array kSteps = {
     Step{"apply Landlock", ApplyLandlock, Step::Detail::kRule},
     // After everything that needs one.
     Step{"drop capabilities", DropRights, kNone},
-    // Whoever hears of the cell finds it there.
-    Step{"enter the cell's cgroup", EnterCgroup, kNone},
     Step{"announce the cell", AnnounceCell, kNone},
     Step{"arrange descriptors", ArrangeDescriptors, kNone},
 };

@@ -32,8 +32,6 @@ struct ChildState {
   UniqueFd proc;    // mounted, not yet attached
   UniqueFd quotas;  // the host's /proc/sys/user
   UniqueFd cell_shim, denials, scripts, broker;
-  UniqueFd cgroup;                        // its cgroup.procs, open for writing
-  UniqueFd network_witness;               // a socket of the cell's network namespace
   UniqueFd gateway;                       // its network namespace
   std::vector<UniqueFd> gateway_sockets;  // of that namespace, in the order of kGatewayBuilt
   std::size_t detail = 0;                 // which mount, rule or limit a step is at, for its report
@@ -45,8 +43,6 @@ struct ChildState {
 struct TreesOrder {
   std::uint32_t count = 0;
   std::uint32_t last = 0;
-  // 1 in the last one where the plan has a cgroup: behind the trees comes what lets one enter it.
-  std::uint32_t cgroup = 0;
   std::uint32_t places[sys::kMaxMessageFds] = {};
 };
 
@@ -86,7 +82,6 @@ std::span<const Step> CellSteps();
 Result<void> ReceivePlan(ChildState& child);  // orders.cc
 Result<void> ReceiveTrees(ChildState& child);
 Result<void> JoinGateway(ChildState& child);  // network.cc
-Result<void> EnterCgroup(ChildState& child);
 Result<void> OpenSources(ChildState& child);  // sources.cc
 Result<void> PrepareProc(ChildState& child);
 Result<void> EnterRoot(ChildState& child);  // mounts.cc

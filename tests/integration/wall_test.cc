@@ -186,7 +186,7 @@ TEST_F(WallTest, AsRootItAloneKeepsACellToWhatCouldBeLetOut) {
       Try(cell.init, cell.cgroup, own),
       ElementsAre("tcp,127.0.0.1,9 ECONNREFUSED", "tcp,::1,9 ECONNREFUSED",
                   "tcp,198.18.0.1,9 ECONNREFUSED", "send,198.18.0.3,53 ok", "udp,192.0.2.1,0 ok"));
-  ASSERT_TRUE(Await([&] { return Refusals().size() == attempts.size(); }));
+  ASSERT_TRUE(Await([&] { return Refusals().size() == attempts.size(); })) << json(Refusals());
   const json refusal = Refusals()[0];
   EXPECT_EQ(refusal["to"], "192.0.2.1");
   EXPECT_EQ(refusal["port"], 80);

@@ -124,10 +124,10 @@ Result<std::string> CgroupOf(pid_t pid) {
   return directory;
 }
 
-Result<Cgroup> Cgroup::MakeBelow(const std::string& parent, const std::string& cell_id,
+Result<Cgroup> Cgroup::MakeBelow(const std::string& parent, const std::string& name,
                                  const std::string& notes) {
-  const std::string path = parent + "/" + &kPrefix[0] + cell_id;
-  const std::string note = notes + "/" + cell_id;
+  const std::string path = parent + "/" + &kPrefix[0] + name;
+  const std::string note = notes + "/" + name;
   Result<void> made = sys::MkdirAt(AT_FDCWD, notes.c_str(), 0700);
   if (!made.ok() && made.error().code() != EEXIST) return made.error();
   TRY(sys::SymlinkAt(path.c_str(), AT_FDCWD, note.c_str()).With(note));

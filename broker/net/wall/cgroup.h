@@ -17,9 +17,9 @@ namespace cellrun::net {
 // processes, and what limits those around it limits them.
 class Cgroup {
  public:
-  // Below `parent`, named after the cell. A link in the directory `notes` says where it is, for
+  // "cellrun-NAME" below `parent`. A link in the directory `notes` says where it is, for
   // RemoveLeft.
-  static Result<Cgroup> MakeBelow(const std::string& parent, const std::string& cell_id,
+  static Result<Cgroup> MakeBelow(const std::string& parent, const std::string& name,
                                   const std::string& notes);
   // One that somebody else made and removes, such as a container engine.
   static Result<Cgroup> Open(const std::string& path);

@@ -74,7 +74,9 @@ void Encode(const WallReach& reach, std::uint64_t cgroup, wall_reach* out) {
   *out = wall_reach{};
   out->cgroup = cgroup;
   out->netns = reach.network;
+  out->gateway_netns = reach.gateway;
   out->host_netns = reach.host;
+  out->building = reach.building ? 1 : 0;
   out->nested = reach.nested ? 1 : 0;
   for (const Reach4& range : reach.ranges4) {
     wall_range4& to = out->range4[out->ranges4++];

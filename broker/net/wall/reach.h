@@ -22,7 +22,9 @@ struct Reach6 {
 };
 struct WallReach {
   std::uint64_t network = 0;  // cookie of the cell's network namespace
+  std::uint64_t gateway = 0;  // of its gateway's; 0 for none
   std::uint64_t host = 0;     // of the broker's
+  bool building = false;      // sockets may be made before there is a network
   bool nested = false;        // the cell makes namespaces of its own; they get their loopback
   std::vector<Reach4> ranges4;
   std::vector<Reach6> ranges6;

@@ -97,12 +97,15 @@ TEST(WallReachTest, CarriesWhoItIs) {
   WallReach reach;
   reach.network = 11;
   reach.host = 12;
+  reach.gateway = 14;
   reach.nested = true;
   wall_reach encoded{};
   Encode(reach, 13, &encoded);
   EXPECT_EQ(encoded.netns, 11U);
   EXPECT_EQ(encoded.host_netns, 12U);
   EXPECT_EQ(encoded.cgroup, 13U);
+  EXPECT_EQ(encoded.gateway_netns, 14U);
+  EXPECT_EQ(encoded.building, 0U);
   EXPECT_EQ(encoded.nested, 1U);
 }
 

@@ -41,24 +41,26 @@ Result<void> Wall::AwaitPrograms() {
 }
 
 Result<std::unique_ptr<Wall::Enclosure>> Wall::Enclose(const std::string& parent,
-                                                       const std::string& cell_id) {
+                                                       const std::string& name) {
   TRY(AwaitPrograms());
-  return Around(TRY(Cgroup::MakeBelow(parent, cell_id, services_.notes)), cell_id);
+  return Around(TRY(Cgroup::MakeBelow(parent, name, services_.notes)), name, true);
 }
 
 Result<std::unique_ptr<Wall::Enclosure>> Wall::EncloseExisting(const std::string& path,
                                                                const std::string& cell_id) {
   TRY(AwaitPrograms());
-  return Around(TRY(Cgroup::Open(path)), cell_id);
+  return Around(TRY(Cgroup::Open(path)), cell_id, false);
 }
 
-Result<std::unique_ptr<Wall::Enclosure>> Wall::Around(Cgroup cgroup, const std::string& cell_id) {
+Result<std::unique_ptr<Wall::Enclosure>> Wall::Around(Cgroup cgroup, const std::string& cell_id,
+                                                      bool building) {
   std::unique_ptr<Enclosure> made(new Enclosure(*this, std::move(cgroup), cell_id));
   // Before the hooks: its destructor undoes what there is.
   enclosures_[made->cgroup_.id()] = made.get();
   made->hooks_ = TRY((*programs_)->Attach(made->cgroup_.fd()));
-  // A container's processes run already, under the refusal of everything.
-  TRY(made->Replace(WallReach()));
+  WallReach reach;
+  reach.building = building;
+  TRY(made->Replace(reach));
   if (watch_ == nullptr) ArmWatch();
   return made;
 }

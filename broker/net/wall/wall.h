@@ -47,6 +47,9 @@ class Wall {
     Enclosure& operator=(const Enclosure&) = delete;
 
     [[nodiscard]] const std::string& path() const { return cgroup_.path(); }
+    [[nodiscard]] const UniqueFd& directory() const { return cgroup_.fd(); }
+    // Whose refusals these are.
+    void BelongTo(const std::string& cell_id) { cell_id_ = cell_id; }
     // Everything is refused before; `witness` is a process that must be inside, now and for good.
     // EPERM: it is not.
     Result<void> Open(pid_t witness, const WallReach& reach);
@@ -69,23 +72,25 @@ class Wall {
 
     Wall& wall_;
     Cgroup cgroup_;
-    const std::string cell_id_;
+    std::string cell_id_;
     std::function<void(const std::string&)> on_loss_;
     std::vector<Programs::Hook> hooks_;
     WallReach reach_;
     pid_t witness_ = 0;
     std::uint64_t settled_ = 0;
   };
-  // In a new cgroup below `parent` (see CgroupOf): what limits that one limits the cell as well.
-  // The error's text says why there can be none.
-  Result<std::unique_ptr<Enclosure>> Enclose(const std::string& parent, const std::string& cell_id);
+  // In a new cgroup below `parent` (see CgroupOf), named after `name`: what limits that one limits
+  // the cell as well. Whoever builds the cell in it may make sockets. The error's text says why
+  // there can be none.
+  Result<std::unique_ptr<Enclosure>> Enclose(const std::string& parent, const std::string& name);
   // Around a cgroup that exists, such as a container's.
   Result<std::unique_ptr<Enclosure>> EncloseExisting(const std::string& path,
                                                      const std::string& cell_id);
 
  private:
   Result<void> AwaitPrograms();
-  Result<std::unique_ptr<Enclosure>> Around(Cgroup cgroup, const std::string& cell_id);
+  Result<std::unique_ptr<Enclosure>> Around(Cgroup cgroup, const std::string& cell_id,
+                                            bool building);
   void TakeRefusals();
   void LookAfter();
   void ArmWatch();
