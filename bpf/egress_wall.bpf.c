@@ -49,15 +49,21 @@ struct {
 	__uint(max_entries, 256 * 1024);
 } refusals SEC(".maps");
 
+/* Set before loading: programs on a cgroup may ask for it from Linux 6.10 on. */
+const volatile __u32 pid_is_known = 0;
+
 struct attempt {
 	__u32 hook, family, type, protocol;
 	__u32 address[4];
 	__u32 port;
 };
 
-/* Refuses, and says so: in a record where there is room for one, in the counters always. */
-static __always_inline int refuse(const struct wall_reach *cell, const struct attempt *made,
-				  __u32 reason)
+/*
+ * Refuses, and says so: in a record where there is room for one, in the counters always. A packet
+ * has no caller: it is sent in whosever turn it is.
+ */
+static __always_inline int refuse_for(const struct wall_reach *cell, const struct attempt *made,
+				      __u32 reason, int has_caller)
 {
 	struct wall_tally *count = bpf_get_local_storage(&tally, 0);
 	struct wall_refusal *said;
@@ -86,16 +92,24 @@ static __always_inline int refuse(const struct wall_reach *cell, const struct at
 	said->pid = 0;
 	said->uid = 0;
 	__builtin_memset(said->comm, 0, sizeof(said->comm));
-	if (made->hook != WALL_PACKET) {
+	if (!has_caller)
+		goto submit;
+	if (pid_is_known)
 		said->pid = bpf_get_current_pid_tgid() >> 32;
-		said->uid = (__u32)bpf_get_current_uid_gid();
-		bpf_get_current_comm(said->comm, sizeof(said->comm));
-	}
+	said->uid = (__u32)bpf_get_current_uid_gid();
+	bpf_get_current_comm(said->comm, sizeof(said->comm));
+submit:
 	bpf_ringbuf_submit(said, 0);
 	return REFUSE;
 unrecorded:
 	__sync_fetch_and_add(&count->unrecorded, 1);
 	return REFUSE;
+}
+
+static __always_inline int refuse(const struct wall_reach *cell, const struct attempt *made,
+				  __u32 reason)
+{
+	return refuse_for(cell, made, reason, 1);
 }
 
 static __always_inline int is_mapped(const __u32 *address)
@@ -342,9 +356,9 @@ int on_packet(struct __sk_buff *packet)
 	if (!missing && is_control(&made))
 		return PASS;
 	if (!cell->netns)
-		return refuse(cell, &made, WALL_NOT_OPEN);
+		return refuse_for(cell, &made, WALL_NOT_OPEN, 0);
 	if (missing || (!is_own(&made) && !in_range(cell, &made)))
-		return refuse(cell, &made, WALL_ADDRESS);
+		return refuse_for(cell, &made, WALL_ADDRESS, 0);
 	return PASS;
 }
 

@@ -51,7 +51,7 @@ enum wall_reason {
 /* One refusal, in the ring buffer. */
 struct wall_refusal {
 	__u64 cgroup;
-	__u32 pid, uid; /* 0 in WALL_PACKET: whose turn it is has nothing to do with the packet */
+	__u32 pid, uid; /* 0 where they are not known */
 	__u32 hook, reason;
 	__u32 family, type, protocol;
 	__u32 address[4];

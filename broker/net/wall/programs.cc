@@ -14,9 +14,19 @@
 namespace cellrun::net {
 namespace {
 
-// The last thing that libbpf said: its return values are errno values alone.
+// What went wrong is in return values; the rest is for who writes programs.
 int Silent(libbpf_print_level /*level*/, const char* /*format*/, va_list /*arguments*/) {
   return 0;
+}
+
+Result<egress_wall*> LoadSkeleton(bool pid_is_known) {
+  egress_wall* skeleton = egress_wall__open();
+  if (skeleton == nullptr) return ErrnoError("bpf");
+  skeleton->rodata->pid_is_known = pid_is_known ? 1 : 0;
+  const int loaded = egress_wall__load(skeleton);
+  if (loaded == 0) return skeleton;
+  egress_wall__destroy(skeleton);
+  return Error(-loaded, "bpf(BPF_PROG_LOAD)");
 }
 
 int OnRefusal(void* each, void* data, std::size_t bytes) {
@@ -50,10 +60,10 @@ Result<std::unique_ptr<Programs>> Programs::Load() {
   (void)libbpf_set_print(Silent);
   std::unique_ptr<Programs> made(new Programs());
   State& state = *made->state_;
-  state.skeleton = egress_wall__open();
-  if (state.skeleton == nullptr) return ErrnoError("bpf");
-  const int loaded = egress_wall__load(state.skeleton);
-  if (loaded != 0) return Error(-loaded, "bpf(BPF_PROG_LOAD)");
+  Result<egress_wall*> loaded = LoadSkeleton(true);
+  // Before Linux 6.10 such a program may not ask for a pid.
+  if (!loaded.ok() && loaded.error().code() == EINVAL) loaded = LoadSkeleton(false);
+  state.skeleton = TRY(std::move(loaded));
   state.ring =
       ring_buffer__new(bpf_map__fd(state.skeleton->maps.refusals), OnRefusal, &state.each, nullptr);
   if (state.ring == nullptr) return ErrnoError("ring_buffer__new");
