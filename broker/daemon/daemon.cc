@@ -28,6 +28,7 @@ namespace {
 constexpr std::size_t kMaxSessions = 1024;
 // What the broker itself needs, and what each cell may; more than both were seen to.
 constexpr std::size_t kOwnDescriptors = 32, kDescriptorsOfACell = 32;
+constexpr std::size_t kDescriptorsOfAWall = 9;  // its cgroup and a link for each hook; root's only
 constexpr std::chrono::seconds kTrimAfter{2};
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
@@ -59,9 +60,9 @@ nlohmann::json CellObject(const cells::Cell& cell) {
 // So many that none takes away the descriptors that another one needs to start and to be judged.
 std::size_t MaxSessions() {
   const Result<rlimit64> files = sys::GetLimit(RLIMIT_NOFILE);
-  if (!files.ok() || files->rlim_cur < kOwnDescriptors + kDescriptorsOfACell) return 1;
-  return std::min<std::uint64_t>((files->rlim_cur - kOwnDescriptors) / kDescriptorsOfACell,
-                                 kMaxSessions);
+  const std::size_t each = kDescriptorsOfACell + (geteuid() == 0 ? kDescriptorsOfAWall : 0);
+  if (!files.ok() || files->rlim_cur < kOwnDescriptors + each) return 1;
+  return std::min<std::uint64_t>((files->rlim_cur - kOwnDescriptors) / each, kMaxSessions);
 }
 
 }  // namespace
