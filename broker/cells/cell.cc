@@ -161,7 +161,9 @@ void Cell::OnMessage(sys::Message message) {
       gateway_ = std::move(message.fds);
       return;
     case wire::kCellBuilt:
-      if (message.fds.size() != 6 || shim_.valid()) return End("init sent a broken message");
+      if (message.fds.size() != (setup_.plan.cgroup.empty() ? 6 : 7) || shim_.valid())
+        return End("init sent a broken message");
+      if (!setup_.plan.cgroup.empty()) network_witness_ = std::move(message.fds[6]);
       shim_ = std::move(message.fds[0]);
       denials_ = std::move(message.fds[1]);
       scripts_ = std::move(message.fds[4]);
@@ -262,10 +264,39 @@ Result<void> Cell::StartEgress() {
   return {};
 }
 
+// Before anything can run. Without a cgroup in the plan there is none.
+Result<void> Cell::OpenWall() {
+  // Behind the namespace are its sockets.
+  if (setup_.plan.gateway && gateway_.size() < 2)
+    return Error(EPROTO, "", "the gateway was not handed over");
+  TRY(setup_.wall.Open({.id = setup_.plan.id,
+                        .init = init_pid_,
+                        .network_witness = network_witness_,
+                        .gateway_witness = setup_.plan.gateway ? &gateway_[1] : nullptr,
+                        .home = setup_.request.home,
+                        .nested = setup_.plan.namespaces > 0},
+                       setup_.policy->profile(),
+                       [this](const std::string& why) { OnWallLost(why); }));
+  network_witness_.Reset();
+  return {};
+}
+
+void Cell::OnWallLost(const std::string& why) {
+  if (finished_) return;
+  journal::Record record = journal::RecordNow(journal::Kind::kConnect, setup_.plan.id, init_pid_);
+  record.verdict = policy::Action::kDeny;
+  record.result = "lost";
+  record.reason = "second wall: " + why;
+  (void)services_.journal.Append(std::move(record));  // it ends either way
+  End("the second wall around its network was lost: " + why);
+}
+
 // The listener, the shim's descriptor and init's pid come over two sockets in any order.
 void Cell::StartSupervisor() {
   if (finished_ || supervisor_ != nullptr || !listener_.valid() || !shim_.valid() || init_pid_ == 0)
     return;
+  if (const Result<void> opened = OpenWall(); !opened.ok())
+    return End("second wall: " + opened.error().ToString());
   if (const Result<void> joined = StartEgress(); !joined.ok())
     return End("gateway: " + joined.error().ToString());
   if (const Result<void> published = StartInbound(); !published.ok())
@@ -406,6 +437,10 @@ void Cell::ReplacePolicy(std::shared_ptr<const policy::Policy> policy, std::stri
   setup_.policy = std::move(policy);
   setup_.documents = std::move(documents);
   if (supervisor_ != nullptr) supervisor_->ReplacePolicy(setup_.policy);
+  // What is let out now must find the second wall open already.
+  if (const Result<void> replaced = setup_.wall.ReplacePolicy(setup_.policy->profile());
+      !replaced.ok())
+    return End("second wall: " + replaced.error().ToString());
   if (egress_ != nullptr) {
     const Result<void> replaced = egress_->ReplacePolicy(setup_.policy->profile());
     if (!replaced.ok()) return End("network: " + replaced.error().ToString());
@@ -468,7 +503,9 @@ void Cell::Finish() {
   }
   services_.approvals.ForgetCell(setup_.plan.id);
   if (!ended_ && report_.lost.empty()) report_.lost = "init ended before the command did";
+  setup_.wall.Settle();
   (void)Record("ended");  // the cell is over either way
+  setup_.wall.Close();
   callbacks_.on_end(report_);
 }
 

@@ -9,6 +9,7 @@
 
 #include "broker/approvals/queue.h"
 #include "broker/cells/cell_egress.h"
+#include "broker/cells/cell_wall.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
@@ -41,6 +42,7 @@ struct Services {
   approvals::Queue& approvals;
   net::Engine& engine;
   net::ReachCell reach_cell;  // from any thread
+  net::Wall& wall;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -59,6 +61,7 @@ class Cell {
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
+    CellWall wall;
     std::vector<net::Published> published;  // until they are served
     std::vector<net::PortMapping> ports{};  // of these, from then on
     std::string ghost_of;    // id of the cell that it runs a command for; "" for one of a launcher
@@ -126,6 +129,7 @@ class Cell {
   [[nodiscard]] std::chrono::system_clock::time_point created() const { return created_; }
   [[nodiscard]] pid_t init_pid() const { return init_pid_; }
   [[nodiscard]] std::vector<std::string> Layers() const;
+  [[nodiscard]] const CellWall& wall() const { return setup_.wall; }
 
  private:
   Cell(Services services, Setup setup, UniqueFd control, Callbacks callbacks);
@@ -141,6 +145,8 @@ class Cell {
   Result<void> StartEgress();
   Result<void> StartInbound();
   void OrderCellSockets(int family, int count);
+  Result<void> OpenWall();
+  void OnWallLost(const std::string& why);
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
@@ -156,7 +162,8 @@ class Cell {
   // As in wire::kGatewayBuilt, and who owns it; until egress_ has them.
   std::vector<UniqueFd> gateway_;
   UniqueFd user_namespace_;
-  const std::string token_;  // single use
+  UniqueFd network_witness_;  // a socket of its network namespace, until the wall has seen it
+  const std::string token_;   // single use
   bool adopted_ = false;
   pid_t init_pid_ = 0;
   std::int32_t main_pid_ = 0;  // in the cell

@@ -27,6 +27,7 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
     facts["wait_status"] = moment.report.wait_status;
     facts["timed_out"] = moment.report.timed_out;
     facts["lost"] = text::Escape(moment.report.lost);
+    if (!setup.wall.cgroup().empty()) facts["wall"] = setup.wall.Counters();
     facts["verdicts"] = {{"allow", moment.report.allowed},
                          {"ask", moment.report.asked},
                          {"deny", moment.report.denied}};

@@ -76,6 +76,7 @@ LaunchSession::LaunchSession(Broker broker, UniqueFd socket, const peer::Peer& p
     : broker_(broker),
       socket_(std::move(socket)),
       caller_(Identify(peer)),
+      launcher_pid_(peer.pid),
       on_close_(std::move(on_close)),
       watch_(broker.services.loop.WatchReadable(socket_, [this] { OnReadable(); })) {}
 
@@ -113,9 +114,13 @@ Result<void> LaunchSession::OnMessage(sys::Message message) {
 
 Result<void> LaunchSession::OnHello(const nlohmann::json& message) {
   const wire::Hello hello = TRY(wire::DecodeHello(message));
+  const bool fits = hello.version == &kVersion[0] && hello.build == &kBuildId[0];
+  // The cell is made in it: moving a process into a cgroup later takes 10 ms and more.
+  if (fits && caller_.uid == 0) wall_ = CellWall::Beside(broker_.services.wall, launcher_pid_);
   Send(wire::Encode(wire::Hello{
-      .version = &kVersion[0], .build = &kBuildId[0], .pid = static_cast<int>(getpid())}));
-  if (hello.version != &kVersion[0] || hello.build != &kBuildId[0]) return GiveUpPlace(hello);
+           .version = &kVersion[0], .build = &kBuildId[0], .pid = static_cast<int>(getpid())}),
+       wall_.directory());
+  if (!fits) return GiveUpPlace(hello);
   state_ = State::kRun;
   return {};
 }
@@ -239,6 +244,8 @@ Result<void> LaunchSession::MakePlan() {
   setup.protection =
       TRY(broker_.registry.ProtectionIn(request_.workspace, setup.policy->profile()));
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
+  if (RefuseWithoutWall(setup.policy->profile())) return {};
+  setup.wall = std::move(wall_);
   Result<std::vector<net::Published>> published = PublishPorts(setup.policy->profile());
   if (!published.ok()) {
     RefusePort(published.error());
@@ -254,7 +261,9 @@ Result<void> LaunchSession::MakePlan() {
                         .name = identity_->name,
                         .tools = setup.tools.path(),
                         .cell_uid = identity_->uid.value_or(caller_.uid),
-                        .gateway = network.value().LetsAnythingOut()};
+                        .gateway = network.value().LetsAnythingOut(),
+                        .cgroup = setup.wall.cgroup(),
+                        .wall_missing = setup.wall.missing()};
   setup.plan = TRY(BuildPlan(input));
   for (std::string& warning : PortWarnings(setup.published))
     setup.plan.warnings.push_back(std::move(warning));
@@ -312,6 +321,22 @@ void LaunchSession::RefusePort(const Error& error) {
           .suggest = used ? "name the cell's port alone, and any other port of the host is taken: "
                             "publish: [PORT]"
                           : ""});
+}
+
+// Before anything is built; what the kernel lacks shows only then.
+bool LaunchSession::RefuseWithoutWall(const policy::Profile& profile) {
+  const auto required =
+      std::find_if(profile.require.begin(), profile.require.end(),
+                   [](const policy::Placed<std::string>& layer) { return layer.value == "ebpf"; });
+  if (required == profile.require.end() || !wall_.cgroup().empty()) return false;
+  const bool by_root = caller_.uid == 0;
+  Refuse({.status = 125,
+          .what = "the cell cannot start",
+          .cause = "the profile requires ebpf (" + required->at.ToString() + "), which " +
+                   (by_root ? "this host does not have: " + wall_.missing()
+                            : "only cells that root runs have"),
+          .suggest = by_root ? "cellrun doctor" : "run it as root, or take ebpf out of `require`"});
+  return true;
 }
 
 Result<void> LaunchSession::OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds) {

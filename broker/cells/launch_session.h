@@ -55,6 +55,7 @@ class LaunchSession {
   [[nodiscard]] Result<std::vector<net::Published>> PublishPorts(
       const policy::Profile& profile) const;
   void RefusePort(const Error& error);
+  [[nodiscard]] bool RefuseWithoutWall(const policy::Profile& profile);
   void Refuse(const wire::Refusal& refusal);
   void RefuseProblems(const std::vector<policy::Problem>& problems);
   bool Send(const std::string& text, const UniqueFd* fd = nullptr);
@@ -65,12 +66,14 @@ class LaunchSession {
   Broker broker_;
   UniqueFd socket_;
   const Caller caller_;
+  const pid_t launcher_pid_;
   std::function<void()> on_close_;
   State state_ = State::kHello;
 
   wire::RunRequest request_;
   std::vector<UniqueFd> streams_;
   UniqueFd control_;
+  CellWall wall_;   // until there is a cell
   int rounds_ = 0;  // of "need"
   std::optional<Registry::Identity> identity_;
   std::unique_ptr<Cell> cell_;

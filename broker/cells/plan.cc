@@ -82,6 +82,7 @@ class PlanBuilder {
   void Identity() {
     plan_.namespaces = nests_ ? kNestedNamespaces : 0;
     plan_.gateway = in_.gateway;
+    plan_.cgroup = in_.cgroup;
     plan_.id = in_.id;
     plan_.name = in_.name;
     plan_.profile = in_.profile.name.empty() ? in_.request.profile : in_.profile.name;
@@ -409,6 +410,11 @@ class PlanBuilder {
                     "cgroupns", "landlock", "seccomp", "no-new-privs", "keyring"};
     if (nests_) std::erase(plan_.layers, "landlock");
     if (by_root_) plan_.layers.emplace_back("idmap");
+    if (!in_.cgroup.empty()) plan_.layers.emplace_back("ebpf");
+    if (!in_.wall_missing.empty()) {
+      plan_.warnings.push_back("not enforced: the second wall around the network (eBPF): " +
+                               in_.wall_missing);
+    }
   }
 
   const PlanInput& in_;

@@ -46,8 +46,10 @@ struct PlanInput {
   std::string id, name;
   std::string tools = {};                    // the broker's directory of them; "" for none
   std::span<const SecretFile> secrets = {};  // in kSecretsDirectory
-  uid_t cell_uid = 0;    // on the host; the caller's own unless the caller is root
-  bool gateway = false;  // something may be let out
+  uid_t cell_uid = 0;             // on the host; the caller's own unless the caller is root
+  bool gateway = false;           // something may be let out
+  std::string cgroup = {};        // for init, with the second wall around it; "" for none
+  std::string wall_missing = {};  // why there is none, where one was expected
 };
 
 // Everything that the launcher does to build the cell. Looks at the host (which directories exist,

@@ -29,6 +29,7 @@ namespace {
 constexpr std::size_t kMaxSessions = 1024;
 // What the broker itself needs, and what each cell may; more than both were seen to.
 constexpr std::size_t kOwnDescriptors = 32, kDescriptorsOfACell = 32;
+constexpr std::size_t kDescriptorsOfAWall = 9;  // its cgroup and a link for each hook; root's only
 constexpr std::chrono::seconds kTrimAfter{2};
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
@@ -53,15 +54,17 @@ nlohmann::json CellObject(const cells::Cell& cell) {
           {"layers", cell.Layers()},
           {"user", cell.setup().caller.user},
           {"ports", PortsOf(cell)},
+          {"cgroup", text::Escape(plan.cgroup)},
+          {"wall", cell.wall().Counters()},
           {"ghost_of", cell.setup().ghost_of}};
 }
 
 // So many that none takes away the descriptors that another one needs to start and to be judged.
 std::size_t MaxSessions() {
   const Result<rlimit64> files = sys::GetLimit(RLIMIT_NOFILE);
-  if (!files.ok() || files->rlim_cur < kOwnDescriptors + kDescriptorsOfACell) return 1;
-  return std::min<std::uint64_t>((files->rlim_cur - kOwnDescriptors) / kDescriptorsOfACell,
-                                 kMaxSessions);
+  const std::size_t each = kDescriptorsOfACell + (geteuid() == 0 ? kDescriptorsOfAWall : 0);
+  if (!files.ok() || files->rlim_cur < kOwnDescriptors + each) return 1;
+  return std::min<std::uint64_t>((files->rlim_cur - kOwnDescriptors) / each, kMaxSessions);
 }
 
 }  // namespace
@@ -78,6 +81,12 @@ Daemon::Daemon(Instance instance, Options options)
 Result<void> Daemon::Start() {
   TRY(WatchSignals());  // the journal starts the first thread
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  wall_ = std::make_unique<net::Wall>(
+      net::Wall::Services{.loop = loop_,
+                          .janitor = janitor_,
+                          .journal = *journal_,
+                          .notes = geteuid() == 0 ? instance_.runtime_directory + "/cgroups" : ""});
+  wall_->Prepare();
   approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
   FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
@@ -207,14 +216,16 @@ cells::Services Daemon::SharedServices() {
           .pool = pool_,
           .approvals = *approvals_,
           .engine = engine_,
-          .reach_cell = [this](const std::string& name, std::uint16_t port, const std::string& who,
-                               net::Dial::Done done) {
-            loop_.Post([this, name, port, who, done = std::move(done)]() mutable {
-              cells::Cell* cell = registry_.Named(name);
-              if (cell == nullptr) return done(Error(EHOSTUNREACH, "connect"));
-              cell->Join(port, who, std::move(done));
-            });
-          }};
+          .reach_cell =
+              [this](const std::string& name, std::uint16_t port, const std::string& who,
+                     net::Dial::Done done) {
+                loop_.Post([this, name, port, who, done = std::move(done)]() mutable {
+                  cells::Cell* cell = registry_.Named(name);
+                  if (cell == nullptr) return done(Error(EHOSTUNREACH, "connect"));
+                  cell->Join(port, who, std::move(done));
+                });
+              },
+          .wall = *wall_};
 }
 
 void Daemon::OnLauncher() {

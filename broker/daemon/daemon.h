@@ -24,6 +24,7 @@
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
+#include "broker/net/wall/wall.h"
 #include "broker/run/elsewhere.h"
 
 namespace cellrun::daemon {
@@ -68,6 +69,7 @@ class Daemon {
   net::Engine engine_;
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<approvals::Approvals> approvals_;
+  std::unique_ptr<net::Wall> wall_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;
   cells::PolicyStore policies_;

@@ -117,6 +117,7 @@ Result<void> Ghost::Plan(Order order) {
       if (secret.as_file) files.emplace_back(secret.name, secret.value);
     }
   }
+  setup.wall = TRY(cells::CellWall::BesideCell(broker_.services.wall, order.caller.plan().cgroup));
   setup.plan = TRY(cells::BuildPlan({.profile = setup.policy->profile(),
                                      .request = setup.request,
                                      .caller = setup.caller,
@@ -125,7 +126,8 @@ Result<void> Ghost::Plan(Order order) {
                                      .name = identity_->name,
                                      .secrets = files,
                                      .cell_uid = identity_->uid.value_or(setup.caller.uid),
-                                     .gateway = network.value().LetsAnythingOut()}));
+                                     .gateway = network.value().LetsAnythingOut(),
+                                     .cgroup = setup.wall.cgroup()}));
   if (!setup.keeps) {
     setup.environment = {"PATH=" + PathOf(setup.policy->profile()), "HOME=" + setup.request.home,
                          "LANG=C.UTF-8"};

@@ -117,7 +117,8 @@ std::vector<std::string> FindLostLayers(const wire::CellPlan& plan) {
   return lost;
 }
 
-Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
+Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim,
+                               const UniqueFd& cgroup) {
   Result<sys::Pipe> report = sys::Pipe2(O_CLOEXEC);
   Result<std::pair<UniqueFd, UniqueFd>> orders = sys::SocketPair(SOCK_SEQPACKET);
   if (!report.ok()) return ExplainNamespaces(report.error());
@@ -127,6 +128,10 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim) {
   clone_args arguments{};
   arguments.flags = kNamespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
   arguments.exit_signal = SIGCHLD;
+  if (cgroup.valid()) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<unsigned>(cgroup.get());
+  }
   arguments.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
   const Result<pid_t> pid = sys::Clone3(arguments);
   if (!pid.ok()) return ExplainNamespaces(pid.error());

@@ -59,8 +59,13 @@ Result<void> AnnounceCell(ChildState& child) {
   // With these the broker mounts again what the host's replacement of a file takes away.
   const UniqueFd user = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/user", O_RDONLY));
   const UniqueFd mount = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
-  const std::array<int, 6> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
-                                  mount.get(),           child.scripts.get(), child.broker.get()};
+  std::vector<int> fds = {child.cell_shim.get(), child.denials.get(), user.get(),
+                          mount.get(),           child.scripts.get(), child.broker.get()};
+  UniqueFd network_witness;
+  if (!child.plan.cgroup.empty()) {
+    network_witness = TRY(sys::UnixSocket(SOCK_DGRAM));
+    fds.push_back(network_witness.get());
+  }
   return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
                           fds);
 }

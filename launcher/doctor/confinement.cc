@@ -88,23 +88,57 @@ Observation LookAtMemfd() {
   return memfd.ok() ? Present() : Missing(memfd.error().ToString());
 }
 
-Observation LookAtBpf() {
-  if (geteuid() != 0) {
-    return {.state = State::kNotNeeded, .detail = "only cells that root starts use it", .fix = ""};
-  }
+long Bpf(int command, bpf_attr& attributes) {
+  return syscall(SYS_bpf, command, &attributes, sizeof(attributes));
+}
+
+Result<UniqueFd> LoadConnectProgram() {
   std::array<bpf_insn, 2> program{};
   program[0].code = BPF_ALU64 | BPF_MOV | BPF_K;  // r0 = 1
   program[0].imm = 1;
   program[1].code = BPF_JMP | BPF_EXIT;
   bpf_attr attributes{};
-  attributes.prog_type = BPF_PROG_TYPE_CGROUP_SKB;
+  attributes.prog_type = BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+  attributes.expected_attach_type = BPF_CGROUP_INET4_CONNECT;
   attributes.insns = reinterpret_cast<std::uintptr_t>(program.data());
   attributes.insn_cnt = program.size();
   attributes.license = reinterpret_cast<std::uintptr_t>("Apache-2.0");
-  const long fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof(attributes));
-  if (fd < 0) return MissingWithError(errno, "bpf");
-  const UniqueFd loaded(static_cast<int>(fd));
-  return Present();
+  const long fd = Bpf(BPF_PROG_LOAD, attributes);
+  if (fd < 0) return ErrnoError("bpf(BPF_PROG_LOAD)");
+  return UniqueFd(static_cast<int>(fd));
+}
+
+Result<void> AttachTo(const std::string& cgroup, const UniqueFd& program) {
+  const UniqueFd directory =
+      TRY(sys::OpenAt(AT_FDCWD, cgroup.c_str(), O_RDONLY | O_DIRECTORY).With(cgroup));
+  bpf_attr attributes{};
+  attributes.link_create.prog_fd = static_cast<std::uint32_t>(program.get());
+  attributes.link_create.target_fd = static_cast<std::uint32_t>(directory.get());
+  attributes.link_create.attach_type = BPF_CGROUP_INET4_CONNECT;
+  const long fd = Bpf(BPF_LINK_CREATE, attributes);
+  if (fd < 0) return ErrnoError("bpf(BPF_LINK_CREATE)");
+  const UniqueFd detaches(static_cast<int>(fd));
+  return {};
+}
+
+// One hook, around an empty cgroup of our own.
+Result<void> TryWall(const std::string& cgroup) {
+  const UniqueFd program = TRY(LoadConnectProgram());
+  TRY(sys::MkdirAt(AT_FDCWD, cgroup.c_str(), 0755).With(cgroup));
+  const Result<void> attached = AttachTo(cgroup, program);
+  (void)sys::UnlinkAt(AT_FDCWD, cgroup.c_str(), AT_REMOVEDIR);  // empty, ours; nothing else to do
+  return attached;
+}
+
+Observation LookAtWall() {
+  if (geteuid() != 0) {
+    return {.state = State::kNotNeeded, .detail = "only cells that root starts have it", .fix = ""};
+  }
+  const std::string own = OwnCgroup();
+  if (own.empty())
+    return Missing("cgroup v2 is not mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+  const Result<void> tried = TryWall(own + "/cellrun-doctor-" + std::to_string(getpid()));
+  return tried.ok() ? Present() : Missing(tried.error().ToString());
 }
 
 constexpr std::array kProbes = {
@@ -126,8 +160,10 @@ constexpr std::array kProbes = {
     Probe{"kernel", "session keyring of its own", Need::kRecommended,
           "a cell shares the user's keyring; the filter still refuses its calls",
           "inside a container, allow keyctl", LookAtKeyring},
-    Probe{"kernel", "BPF", Need::kInformation, "no second wall around the network of a cell",
-          "allow bpf(2) for root", LookAtBpf},
+    Probe{
+        "kernel", "eBPF on a cgroup", Need::kInformation,
+        "no second wall around the network of a cell; a profile that requires ebpf does not start",
+        "allow bpf(2) and a cgroup of its own to root", LookAtWall},
 };
 
 }  // namespace

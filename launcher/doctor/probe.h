@@ -69,6 +69,9 @@ inline constexpr char kMountApi[] = "new mount API";
 inline constexpr char kProc[] = "proc in a pid namespace";
 inline constexpr char kTracing[] = "tracing a task of a cell";
 
+// The directory of this process's cgroup in the hierarchy of v2; "" where there is none.
+std::string OwnCgroup();
+
 // Observations in few words.
 Observation Present(std::string detail = "");
 Observation Missing(std::string detail, std::string fix = "");

@@ -51,10 +51,8 @@ std::string OwnGroup() {
 }
 
 Observation LookAtCgroup() {
-  const std::string mount = UnifiedHierarchy();
-  const std::string group = OwnGroup();
-  if (mount.empty() || group.empty()) return Missing("cgroup v2 is not mounted");
-  const std::string directory = mount + (group == "/" ? "" : group);
+  const std::string directory = OwnCgroup();
+  if (directory.empty()) return Missing("cgroup v2 is not mounted");
   auto controllers =
       sys::ReadWholeFileAt(AT_FDCWD, (directory + "/cgroup.controllers").c_str(), 4096);
   if (!controllers.ok()) return Missing(controllers.error().ToString());
@@ -112,6 +110,13 @@ constexpr std::array kProbes = {
 };
 
 }  // namespace
+
+std::string OwnCgroup() {
+  const std::string mount = UnifiedHierarchy();
+  const std::string group = OwnGroup();
+  if (mount.empty() || group.empty()) return "";
+  return mount + (group == "/" ? "" : group);
+}
 
 std::span<const Probe> ResourceProbes() {
   return kProbes;

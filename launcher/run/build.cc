@@ -37,7 +37,12 @@ class Build {
     const Result<wire::CellPlan> plan = wire::TakePlan(*order);
     if (!plan.ok()) return Refuse({"the broker's order is not understood", "", ""});
 
-    Outcome<StartedCell> started = StartCell(control, *shim);
+    Result<UniqueFd> cgroup = UniqueFd();
+    if (!plan->cgroup.empty())
+      cgroup = sys::OpenAt(AT_FDCWD, plan->cgroup.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!cgroup.ok()) return Refuse({"no cgroup for the cell", cgroup.error().ToString(), ""});
+
+    Outcome<StartedCell> started = StartCell(control, *shim, *cgroup);
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&started)) return Refuse(*failed);
     StartedCell& cell = std::get<StartedCell>(started);
     const Result<void> sent = ForwardPlan(cell, *order);

@@ -55,13 +55,18 @@ class Negotiation {
       if (!sent.ok() && sent.error().code() != EPIPE && sent.error().code() != ECONNRESET)
         return Explain(sent.error());
       // While the broker thinks. What is wrong with the request is said before what is wrong here.
-      if (!cell_) cell_.emplace(StartCell(control_, shim_));
+      if (!cell_ && !by_root_) cell_.emplace(StartCell(control_, shim_));
       Result<sys::Message> hello = connection.Receive();
       if (!hello.ok()) return Broken(hello.error());
       if (hello->bytes.empty()) continue;  // it left
       if (std::optional<ErrorForm> refused = CheckHello(hello->bytes)) {
         if (HandsOver(connection)) continue;
         return *std::move(refused);
+      }
+      // The cgroup of a cell of root's comes with the hello.
+      if (!cell_) {
+        cell_.emplace(StartCell(control_, shim_,
+                                hello->fds.empty() ? UniqueFd() : std::move(hello->fds.front())));
       }
       return AwaitPlan(std::move(connection));
     }
@@ -195,6 +200,7 @@ class Negotiation {
   terminal::Streams streams_;
   std::string message_;
   std::optional<Outcome<StartedCell>> cell_;
+  const bool by_root_ = geteuid() == 0;
   UniqueFd shim_, brokers_end_, control_, strings_, documents_;
 };
 

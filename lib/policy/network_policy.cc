@@ -353,6 +353,19 @@ std::vector<Policy::Trial> NetworkPolicy::Explain(const Destination& destination
   return trials;
 }
 
+std::optional<std::vector<NetworkTarget>> NetworkPolicy::OpenBlocks() const {
+  if (default_ != Action::kDeny) return std::nullopt;
+  std::vector<NetworkTarget> blocks;
+  for (const Rule& rule : rules_) {
+    if (rule.then == Action::kDeny) continue;
+    for (const NetworkTarget& target : rule.targets) {
+      if (target.kind == NetworkTarget::Kind::kEverything) return std::nullopt;
+      if (target.kind == NetworkTarget::Kind::kBlock) blocks.push_back(target);
+    }
+  }
+  return blocks;
+}
+
 bool NetworkPolicy::LetsAnythingOut() const {
   return default_ != Action::kDeny ||
          std::any_of(rules_.begin(), rules_.end(), [](const Rule& rule) {

@@ -60,6 +60,9 @@ class NetworkPolicy {
   [[nodiscard]] Opening MightAllow(std::string_view name) const;
   // For `why`: every rule in the order tried.
   [[nodiscard]] std::vector<Policy::Trial> Explain(const Destination& destination) const;
+  // The blocks of addresses that a program could be let out to without a name, by a rule or a
+  // person; nothing: any address. Coarse: ports and what a rule before it denies do not count.
+  [[nodiscard]] std::optional<std::vector<NetworkTarget>> OpenBlocks() const;
   // Whether anything at all may leave: without it a cell needs no network.
   [[nodiscard]] bool LetsAnythingOut() const;
   // When the next rule expires: from then on a policy compiled anew decides differently.

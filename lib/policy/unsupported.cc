@@ -31,8 +31,7 @@ class Finder {
   }
 
   void Cell() {
-    constexpr std::array<std::string_view, 4> kLater{"ebpf", "cgroup.memory", "cgroup.pids",
-                                                     "cgroup.cpu"};
+    constexpr std::array<std::string_view, 3> kLater{"cgroup.memory", "cgroup.pids", "cgroup.cpu"};
     for (const Placed<std::string>& layer : profile_.require) {
       if (layer.value == "landlock" && AllowsOptIn(profile_, "userns")) {
         problems_.push_back({layer.at,

@@ -22,4 +22,12 @@ Result<void> RaiseLoopback() {
   return {};
 }
 
+Result<std::uint64_t> NetworkCookie(const UniqueFd& socket) {
+  std::uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0)
+    return ErrnoError("getsockopt(SO_NETNS_COOKIE)");
+  return cookie;
+}
+
 }  // namespace cellrun::sys

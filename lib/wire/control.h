@@ -30,9 +30,9 @@ constexpr uint64_t kChannelMagic = 0x63656c6c72756e00;
 enum ControlType : uint32_t {
   // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
   // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace, the
-  // directory of script copies (writable through it), a socket that listens on kBrokerSocket.
+  // directory of script copies (writable through it), a socket that listens on kBrokerSocket;
+  // where the plan has a cgroup, a socket of its network namespace.
   kCellBuilt = 1,
-
   // launcher's child -> broker, before that, where the plan has a gateway. fds: its network
   // namespace, and unbound sockets in it: one of UDP, the rest of TCP, those of IPv6 last.
   kGatewayBuilt = 2,

@@ -139,6 +139,8 @@ struct CellPlan {
   std::chrono::milliseconds time_limit{0};  // the broker enforces it; here for messages
   bool gateway =
       false;  // something may be let out: a second network namespace (lib/wire/gateway.h)
+  // The directory of the cgroup that init enters before it is init; "" for none. Only root's.
+  std::string cgroup;
 };
 
 // Why a run was refused. `status` is the launcher's exit code.

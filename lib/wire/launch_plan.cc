@@ -65,6 +65,7 @@ void PlanFields(Archive& archive, Plan& plan, std::int64_t& time_limit_ms) {
   archive.Number(plan.namespaces);
   archive.Number(time_limit_ms);
   archive.Flag(plan.gateway);
+  archive.Text(plan.cgroup);
 }
 
 Result<void> Check(const CellPlan& plan, std::int64_t time_limit_ms) {

@@ -156,6 +156,7 @@ TEST(CellPlanTest, SurvivesTheTrip) {
   sent.warnings = {"limits.files: cut"};
   sent.time_limit = std::chrono::hours(8);
   sent.namespaces = 256;
+  sent.cgroup = "/sys/fs/cgroup/x";
   const Result<CellPlan> got = DecodePlan(EncodePlan(sent));
   ASSERT_TRUE(got.ok()) << got.error().ToString();
   EXPECT_EQ(EncodePlan(*got), EncodePlan(sent));
@@ -173,6 +174,7 @@ TEST(CellPlanTest, SurvivesTheTrip) {
   EXPECT_EQ(got->time_limit, sent.time_limit);
   EXPECT_EQ(got->warnings, sent.warnings);
   EXPECT_EQ(got->namespaces, sent.namespaces);
+  EXPECT_EQ(got->cgroup, sent.cgroup);
 }
 
 // A mount for each of many hidden names is more than a packet holds.

@@ -69,6 +69,17 @@ void Sandbox::SetUp() {
   ASSERT_EQ(mkdir(workspace_.c_str(), 0755), 0);
 }
 
+// Cgroups that its broker has noted; a killed one leaves them to the next, which never comes here.
+void Sandbox::RemoveCgroups() const {
+  std::error_code code;
+  for (const auto& note :
+       std::filesystem::directory_iterator(RuntimeDirectory() + "/cgroups", code)) {
+    const std::filesystem::path cgroup = std::filesystem::read_symlink(note.path(), code);
+    if (!sockets_may_stay_) ADD_FAILURE() << "left behind: cgroup " << cgroup;
+    (void)rmdir(cgroup.c_str());  // it may be in a mount namespace that is gone
+  }
+}
+
 void Sandbox::TearDown() {
   if (scratch_.empty()) return;
   if (BrokerPid() != 0) {
@@ -80,6 +91,7 @@ void Sandbox::TearDown() {
   for (const auto& mount : MountsMentioning(scratch_)) {
     ADD_FAILURE() << "left behind: mount " << mount;
   }
+  RemoveCgroups();
   if (!sockets_may_stay_) {
     for (const auto& socket : SocketsBelow(RuntimeDirectory())) {
       ADD_FAILURE() << "left behind: socket " << socket;

@@ -80,6 +80,8 @@ class Sandbox : public testing::Test {
   void MayLeaveSockets() { sockets_may_stay_ = true; }  // after kill -9 of a broker
 
  private:
+  void RemoveCgroups() const;
+
   std::string scratch_, workspace_;
   int profiles_ = 0;
   bool sockets_may_stay_ = false;
