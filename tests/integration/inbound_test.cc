@@ -185,8 +185,9 @@ TEST_F(InboundTest, SeveralCellsPublishTheSamePort) {
   EXPECT_NE(first, second);
   EXPECT_EQ(Talk("127.0.0.1", first), "I am one\n");
   EXPECT_EQ(Talk("127.0.0.1", second), "I am two\n");
-  (void)End(one);
-  EXPECT_THAT(End(two).err, HasSubstr("port 3000 is published at 127.0.0.1:"));
+  // The second one says so, or the first where somebody else had that port.
+  const std::string said = End(one).err + End(two).err;
+  EXPECT_THAT(said, HasSubstr("port 3000 is published at 127.0.0.1:"));
 }
 
 TEST_F(InboundTest, AConflictStartsNothing) {

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxFile = 1024 * 1024;
 constexpr char kPrefix[] = "cellrun-";
 constexpr std::chrono::seconds kEmptyWithin{5};
+constexpr int kTries = 10;
 
 std::vector<std::string> Words(const std::string& line) {
   std::istringstream in(line);
@@ -97,9 +98,25 @@ Result<void> RemoveAt(const std::string& path) {
   Result<UniqueFd> directory = sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.ok() && directory.error().code() == ENOENT) return {};
   TRY(Result<void>(directory.ok() ? Result<void>() : directory.error()));
-  (void)sys::WriteExistingFile((path + "/cgroup.kill").c_str(), "1");  // Linux 5.14; empty anyway
-  TRY(AwaitEmpty(*directory, kEmptyWithin));
-  return sys::UnlinkAt(AT_FDCWD, path.c_str(), AT_REMOVEDIR);
+  // EBUSY: a launcher that is refused may still be cloning its child into it.
+  Result<void> removed;
+  for (int tries = 0; tries < kTries; ++tries) {
+    (void)sys::WriteExistingFile((path + "/cgroup.kill").c_str(), "1");  // Linux 5.14; empty anyway
+    TRY(AwaitEmpty(*directory, kEmptyWithin));
+    removed = sys::UnlinkAt(AT_FDCWD, path.c_str(), AT_REMOVEDIR);
+    if (removed.ok() || removed.error().code() == ENOENT) return {};
+  }
+  return removed;
+}
+
+Result<void> RemoveWithNote(const std::string& path, const std::string& note) {
+  Result<void> removed;
+  for (int tries = 0; tries < kTries; ++tries) {
+    removed = RemoveAt(path);
+    if (removed.ok()) removed = sys::UnlinkAt(AT_FDCWD, note.c_str(), 0);
+    if (removed.ok() || removed.error().code() == EBUSY) break;
+  }
+  return removed;
 }
 
 }  // namespace
@@ -151,8 +168,7 @@ std::optional<bool> Cgroup::Has(pid_t pid) const {
 
 Result<void> Cgroup::Remove() {
   if (note_.empty()) return {};
-  TRY(RemoveAt(path_).With(path_));
-  return sys::UnlinkAt(AT_FDCWD, note_.c_str(), 0);
+  return RemoveWithNote(path_, note_).With(path_);
 }
 
 std::vector<std::string> NotesIn(const std::string& notes) {
@@ -168,12 +184,9 @@ void RemoveLeft(const std::vector<std::string>& notes) {
     const Result<std::string> path = sys::ReadLinkAt(AT_FDCWD, note.c_str());
     const std::string name = &kPrefix[0] + fs::path(note).filename().string();
     const Result<void> removed = path.ok() && path->ends_with("/" + name)
-                                     ? RemoveAt(*path)
+                                     ? RemoveWithNote(*path, note)
                                      : Result<void>(Error(EINVAL, "", "it is no note of ours"));
-    if (removed.ok()) {
-      (void)sys::UnlinkAt(AT_FDCWD, note.c_str(), 0);  // what stays is in nobody's way
-      continue;
-    }
+    if (removed.ok()) continue;
     log::Warn("a cgroup is left", {{"note", note}, {"error", removed.error().ToString()}});
   }
 }
