@@ -6,12 +6,15 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "broker/exec/task.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::exec {
 namespace {
 
+constexpr std::size_t kLevelOfTheCell = 1;        // of pid namespaces, the broker's being 0
 constexpr int kMaxLinks = 40;                     // MAXSYMLINKS
 constexpr std::size_t kMaxRest = 4UL * PATH_MAX;  // of nested link targets
 constexpr ino_t kProcRootInode = 1;               // PROC_ROOT_INO
@@ -107,11 +110,12 @@ class Walker {
     const ProcessNumbers numbers =
         TRY(ReadProcessNumbers(AT_FDCWD, "/proc/" + std::to_string(options_.tid)));
     const std::size_t levels = numbers.tgids.size();
-    std::size_t level = levels - 1;
-    // A task in a pid namespace of its own may look at the procfs of an outer one.
-    constexpr std::size_t kOfTheCell = 2;
-    while (levels > kOfTheCell && !IsOwnEntry(numbers, level)) {
-      if (level-- == 0) return Error(ENOENT, "walking a path");
+    // A task in a pid namespace of its own may look at the procfs of an outer one. The outermost
+    // first: there all its numbers must agree, and an inner one alone may also be that of another
+    // process, started in the same clock tick.
+    std::size_t level = std::min(kLevelOfTheCell, levels - 1);
+    while (levels - 1 > kLevelOfTheCell && !IsOwnEntry(numbers, level)) {
+      if (++level == levels) return Error(ENOENT, "walking a path");
     }
     std::string entry = std::to_string(numbers.tgids[level]);
     if (name == "thread-self") entry += "/task/" + std::to_string(numbers.tids[level]);
