@@ -766,7 +766,10 @@ static void* Scan(void* unused) {
       snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
       (void)!fchmod(fd, 0777);
       (void)!ftruncate(fd, 0);
-      if (open(name, O_WRONLY | O_CLOEXEC) >= 0) ++writable_shims;
+      const int opened = open(name, O_WRONLY | O_CLOEXEC);
+      // Another thread may have put standard output there, which is a pipe.
+      struct stat status;
+      if (opened >= 0 && fstat(opened, &status) == 0 && S_ISREG(status.st_mode)) ++writable_shims;
       dup2(1, fd);  // and something else under the redirect
       close(fd);
     }
