@@ -117,6 +117,7 @@ int Main(int argc, char** argv) {
   // Two arenas serve all threads: a supervisor's own would cost its cell more memory than
   // everything else about it.
   mallopt(M_ARENA_MAX, 2);
+  (void)unsetenv("GLIBC_TUNABLES");  // it was for this process; single-threaded here
   umask(077);
   signal(SIGPIPE, SIG_IGN);
   IgnoreStopsOfTracees();

@@ -12,7 +12,7 @@ function(cellrun_lane_test name)
     GTest::gtest GTest::gmock)
   set(cases ${CMAKE_CURRENT_BINARY_DIR}/${name}_lanes.cmake)
   add_custom_command(TARGET ${name} POST_BUILD
-    COMMAND ${CMAKE_COMMAND} -D BINARY=$<TARGET_FILE:${name}> -D NAME=${name} -D OUTPUT=${cases}
+    COMMAND ${CMAKE_COMMAND} -D BINARY=$<TARGET_FILE:${name}> -D NAME=${name} -D OUTPUT=${cases} -D FACTOR=1
       -D RUNNER=${PROJECT_SOURCE_DIR}/tests/support/run_in_lane -P ${PROJECT_SOURCE_DIR}/cmake/list_lanes.cmake
     VERBATIM)
   # A configured tree that was never built: one failing entry, instead of no tests.

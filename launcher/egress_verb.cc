@@ -69,13 +69,27 @@ std::string TableOf(const json& object) {
   return output::Table(rows, true);
 }
 
+std::string ResolversOf(const json& object) {
+  std::vector<std::vector<std::string>> rows = {{"NAMES BELOW", "ARE ASKED OF", "FROM"}};
+  for (const json& resolver : object.value("resolvers", json::array())) {
+    const std::string domain = Text(resolver, "domain");
+    rows.push_back({domain.empty() ? "any other" : domain,
+                    Joined(resolver.value("servers", json::array())),
+                    resolver.value("system", false) ? "/etc/resolv.conf" : "the profile"});
+  }
+  return rows.size() == 1 ? "" : "\n" + output::Table(rows, true);
+}
+
 int List(const Arguments& arguments, const std::string& target) {
   json object;
   const approvals::Reply reply = approvals::Call("GET", target, nullptr, object);
   if (!reply.ok()) return approvals::Fail(reply);
   const auto format = output::FormatFromName(arguments.Get(OptionId::kOutput, "table"));
   const bool table = format == output::Format::kTable;
-  return output::Print(table ? TableOf(object) : output::Document(object, format)) ? 0 : 1;
+  return output::Print(table ? TableOf(object) + ResolversOf(object)
+                             : output::Document(object, format))
+             ? 0
+             : 1;
 }
 
 // What is sent for a verb; nothing: its words are wrong.

@@ -99,7 +99,8 @@ int Dispatch(const Arguments& arguments) {
                          .image = arguments.Get(OptionId::kImage),
                          .secrets = arguments.All(OptionId::kSecret),
                          .write = arguments.All(OptionId::kWrite),
-                         .network = arguments.All(OptionId::kNetwork)});
+                         .network = arguments.All(OptionId::kNetwork),
+                         .limits = arguments.All(OptionId::kLimit)});
     case VerbId::kToolRemove:
       return tools::Remove(arguments.words[0],
                            {arguments.words.begin() + 1, arguments.words.end()});

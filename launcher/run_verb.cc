@@ -66,6 +66,7 @@ RunOptions ToRunOptions(const Arguments& arguments) {
   run.read = arguments.All(OptionId::kRead);
   run.write = arguments.All(OptionId::kWrite);
   run.publish = arguments.All(OptionId::kPublish);
+  run.network = arguments.All(OptionId::kNetwork);
   run.observe = arguments.Has(OptionId::kObserve);
   run.tty = ToTtyMode(arguments.Get(OptionId::kTerminal, "auto"));
   run.report = arguments.Get(OptionId::kReport);

@@ -17,7 +17,7 @@ constexpr std::chrono::hours kDefaultLife{30 * 24};  // of rules that outlive th
 constexpr std::chrono::minutes kLookAgain{10};
 
 journal::Record RecordOf(const Entry& entry) {
-  const Ask& ask = *entry.ask;
+  const Ask ask = *entry.ask;
   journal::Record record = journal::RecordNow(journal::Kind::kAsk, ask.cell_id, ask.pid);
   record.exe = ask.program;
   record.chain = ask.chain;
@@ -95,7 +95,7 @@ Now Approvals::Time() {
   return {.steady = std::chrono::steady_clock::now(), .wall = std::chrono::system_clock::now()};
 }
 
-Queue::Submission Approvals::Submit(Ask ask, Decided decided) {
+Queue::Submission Approvals::Submit(PackedAsk ask, Decided decided) {
   const auto refuse = [](const char* reason, const char* by) {
     return Submission{
         .refusal = Decision{.state = State::kDenied, .reason = reason, .argv = {}, .by = by},
@@ -197,6 +197,7 @@ void Approvals::Apply(Book::Changes changes) {
 
 void Approvals::Tell(const Entry& entry) {
   store_->Put(entry);
+  if (on_changes_) on_changes_();
   // A follower may leave while it is told.
   std::vector<std::uint64_t> ids;
   for (const auto& [id, changed] : followers_) ids.push_back(id);
@@ -250,7 +251,7 @@ Result<Approvals::Proposal> Approvals::Propose(const Entry& entry, const Answer&
 
 Result<Rule> Approvals::MakeRule(const Entry& entry, const Answer& answer,
                                  const Approver& approver) const {
-  const Ask& ask = *entry.ask;
+  const Ask ask = *entry.ask;
   const std::string id = sys::RandomHex(kIdBytes);
   Proposal proposal = TRY(Propose(entry, answer, approver, id));
   Rule rule{.id = id,

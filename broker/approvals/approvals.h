@@ -27,7 +27,7 @@ class Approvals final : public Queue {
                                                  const std::string& state_directory);
   ~Approvals() override;
 
-  Submission Submit(Ask ask, Decided decided) override;
+  Submission Submit(PackedAsk ask, Decided decided) override;
   void Withdraw(std::uint64_t waiter) override;
   void ForgetCell(const std::string& cell_id) override;
 
@@ -59,6 +59,9 @@ class Approvals final : public Queue {
   std::optional<Rule> Revoke(const std::string& id, const Approver& by);
   // Called with each rule that comes or goes, before an answer that brought it takes effect.
   void OnRules(std::function<void(const Rule& rule)> changed) { on_rules_ = std::move(changed); }
+
+  // Called whenever an ask comes, changes or ends; nobody looks at it by that.
+  void OnChanges(std::function<void()> changed) { on_changes_ = std::move(changed); }
 
   // Calls `changed` with each ask that comes, changes or ends, until the Subscription is destroyed.
   class Subscription {
@@ -96,6 +99,7 @@ class Approvals final : public Queue {
   Book book_;
   Rules rules_;
   std::function<void(const Rule& rule)> on_rules_;
+  std::function<void()> on_changes_;
   std::unordered_map<std::uint64_t, Decided> decided_;
   std::map<std::uint64_t, Changed> followers_;
   std::uint64_t next_follower_ = 1;

@@ -145,7 +145,7 @@ std::string ShownJson(const Ask& ask) {
 }
 
 std::string AskJson(const Entry& entry, Detail detail, std::chrono::steady_clock::time_point now) {
-  const Ask& ask = *entry.ask;
+  const Ask ask = *entry.ask;
   const bool pending = entry.state == State::kPending;
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(entry.deadline - now);
   JsonText json;

@@ -54,10 +54,14 @@ std::string Approver::ToString() const {
 Book::Book(Limits limits, NewId new_id, std::uint64_t last_order)
     : limits_(limits), new_id_(std::move(new_id)), next_order_(last_order + 1) {}
 
-Book::Submitted Book::Submit(Ask ask, const Now& now) {
+Book::Submitted Book::Submit(PackedAsk packed, const Now& now) {
+  Ask ask = *packed;
   const policy::Layer layer = ask.rule.layer;
   const bool each_time = layer == policy::Layer::kFloor || layer == policy::Layer::kWorkspace;
-  if (each_time) ask.rememberable = false;
+  if (each_time && ask.rememberable) {
+    ask.rememberable = false;
+    packed = ask;
+  }
   const std::string digest = DigestOf(ask);
   const std::size_t bytes = SizeOf(ask);
   Submitted submitted;
@@ -74,6 +78,7 @@ Book::Submitted Book::Submit(Ask ask, const Now& now) {
     Entry entry;
     entry.id = FreshId();
     entry.digest = digest;
+    entry.ask = std::move(packed);
     entry.created = now.wall;
     const milliseconds wait = unseen ? std::min(ask.timeout, limits_.unseen) : ask.timeout;
     entry.unseen = unseen;
@@ -81,7 +86,6 @@ Book::Submitted Book::Submit(Ask ask, const Now& now) {
     entry.asked = now.steady;
     entry.deadline = now.steady + wait;
     entry.bytes = bytes;
-    entry.ask = std::make_shared<const Ask>(std::move(ask));
     entry.waiters.push_back(submitted.waiter);
     const Entry& added = Add(std::move(entry));
     submitted.id = added.id;

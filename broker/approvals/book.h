@@ -7,7 +7,6 @@
 #include <deque>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/approvals/ask.h"
+#include "broker/approvals/packed_ask.h"
 
 namespace cellrun::approvals {
 
@@ -57,7 +56,7 @@ struct Answered {
 struct Entry {
   std::string id;      // 8 hex digits
   std::string digest;  // 64 hex digits
-  std::shared_ptr<const Ask> ask;
+  PackedAsk ask;
   State state = State::kPending;
   std::chrono::system_clock::time_point created, expires;
   std::chrono::steady_clock::time_point asked, deadline;
@@ -102,7 +101,7 @@ class Book {
     bool joined = false;  // it was asked already
     std::chrono::milliseconds left{0};
   };
-  Submitted Submit(Ask ask, const Now& now);
+  Submitted Submit(PackedAsk packed, const Now& now);
   Changes Withdraw(std::uint64_t waiter, const Now& now);
   Changes ForgetCell(const std::string& cell_id, const Now& now);
   // Somebody looks at what waits: it waits as long as it should.

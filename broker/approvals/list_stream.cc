@@ -85,7 +85,7 @@ class ListStream final : public http::ChunkSource, public std::enable_shared_fro
   }
 
   [[nodiscard]] bool Wanted(const Entry& entry) const {
-    return query_.WantsCell(entry.ask->cell_id, entry.ask->cell_name);
+    return query_.cell.empty() || query_.WantsCell(entry.ask->cell_id, entry.ask->cell_name);
   }
 
   void SkipAllBut(std::uint64_t count) {

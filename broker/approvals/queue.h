@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "broker/approvals/ask.h"
+#include "broker/approvals/packed_ask.h"
 
 namespace cellrun::approvals {
 
@@ -26,7 +26,7 @@ class Queue {
   };
   // One process waits. Several with the same digest and cell wait under one id: an approval `once`
   // lets the one run that came first, a denial is for all of them.
-  virtual Submission Submit(Ask ask, Decided decided) = 0;
+  virtual Submission Submit(PackedAsk ask, Decided decided) = 0;
   // The process has gone: its `decided` is not called any more.
   virtual void Withdraw(std::uint64_t waiter) = 0;
   // The cell has ended: so have its asks, and what was remembered for it.

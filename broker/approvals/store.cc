@@ -160,7 +160,7 @@ std::string JsonOf(const Entry& entry) {
     return AskJson(entry, Detail::kList, std::chrono::steady_clock::now());
   }
   Entry kept = entry;
-  kept.ask = std::make_shared<const Ask>(std::move(ask));
+  kept.ask = ask;
   return AskJson(kept, Detail::kList, std::chrono::steady_clock::now());
 }
 

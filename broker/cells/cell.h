@@ -9,12 +9,15 @@
 
 #include "broker/approvals/queue.h"
 #include "broker/cells/cell_egress.h"
+#include "broker/cells/cell_limits.h"
+#include "broker/cells/cell_lookups.h"
 #include "broker/cells/cell_wall.h"
 #include "broker/cells/guards.h"
 #include "broker/cells/inotify_hub.h"
 #include "broker/cells/plan.h"
 #include "broker/cells/runner.h"
 #include "broker/cells/tool_directory.h"
+#include "broker/exec/known_hashes.h"
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
 #include "broker/loop/loop.h"
@@ -43,6 +46,8 @@ struct Services {
   net::Engine& engine;
   net::ReachCell reach_cell;  // from any thread
   net::Wall& wall;
+  std::string cgroup_notes;  // directory of where cgroups are
+  std::shared_ptr<exec::KnownHashes> hashes;
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of
@@ -57,11 +62,14 @@ class Cell {
     // What that is made of, without what is remembered: it is made again when that changes.
     std::shared_ptr<const std::vector<policy::Source>> sources;
     Caller caller;
-    Protection protection;
+    SharedProtection protection;
     std::vector<std::string> environment;
     std::string documents;  // for the journal: which texts the profile is made of, as JSON
     ToolDirectory tools;
     CellWall wall;
+    CellWall left_wall{};  // until init is known to be in the other one
+    CellLimits limits{};
+    pid_t launcher = 0;                     // of a ghost: of the cell that it works for
     std::vector<net::Published> published;  // until they are served
     std::vector<net::PortMapping> ports{};  // of these, from then on
     std::string ghost_of;    // id of the cell that it runs a command for; "" for one of a launcher
@@ -116,6 +124,8 @@ class Cell {
   void ReplaceSources(std::shared_ptr<const std::vector<policy::Source>> sources) {
     setup_.sources = std::move(sources);
   }
+  // It has printed more than it may: the same, and reported as such.
+  void EndForOutput();
   // Kills everything in it. `why` is told to the launcher; "" when nobody is there to tell.
   void End(const std::string& why);
 
@@ -136,6 +146,7 @@ class Cell {
   notify::Supervisor::OnEnd EndIfUnheard();
   void OnControl();
   void OnMessage(sys::Message message);
+  [[nodiscard]] std::size_t FdsOfABuiltCell() const;
   void OnExecFailed(int code, int step);
   void OnExited(int pid, int status);
   void AwaitInit();
@@ -143,6 +154,7 @@ class Cell {
   void ListenInside(const notify::CellFacts& facts);
   void Deny(journal::Record record);
   Result<void> StartEgress();
+  Result<void> StartLookups();
   Result<void> StartInbound();
   void OrderCellSockets(int family, int count);
   Result<void> OpenWall();
@@ -150,6 +162,8 @@ class Cell {
   void OnGuard(const Guards::Event& event);
   void EndNested();
   void Finish();
+  void CompleteReport();
+  void Dismantle(CellNamespaces namespaces);
   bool Record(const char* result);
 
   Services services_;
@@ -172,10 +186,13 @@ class Cell {
   std::vector<std::string> lost_layers_;
   bool ended_ = false;     // main has been reported, or End was called
   bool finished_ = false;  // nothing is left
+  bool cut_ = false;       // End was called, or init has died
   wire::ExitReport report_;
 
   std::unique_ptr<notify::Supervisor> supervisor_;
   std::shared_ptr<rooms::Shelf> shelf_;
+  net::Resolver::Sockets resolver_sockets_;  // of a cell without a gateway, until lookups_ has them
+  std::unique_ptr<CellLookups> lookups_;
   // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
   // answers.
   std::unique_ptr<CellEgress> egress_;

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/cells/cell_egress.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "broker/cells/expiry_timer.h"
 #include "broker/net/address/address.h"
 #include "broker/net/upstream/servers.h"
 #include "broker/run/secret.h"
 #include "lib/base/log.h"
 #include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
-#include "lib/sys/internet.h"
-#include "lib/sys/socket.h"
 #include "lib/wire/gateway.h"
 
 namespace cellrun::cells {
@@ -19,15 +17,9 @@ namespace {
 
 // The cell's resolver answers on the gateway's own address.
 Result<net::Resolver::Sockets> MakeResolverSockets(net::SocketStock& stock) {
-  constexpr std::uint16_t kDnsPort = 53;
-  constexpr int kBacklog = 64;
-  const net::SocketAddress address = net::SocketAddressOf(
-      {.address = *net::ParseAddress(&wire::kGatewayAddress[0]), .port = kDnsPort});
   net::Resolver::Sockets sockets{.datagrams = TRY(stock.Take(net::SocketStock::Kind::kUdp4)),
                                  .streams = TRY(stock.Take(net::SocketStock::Kind::kTcp4))};
-  TRY(sys::BindInternet(sockets.datagrams, address.get(), address.size).With("DNS over UDP"));
-  TRY(sys::BindInternet(sockets.streams, address.get(), address.size).With("DNS over TCP"));
-  TRY(sys::Listen(sockets.streams, kBacklog));
+  TRY(net::Resolver::Bind(sockets, *net::ParseAddress(&wire::kGatewayAddress[0])));
   return sockets;
 }
 
@@ -40,16 +32,41 @@ net::Resolve ResolveThrough(loop::Loop& loop, std::weak_ptr<net::Upstream> upstr
   return [&loop, upstream = std::move(upstream)](const std::string& name, net::Resolved resolved) {
     loop.Post([upstream, name, resolved = std::move(resolved)] {
       const std::shared_ptr<net::Upstream> living = upstream.lock();
-      if (living == nullptr) return resolved(Error(ECANCELED, "resolve"));
+      if (living == nullptr) return resolved({.addresses = Error(ECANCELED, "resolve")});
       constexpr std::chrono::seconds kLimit{10};
       living->Resolve(name, net::Upstream::Clock::now() + kLimit,
                       [resolved](const net::Upstream::Answer& answer) {
-                        if (answer.outcome == net::Upstream::Outcome::kFound)
-                          return resolved(answer.addresses);
-                        resolved(Error(CodeOf(answer.outcome), "resolve"));
+                        net::Resolution found{.addresses = answer.addresses,
+                                              .resolver = net::ServersText(answer.asked)};
+                        if (answer.outcome != net::Upstream::Outcome::kFound)
+                          found.addresses = Error(CodeOf(answer.outcome), "resolve");
+                        resolved(std::move(found));
                       });
     });
   };
+}
+
+// From any thread; nobody reads it once the cell is gone.
+template <typename Tell>
+auto TellThrough(loop::Loop& loop, std::weak_ptr<Tell> tell) {
+  return [&loop, tell = std::move(tell)](const journal::Record& record, std::uint64_t seq) {
+    loop.Post([tell, record, seq] {
+      if (const std::shared_ptr<Tell> living = tell.lock()) (*living)(record, seq);
+    });
+  };
+}
+
+// Never fewer than the profile names: none would be the system's.
+Result<std::vector<net::Endpoint>> ServersOf(const std::vector<std::string>& addresses) {
+  std::vector<net::Endpoint> servers = net::ServersAt(addresses);
+  if (servers.size() != addresses.size()) return Error(EINVAL, "", "a resolver cannot be read");
+  return servers;
+}
+Result<net::Upstream::Servers> ServersOf(const policy::Profile& profile) {
+  net::Upstream::Servers servers{.all = TRY(ServersOf(profile.dns_upstream))};
+  for (const auto& [domain, split] : profile.dns_split)
+    servers.split[domain] = TRY(ServersOf(split.value));
+  return servers;
 }
 
 // Read once, while the cell starts: what leaves before waits. Null: there is none.
@@ -82,24 +99,26 @@ std::shared_ptr<net::ProxyAccess> ProxyOf(const CellEgress::Services& services,
 
 Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                                                       const net::CellIdentity& cell,
-                                                      const policy::Profile& profile,
+                                                      const SharedProfile& profile,
                                                       const AskTerms& terms, UniqueFd user,
                                                       std::vector<UniqueFd> gateway) {
   std::unique_ptr<CellEgress> made(new CellEgress());
   made->names_ = std::make_shared<net::Names>();
   made->loop_ = &services.loop;
   made->home_ = services.home;
+  made->refused_ = std::make_unique<RefusedNames>(cell, services.on_refused);
   TRY(made->Compile(profile));
   UniqueFd network = std::move(gateway.front());
   gateway.erase(gateway.begin());
   std::unique_ptr<net::SocketStock> stock =
       TRY(net::SocketStock::Make(std::move(user), std::move(network), std::move(gateway)));
   TRY(services.engine.Start());
-  made->resolver_ = std::make_unique<net::Resolver>(
-      services.loop, TRY(MakeResolverSockets(*stock)), made->names_, made->judge_,
-      net::ResolverLimits{}, made->Events(services, cell));
+  made->resolver_ =
+      std::make_unique<net::Resolver>(services.loop, TRY(MakeResolverSockets(*stock)), made->names_,
+                                      made->judge_, net::ResolverLimits{}, made->Events());
   made->upstream_ = std::make_shared<net::Upstream>(
-      services.loop, net::Upstream::Settings{.servers = net::ServersAt(profile.dns_upstream)});
+      services.loop, net::Upstream::Settings{.servers = TRY(ServersOf(*profile))});
+  made->tell_ = std::make_shared<const decltype(services.tell)>(services.tell);
   made->egress_ =
       net::Egress::Make({.engine = services.engine,
                          .cell = cell,
@@ -110,7 +129,8 @@ Result<std::unique_ptr<CellEgress>> CellEgress::Start(const Services& services,
                          .resolve = ResolveThrough(services.loop, made->upstream_),
                          .ask = AskThrough(services.loop, services.approvals, cell, terms),
                          .reach_cell = services.reach_cell,
-                         .proxy = ProxyOf(services, profile)});
+                         .proxy = ProxyOf(services, *profile),
+                         .tell = TellThrough(services.loop, std::weak_ptr(made->tell_))});
   made->OpenFixedDatagrams();
   return made;
 }
@@ -156,29 +176,12 @@ void CellEgress::OpenDatagrams(const std::vector<net::Address>& addresses,
 
 // A program asks for a name again and again: once is enough to know. Nothing has been asked of
 // anybody about it.
-net::ResolverEvents CellEgress::Events(const Services& services, const net::CellIdentity& cell) {
-  constexpr std::size_t kMostNames = 1000;
+net::ResolverEvents CellEgress::Events() {
   net::ResolverEvents events;
   events.assigned = [this](const std::string& /*name*/, const net::Names::Addresses& given) {
     OpenDatagrams({given.ipv4, given.ipv6}, DatagramPorts());
   };
-  events.refused = [this, tell = services.on_refused, cell](const std::string& name) {
-    if (refused_.size() >= kMostNames || !refused_.insert(name).second) return;
-    const net::Target target{.endpoint = {},
-                             .destination = {.host = name, .port = 0},
-                             .verdict = judge_->Decide({.host = name, .port = 1})};
-    journal::Record record = net::RecordOf(cell, {}, target);
-    record.to.clear();
-    record.proto = "dns";
-    record.verdict = policy::Action::kDeny;
-    record.result = "denied";
-    record.reason =
-        cell.ghost_of.empty()
-            ? "no network rule lets this name out; `- {to: " + name + ", then: allow}` would"
-            : "the rule of this ghost does not name it; `ghost: {network: [\"" + name +
-                  ":PORT\"]}` would";
-    tell(std::move(record));
-  };
+  events.refused = [this](const std::string& name) { refused_->Refuse(name, *judge_); };
   return events;
 }
 
@@ -186,16 +189,18 @@ CellEgress::~CellEgress() {
   Stop();
 }
 
-Result<void> CellEgress::ReplacePolicy(const policy::Profile& profile) {
+Result<void> CellEgress::ReplacePolicy(const SharedProfile& profile) {
+  net::Upstream::Servers servers = TRY(ServersOf(*profile));
   TRY(Compile(profile));
+  upstream_->Use(std::move(servers));
   egress_->Rejudge();
   OpenFixedDatagrams();
   return {};
 }
 
 // And again when the next rule expires.
-Result<void> CellEgress::Compile(const policy::Profile& profile) {
-  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(profile, home_);
+Result<void> CellEgress::Compile(const SharedProfile& profile) {
+  policy::Checked<policy::NetworkPolicy> compiled = groups::CompileNetwork(*profile, home_);
   if (!compiled.ok()) return Error(EINVAL, "", compiled.problems().front().ToString());
   const auto policy = std::make_shared<const policy::NetworkPolicy>(std::move(compiled.value()));
   if (judge_ == nullptr) {
@@ -203,22 +208,17 @@ Result<void> CellEgress::Compile(const policy::Profile& profile) {
   } else {
     judge_->Replace(policy);
   }
-  if (profile_.get() != &profile) profile_ = std::make_unique<policy::Profile>(profile);
+  profile_ = profile;
   expiry_.reset();
   const auto next = policy->NextExpiry();
   if (!next) return {};
-  // A timer is monotonic and an expiry is not: it is looked at again at least so often.
-  constexpr std::chrono::milliseconds kLookAgain{600'000};
-  const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::system_clock::now());
-  expiry_ = loop_->After(std::clamp(left, std::chrono::milliseconds(1), kLookAgain),
-                         [this] { (void)ReplacePolicy(*profile_); });
+  expiry_ = AtExpiry(*loop_, *next, [this] { (void)ReplacePolicy(SharedProfile(profile_)); });
   return {};
 }
 
-void CellEgress::Stop() {
+void CellEgress::Stop(net::Leftovers leftovers) {
   if (std::exchange(stopped_, true) || egress_ == nullptr) return;
-  egress_->Stop();
+  egress_->Stop(leftovers);
 }
 
 }  // namespace cellrun::cells

@@ -3,12 +3,13 @@
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "broker/approvals/queue.h"
 #include "broker/cells/connection_asks.h"
+#include "broker/cells/refused_names.h"
+#include "broker/cells/shared_profile.h"
 #include "broker/journal/record.h"
 #include "broker/loop/loop.h"
 #include "broker/loop/pool.h"
@@ -32,6 +33,8 @@ class CellEgress {
     std::string home;  // whose package managers `@npm` and its like mean
     // A name that nothing lets out was asked for: for those who can read what was denied.
     std::function<void(journal::Record record)> on_refused;
+    // The same of a connection whose record is kept already.
+    std::function<void(const journal::Record& record, std::uint64_t seq)> tell;
     net::ReachCell reach_cell;
     loop::Pool& pool;
     const std::vector<std::string>& environment;  // of who started the cell, for the proxy's secret
@@ -39,7 +42,7 @@ class CellEgress {
   // `gateway`: as in wire::kGatewayBuilt; `user` owns that namespace.
   static Result<std::unique_ptr<CellEgress>> Start(const Services& services,
                                                    const net::CellIdentity& cell,
-                                                   const policy::Profile& profile,
+                                                   const SharedProfile& profile,
                                                    const AskTerms& terms, UniqueFd user,
                                                    std::vector<UniqueFd> gateway);
   ~CellEgress();
@@ -48,21 +51,23 @@ class CellEgress {
 
   [[nodiscard]] const std::shared_ptr<net::Egress>& egress() const { return egress_; }
   // From now on; connections that it no longer allows are cut.
-  Result<void> ReplacePolicy(const policy::Profile& profile);
-  // Everything is cut; nothing answers a call any more.
-  void Stop();
+  Result<void> ReplacePolicy(const SharedProfile& profile);
+  // Everything is cut, but for `leftovers`; nothing answers a call any more.
+  void Stop(net::Leftovers leftovers = net::Leftovers::kCut);
 
  private:
   CellEgress() = default;
-  [[nodiscard]] net::ResolverEvents Events(const Services& services, const net::CellIdentity& cell);
+  [[nodiscard]] net::ResolverEvents Events();
   [[nodiscard]] std::vector<std::uint16_t> DatagramPorts() const;
   void OpenFixedDatagrams() const;
   void OpenDatagrams(const std::vector<net::Address>& addresses,
                      const std::vector<std::uint16_t>& ports) const;
-  Result<void> Compile(const policy::Profile& profile);
+  Result<void> Compile(const SharedProfile& profile);
   std::string home_;
-  std::set<std::string> refused_;  // names, each told once
-  std::unique_ptr<policy::Profile> profile_;
+  std::unique_ptr<RefusedNames> refused_;
+  std::shared_ptr<const std::function<void(const journal::Record& record, std::uint64_t seq)>>
+      tell_;
+  SharedProfile profile_;
   loop::Loop* loop_ = nullptr;
   std::unique_ptr<loop::Loop::Timer> expiry_;
   std::shared_ptr<net::Names> names_;

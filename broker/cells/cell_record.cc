@@ -26,6 +26,8 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
   if (record.result == "ended") {
     facts["wait_status"] = moment.report.wait_status;
     facts["timed_out"] = moment.report.timed_out;
+    if (moment.report.output_ended) facts["output_ended"] = true;
+    if (moment.report.memory_kills > 0) facts["memory_kills"] = moment.report.memory_kills;
     facts["lost"] = text::Escape(moment.report.lost);
     if (!setup.wall.cgroup().empty()) facts["wall"] = setup.wall.Counters();
     facts["verdicts"] = {{"allow", moment.report.allowed},

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "broker/cells/expiry_timer.h"
 #include "lib/groups/host_groups.h"
 #include "lib/sys/network.h"
 #include "lib/sys/random.h"
@@ -15,13 +16,6 @@ namespace cellrun::cells {
 namespace {
 
 constexpr std::size_t kNameBytes = 6;
-
-Result<net::WallReach> Compile(const policy::Profile& profile, const std::string& home,
-                               bool gateway) {
-  const policy::Checked<policy::NetworkPolicy> policy = groups::CompileNetwork(profile, home);
-  if (!policy.ok()) return Error(EINVAL, "", policy.problems().front().ToString());
-  return net::ReachOf(policy.value(), gateway);
-}
 
 }  // namespace
 
@@ -39,10 +33,13 @@ CellWall CellWall::Beside(net::Wall& wall, pid_t launcher) {
 }
 
 Result<CellWall> CellWall::BesideCell(net::Wall& wall, const std::string& cgroup) {
+  if (cgroup.empty()) return CellWall();
+  return Below(wall, cgroup.substr(0, cgroup.rfind('/')));
+}
+
+Result<CellWall> CellWall::Below(net::Wall& wall, const std::string& parent) {
   CellWall made;
-  if (cgroup.empty()) return made;
-  made.enclosure_ =
-      TRY(wall.Enclose(cgroup.substr(0, cgroup.rfind('/')), sys::RandomHex(kNameBytes)));
+  made.enclosure_ = TRY(wall.Enclose(parent, sys::RandomHex(kNameBytes)));
   return made;
 }
 
@@ -54,13 +51,30 @@ const UniqueFd* CellWall::directory() const {
   return enclosure_ == nullptr ? nullptr : &enclosure_->directory();
 }
 
-Result<void> CellWall::Open(const Cell& cell, const policy::Profile& profile,
+// And again when the next rule expires. Only where this stays from now on.
+Result<net::WallReach> CellWall::Compile(const SharedProfile& profile) {
+  const policy::Checked<policy::NetworkPolicy> policy = groups::CompileNetwork(*profile, home_);
+  if (!policy.ok()) return Error(EINVAL, "", policy.problems().front().ToString());
+  profile_ = profile;
+  expiry_.reset();
+  if (const auto next = policy.value().NextExpiry()) {
+    expiry_ = AtExpiry(enclosure_->loop(), *next, [this] {
+      const Result<void> narrowed = ReplacePolicy(SharedProfile(profile_));
+      if (!narrowed.ok())
+        on_loss_("a rule that expired is still in it: " + narrowed.error().ToString());
+    });
+  }
+  return net::ReachOf(policy.value(), gateway_);
+}
+
+Result<void> CellWall::Open(const Cell& cell, const SharedProfile& profile,
                             std::function<void(const std::string& why)> on_loss) {
   if (enclosure_ == nullptr) return {};
   home_ = cell.home;
   gateway_ = cell.gateway_witness != nullptr;
   enclosure_->BelongTo(cell.id);
-  net::WallReach reach = TRY(Compile(profile, home_, gateway_));
+  on_loss_ = on_loss;
+  net::WallReach reach = TRY(Compile(profile));
   reach.network = TRY(sys::NetworkCookie(cell.network_witness));
   if (gateway_) reach.gateway = TRY(sys::NetworkCookie(*cell.gateway_witness));
   reach.host = TRY(sys::NetworkCookie(TRY(sys::UnixSocket(SOCK_DGRAM))));
@@ -70,9 +84,9 @@ Result<void> CellWall::Open(const Cell& cell, const policy::Profile& profile,
   return {};
 }
 
-Result<void> CellWall::ReplacePolicy(const policy::Profile& profile) {
+Result<void> CellWall::ReplacePolicy(const SharedProfile& profile) {
   if (enclosure_ == nullptr) return {};
-  net::WallReach reach = TRY(Compile(profile, home_, gateway_));
+  net::WallReach reach = TRY(Compile(profile));
   const net::WallReach& now = enclosure_->reach();
   reach.network = now.network;
   reach.gateway = now.gateway;

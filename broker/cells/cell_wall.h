@@ -8,10 +8,11 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "broker/cells/shared_profile.h"
+#include "broker/loop/loop.h"
 #include "broker/net/wall/wall.h"
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
-#include "lib/policy/profile.h"
 
 namespace cellrun::cells {
 
@@ -23,6 +24,9 @@ class CellWall {
   static CellWall Beside(net::Wall& wall, pid_t launcher);
   // For a ghost: beside the cell that it works for, and where that has none, none.
   static Result<CellWall> BesideCell(net::Wall& wall, const std::string& cgroup);
+
+  // In a cgroup below that directory.
+  static Result<CellWall> Below(net::Wall& wall, const std::string& parent);
 
   // The cgroup that init must be made in; "" where there is no wall.
   [[nodiscard]] std::string cgroup() const;
@@ -40,10 +44,10 @@ class CellWall {
     bool nested = false;
   };
   // Before anything of the cell runs. `on_loss`: the wall does not hold any more.
-  Result<void> Open(const Cell& cell, const policy::Profile& profile,
+  Result<void> Open(const Cell& cell, const SharedProfile& profile,
                     std::function<void(const std::string& why)> on_loss);
-  // From now on, in one step.
-  Result<void> ReplacePolicy(const policy::Profile& profile);
+  // From now on, in one step. What rules let out until then goes when they expire.
+  Result<void> ReplacePolicy(const SharedProfile& profile);
   // {"refused", "unrecorded"}: since the start; null where there is no wall.
   [[nodiscard]] nlohmann::json Counters() const;
   // Records what was refused so far.
@@ -51,12 +55,20 @@ class CellWall {
     if (enclosure_ != nullptr) enclosure_->Settle();
   }
   // The hooks and the cgroup go.
-  void Close() { enclosure_.reset(); }
+  void Close() {
+    expiry_.reset();
+    enclosure_.reset();
+  }
 
  private:
+  Result<net::WallReach> Compile(const SharedProfile& profile);
+
   std::unique_ptr<net::Wall::Enclosure> enclosure_;
   std::string missing_, home_;
   bool gateway_ = false;
+  SharedProfile profile_;
+  std::function<void(const std::string& why)> on_loss_;
+  std::unique_ptr<loop::Loop::Timer> expiry_;
 };
 
 }  // namespace cellrun::cells

@@ -31,7 +31,7 @@ Guards::Guards(loop::Loop& loop, InotifyHub& hub, std::string workspace, Callbac
                          callbacks_.on_failure("watching masked names: " + error.ToString());
                        }}) {}
 
-Result<void> Guards::WatchForNew(Protection protection) {
+Result<void> Guards::WatchForNew(SharedProtection protection) {
   quarantine_ = TRY(Quarantine::Start(
                         hub_, workspace_, std::move(protection),
                         [this](const Quarantine::Event& event) { OnQuarantine(event); },

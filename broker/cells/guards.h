@@ -40,7 +40,7 @@ class Guards {
                                                std::string workspace, const wire::CellPlan& plan,
                                                Callbacks callbacks);
   // And for what must not appear: before the command is ordered.
-  Result<void> WatchForNew(Protection protection);
+  Result<void> WatchForNew(SharedProtection protection);
   // The tree is built: what fell meanwhile is mounted now.
   void Enter(CellNamespaces namespaces);
   // Of a later cell with the same workspace: what hides and protects names there holds here too.

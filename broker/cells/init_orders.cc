@@ -41,7 +41,8 @@ Result<void> OrderFilter(const UniqueFd& control, const policy::Profile& profile
   const sys::FilterOptions options{.allow_ptrace = policy::AllowsOptIn(profile, "ptrace"),
                                    .allow_perf = policy::AllowsOptIn(profile, "perf"),
                                    .allow_keyctl = policy::AllowsOptIn(profile, "keyctl"),
-                                   .allow_userns = plan.namespaces > 0};
+                                   .allow_userns = plan.namespaces > 0,
+                                   .keep_processors = plan.processors > 0};
   const std::vector<sock_filter> filter = sys::BuildFilter(options);
   const std::string handover = EncodeHandover(token);
   std::string payload;

@@ -12,6 +12,9 @@
 namespace cellrun::cells {
 namespace {
 
+// Cells of one user mostly watch the same directories, and a watch that is made anew costs more
+// than a cell's start should spend.
+constexpr std::size_t kMaxUnused = 32;
 constexpr std::uint32_t kEvents = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
                                   IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
 
@@ -32,8 +35,15 @@ InotifyHub::Subscription::~Subscription() {
   found->second.erase(id_);
   if (!found->second.empty()) return;
   hub_.subscribers_.erase(found);
-  (void)inotify_rm_watch(hub_.fd_.get(),
-                         watch_);  // EINVAL: the directory is gone and the watch with it
+  hub_.Retire(watch_);
+}
+
+void InotifyHub::Retire(int watch) {
+  unused_.push_back(watch);
+  if (unused_.size() <= kMaxUnused) return;
+  // EINVAL: the directory is gone and the watch with it.
+  (void)inotify_rm_watch(fd_.get(), unused_.front());
+  unused_.pop_front();
 }
 
 Result<std::unique_ptr<InotifyHub::Subscription>> InotifyHub::Watch(const UniqueFd& directory,
@@ -41,6 +51,7 @@ Result<std::unique_ptr<InotifyHub::Subscription>> InotifyHub::Watch(const Unique
   const std::string path = "/proc/self/fd/" + std::to_string(directory.get());
   const int watch = inotify_add_watch(fd_.get(), path.c_str(), kEvents | IN_ONLYDIR);
   if (watch < 0) return ErrnoError("inotify_add_watch");
+  std::erase(unused_, watch);  // the kernel has one for each inode and names it again
   const std::uint64_t id = next_id_++;
   subscribers_[watch].emplace(id, std::make_shared<OnChange>(std::move(on_change)));
   return std::make_unique<Subscription>(*this, watch, id);
@@ -63,7 +74,9 @@ void InotifyHub::OnReadable() {
       continue;
     }
     Notify(event.wd, event.len > 0 ? std::string(name, strnlen(name, event.len)) : std::string());
-    if ((event.mask & IN_IGNORED) != 0) subscribers_.erase(event.wd);
+    if ((event.mask & IN_IGNORED) == 0) continue;
+    subscribers_.erase(event.wd);
+    std::erase(unused_, event.wd);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,7 +24,7 @@ class InotifyHub {
 
   static Result<std::unique_ptr<InotifyHub>> Make(loop::Loop& loop);
 
-  // Ends its watch when it goes.
+  // Hears nothing more when it goes. The watch itself is kept for the next, within bounds.
   class Subscription {
    public:
     Subscription(InotifyHub& hub, int watch, std::uint64_t id)
@@ -47,10 +48,12 @@ class InotifyHub {
   InotifyHub(loop::Loop& loop, UniqueFd fd);
   void OnReadable();
   void Notify(int watch, const std::string& name);
+  void Retire(int watch);
 
   UniqueFd fd_;
   std::map<int, std::map<std::uint64_t, std::shared_ptr<OnChange>>>
-      subscribers_;  // by watch descriptor: one per inode
+      subscribers_;         // by watch descriptor: one per inode
+  std::deque<int> unused_;  // watches without a subscriber, the longest unused first
   std::uint64_t next_id_ = 1;
   std::unique_ptr<loop::Loop::Watch> readable_;
 };

@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/cells/caller.h"
+#include "broker/cells/command_line.h"
 #include "broker/cells/environment.h"
+#include "broker/cells/ghost_limits.h"
 #include "broker/journal/documents.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
@@ -53,7 +55,7 @@ Result<void> CheckRequest(const wire::RunRequest& request) {
     TRY(require(parsed.host != 0 && parsed.cell != 0,
                 "publish: must be PORT, HOST:CELL or ADDRESS:HOST:CELL"));
   }
-  return {};
+  return CheckNetwork(request);
 }
 
 // What a person might not expect.
@@ -105,7 +107,12 @@ Result<void> LaunchSession::OnMessage(sys::Message message) {
     return OnDocuments(json, std::move(message.fds));
   if (type == "started" && state_ == State::kPlanned)
     return OnStarted(json, std::move(message.fds));
+  if (type == "streams" && state_ == State::kStreams) return OnStreams(std::move(message.fds));
   if (type == "signal" && state_ == State::kRunning) return OnSignal(json);
+  if (type == "output-end" && state_ == State::kRunning) {
+    cell_->EndForOutput();
+    return {};
+  }
   // The terminal is resized by whoever holds its master; the message is for a broker that holds it
   // (detached cells).
   if (type == "resize" && state_ == State::kRunning) return {};
@@ -195,6 +202,14 @@ Result<void> LaunchSession::OnDocuments(const nlohmann::json& message, std::vect
   return PlanOrAsk();
 }
 
+// In place of those that came with the request.
+Result<void> LaunchSession::OnStreams(std::vector<UniqueFd> fds) {
+  if (fds.size() != streams_.size())
+    return Error(EINVAL, "", "descriptors: as many streams as before were expected");
+  streams_ = std::move(fds);
+  return MakePlan();
+}
+
 Result<void> LaunchSession::PlanOrAsk() {
   policy::Checked<std::vector<std::string>> missing = broker_.policies.Missing(request_.documents);
   if (!missing.ok()) {
@@ -215,11 +230,18 @@ Result<void> LaunchSession::MakePlan() {
   const policy::Places places{.home = request_.home, .workspace = request_.workspace};
   PolicyStore::Sources own = TRY(wire::ReadFloor());
   own.insert(own.end(), request_.documents.begin(), request_.documents.end());
+  if (std::optional<policy::Source> granted = CommandLineDocument(request_))
+    own.push_back(*std::move(granted));
   const PolicyStore::Sources documents = broker_.refresh.SourcesFor("", request_.workspace, own);
   policy::Checked<std::shared_ptr<const policy::Policy>> policy =
       broker_.policies.Get(documents, places);
   if (!policy.ok()) {
     RefuseProblems(policy.problems());
+    return {};
+  }
+  if (policy.value()->profile().limits.output_bytes && !std::exchange(relayed_, true)) {
+    state_ = State::kStreams;
+    Send(wire::EncodeRelay());
     return {};
   }
   const policy::Checked<policy::NetworkPolicy> network =
@@ -246,6 +268,19 @@ Result<void> LaunchSession::MakePlan() {
   setup.documents = TRY(journal::KeepDocuments(broker_.journal, documents, places)).dump();
   if (RefuseWithoutWall(setup.policy->profile())) return {};
   setup.wall = std::move(wall_);
+  setup.launcher = launcher_pid_;
+  Result<CellLimits> limits = CellLimits::Make({.profile = setup.policy->profile(),
+                                                .launcher = launcher_pid_,
+                                                .wall = broker_.services.wall,
+                                                .janitor = broker_.services.janitor,
+                                                .notes = broker_.services.cgroup_notes},
+                                               setup.wall, setup.left_wall);
+  if (!limits.ok()) {
+    RefuseLimits(limits.error().ToString());
+    return {};
+  }
+  setup.limits = std::move(*limits);
+  if (RefuseWithoutLimits(setup.policy->profile(), setup.limits.whole())) return {};
   Result<std::vector<net::Published>> published = PublishPorts(setup.policy->profile());
   if (!published.ok()) {
     RefusePort(published.error());
@@ -256,15 +291,18 @@ Result<void> LaunchSession::MakePlan() {
   const PlanInput input{.profile = setup.policy->profile(),
                         .request = request_,
                         .caller = caller_,
-                        .protection = setup.protection,
+                        .protection = *setup.protection,
                         .id = identity_->id,
                         .name = identity_->name,
                         .tools = setup.tools.path(),
                         .cell_uid = identity_->uid.value_or(caller_.uid),
                         .gateway = network.value().LetsAnythingOut(),
                         .cgroup = setup.wall.cgroup(),
-                        .wall_missing = setup.wall.missing()};
+                        .wall_missing = setup.wall.missing(),
+                        .whole = setup.limits.whole()};
   setup.plan = TRY(BuildPlan(input));
+  for (std::string& warning : GhostLimitWarnings(setup.policy->profile(), launcher_pid_))
+    setup.plan.warnings.push_back(std::move(warning));
   for (std::string& warning : PortWarnings(setup.published))
     setup.plan.warnings.push_back(std::move(warning));
   setup.environment =
@@ -283,7 +321,10 @@ Result<void> LaunchSession::MakePlan() {
   broker_.registry.Add(*cell_);
   broker_.refresh.Watch(*cell_);
   state_ = State::kPlanned;
-  const Result<void> sent = wire::SendPlan(socket_, plan);
+  const std::vector<int> cgroups = cell_->setup().limits.entered(CellLimits::Made::kBefore);
+  Result<void> sent =
+      cgroups.empty() ? Result<void>() : sys::SendMessage(socket_, wire::EncodeCgroups(), cgroups);
+  if (sent.ok()) sent = wire::SendPlan(socket_, plan);
   if (!sent.ok()) {
     log::Warn("launcher cannot be given its plan", {{"error", sent.error().ToString()}});
     Close();
@@ -339,6 +380,24 @@ bool LaunchSession::RefuseWithoutWall(const policy::Profile& profile) {
   return true;
 }
 
+void LaunchSession::RefuseLimits(const std::string& why) {
+  Refuse({.status = 125,
+          .what = "the cell cannot be limited as its profile says",
+          .cause = why,
+          .suggest = "cellrun doctor"});
+}
+
+bool LaunchSession::RefuseWithoutLimits(const policy::Profile& profile, const WholeLimits& whole) {
+  const policy::Placed<std::string>* required = whole.Unmet(profile);
+  if (required == nullptr) return false;
+  Refuse({.status = 125,
+          .what = "the cell cannot start",
+          .cause = "the profile requires " + required->value + " (" + required->at.ToString() +
+                   "), which it cannot have here: " + whole.missing.at(required->value),
+          .suggest = "cellrun doctor"});
+  return true;
+}
+
 Result<void> LaunchSession::OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds) {
   const wire::Started started = TRY(wire::DecodeStarted(message));
   if (fds.size() != 1) return Error(EINVAL, "", "descriptors: a pidfd was expected");
@@ -365,14 +424,17 @@ void LaunchSession::OnCellEnd(const wire::ExitReport& report) {
         return bytes > kMaxDenialBytes;
       });
   sent.denials.erase(fits, sent.denials.end());
-  if (state_ != State::kClosed) Send(wire::Encode(sent));
   broker_.refresh.Forget(cell_->plan().id);
   broker_.registry.Remove(cell_->plan().id);
+  // Whoever starts the next run when the launcher has heard of the end finds the place of this one
+  // free.
+  ReleaseIdentity();
+  if (state_ != State::kClosed) Send(wire::Encode(sent));
   // The cell is calling: it goes with the session, after it has returned.
   broker_.services.loop.Post([this] {
-    state_ = State::kClosed;
     cell_.reset();
-    Close();
+    Release();
+    if (const auto on_close = std::exchange(on_close_, nullptr)) on_close();
   });
 }
 
@@ -400,6 +462,17 @@ bool LaunchSession::Send(const std::string& text, const UniqueFd* fd) {
   return sent.ok();
 }
 
+void LaunchSession::Release() {
+  watch_.reset();
+  state_ = State::kClosed;
+  ReleaseIdentity();
+}
+
+void LaunchSession::ReleaseIdentity() {
+  if (identity_) broker_.registry.Release(*identity_);
+  identity_.reset();
+}
+
 // The connection is over. A cell that still runs is ended first; the session goes when it has.
 void LaunchSession::Close() {
   watch_.reset();
@@ -408,9 +481,7 @@ void LaunchSession::Close() {
     cell_->End("the launcher is gone");
     return;
   }
-  state_ = State::kClosed;
-  if (identity_) broker_.registry.Release(*identity_);
-  identity_.reset();
+  Release();
   if (on_close_) broker_.services.loop.Post(std::exchange(on_close_, nullptr));
 }
 

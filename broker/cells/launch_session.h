@@ -39,7 +39,7 @@ class LaunchSession {
   LaunchSession& operator=(const LaunchSession&) = delete;
 
  private:
-  enum class State { kHello, kRun, kDocuments, kPlanned, kRunning, kClosed };
+  enum class State { kHello, kRun, kDocuments, kStreams, kPlanned, kRunning, kClosed };
 
   void OnReadable();
   Result<void> OnMessage(sys::Message message);
@@ -47,6 +47,7 @@ class LaunchSession {
   Result<void> GiveUpPlace(const wire::Hello& hello);
   Result<void> OnRun(const nlohmann::json& message, std::vector<UniqueFd> fds);
   Result<void> OnDocuments(const nlohmann::json& message, std::vector<UniqueFd> fds);
+  Result<void> OnStreams(std::vector<UniqueFd> fds);
   Result<void> OnStarted(const nlohmann::json& message, std::vector<UniqueFd> fds);
   Result<void> OnSignal(const nlohmann::json& message);
   Result<void> TakeDocuments(const UniqueFd& memory, std::vector<policy::Source> documents);
@@ -56,11 +57,15 @@ class LaunchSession {
       const policy::Profile& profile) const;
   void RefusePort(const Error& error);
   [[nodiscard]] bool RefuseWithoutWall(const policy::Profile& profile);
+  void RefuseLimits(const std::string& why);
+  [[nodiscard]] bool RefuseWithoutLimits(const policy::Profile& profile, const WholeLimits& whole);
   void Refuse(const wire::Refusal& refusal);
   void RefuseProblems(const std::vector<policy::Problem>& problems);
   bool Send(const std::string& text, const UniqueFd* fd = nullptr);
   void OnTerminal(UniqueFd master);
   void OnCellEnd(const wire::ExitReport& report);
+  void Release();
+  void ReleaseIdentity();
   void Close();
 
   Broker broker_;
@@ -73,8 +78,9 @@ class LaunchSession {
   wire::RunRequest request_;
   std::vector<UniqueFd> streams_;
   UniqueFd control_;
-  CellWall wall_;   // until there is a cell
-  int rounds_ = 0;  // of "need"
+  CellWall wall_;         // until there is a cell
+  int rounds_ = 0;        // of "need"
+  bool relayed_ = false;  // "relay" was sent
   std::optional<Registry::Identity> identity_;
   std::unique_ptr<Cell> cell_;
   std::unique_ptr<loop::Loop::Watch> watch_;

@@ -4,18 +4,18 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 
 #include "broker/cells/absent.h"
+#include "broker/cells/below.h"
+#include "broker/cells/plan_limits.h"
 #include "lib/policy/syscalls.h"
 #include "lib/policy/tool_rules.h"
 #include "lib/sys/file.h"
-#include "lib/sys/process.h"
-#include "lib/wire/control.h"
 #include "lib/wire/gateway.h"
 
 namespace cellrun::cells {
@@ -52,7 +52,10 @@ class PlanBuilder {
       : in_(input),
         fs_(input.profile.filesystem),
         by_root_(input.caller.uid == 0),
-        nests_(policy::AllowsOptIn(input.profile, "userns")) {}
+        nests_(policy::AllowsOptIn(input.profile, "userns")) {
+    const auto& memory = input.profile.limits.memory_bytes;
+    if (memory && !input.whole.Has("cgroup.memory")) most_tmpfs_ = memory->value;
+  }
 
   Result<wire::CellPlan> Run() {
     Identity();
@@ -65,7 +68,7 @@ class PlanBuilder {
     Masks();
     NoExec();
     Landlock();
-    TRY(Limits());
+    TRY(PlanLimits(in_, plan_));
     Layers();
     return std::move(plan_);
   }
@@ -165,7 +168,7 @@ class PlanBuilder {
   }
   void AddTmpfs(const std::string& to, std::uint64_t bytes, std::uint32_t mode) {
     MountStep& step = Add(MountKind::kTmpfs, to);
-    step.bytes = bytes;
+    step.bytes = std::min(bytes, most_tmpfs_);
     step.mode = mode;
     writable_.push_back(to);
   }
@@ -236,8 +239,8 @@ class PlanBuilder {
       return "nameserver " + std::string(&wire::kGatewayAddress[0]) +
              "\noptions timeout:5 attempts:2 edns0\n";
     }
-    // Nobody answers there: a lookup fails at once instead of timing out.
-    return "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+    // It answers that no name exists (CellLookups).
+    return "nameserver 127.0.0.1\noptions timeout:2 attempts:2 edns0\n";
   }
   void AddFile(const std::string& to, const std::string& text) {
     const std::string base = fs_.root.value == "host" ? "" : fs_.root.value;
@@ -298,7 +301,7 @@ class PlanBuilder {
     for (const MountStep& step : plan_.mounts) {
       const bool holds_files = step.kind == MountKind::kBind || step.kind == MountKind::kTmpfs ||
                                step.kind == MountKind::kPin;
-      if (!holds_files || !path.starts_with(step.to + "/")) continue;
+      if (!holds_files || !IsBelow(path, step.to)) continue;
       if (outer == nullptr || step.to.size() >= outer->to.size()) outer = &step;
     }
     if (outer == nullptr || outer->read_only) return;  // nobody in the cell can rename there
@@ -318,12 +321,32 @@ class PlanBuilder {
     if (writable) writable_.push_back(to);
   }
 
+  // A tmpfs of the cell's own, and the directories above the mounts, hold nothing but what a step
+  // puts there: most names of a home are in none of its trees.
+  [[nodiscard]] bool MayBeThere(std::string_view path) const {
+    const MountStep* outer = nullptr;
+    for (const MountStep& step : plan_.mounts) {
+      if (step.to == path || IsBelow(step.to, path)) return true;
+      if (IsBelow(path, step.to) && (outer == nullptr || step.to.size() >= outer->to.size()))
+        outer = &step;
+    }
+    return outer != nullptr && outer->kind != MountKind::kTmpfs;
+  }
+  [[nodiscard]] std::vector<std::string> InTheTree(const std::vector<std::string>& paths) const {
+    std::vector<std::string> found;
+    std::copy_if(paths.begin(), paths.end(), std::back_inserter(found),
+                 [this](const std::string& path) { return MayBeThere(path); });
+    return found;
+  }
+
   void Masks() {
     const std::string& workspace = in_.request.workspace;
-    for (const std::string& path : in_.protection.hidden_outside) PinParents(path, false);
-    for (const std::string& path : in_.protection.protected_outside) PinParents(path, false);
-    for (const std::string& path : in_.protection.hidden_outside) Add(MountKind::kMask, path);
-    for (const std::string& path : in_.protection.protected_outside) ReadOnlyPin(path);
+    const std::vector<std::string> hidden = InTheTree(in_.protection.hidden_outside);
+    const std::vector<std::string> protect = InTheTree(in_.protection.protected_outside);
+    for (const std::string& path : hidden) PinParents(path, false);
+    for (const std::string& path : protect) PinParents(path, false);
+    for (const std::string& path : hidden) Add(MountKind::kMask, path);
+    for (const std::string& path : protect) ReadOnlyPin(path);
     for (const std::string& parent : in_.protection.parents)
       Add(MountKind::kPin, workspace + "/" + parent).optional = true;
     for (const GuardedName& name : in_.protection.guarded) {
@@ -373,44 +396,13 @@ class PlanBuilder {
       plan_.landlock_required |= layer.value == "landlock";
   }
 
-  Result<void> Limits() {
-    AddLimit(RLIMIT_CORE, "core", 0, 0);
-    const policy::Limits& limits = in_.profile.limits;
-    if (limits.processes) {
-      AddLimit(RLIMIT_NPROC, "processes", limits.processes->value, limits.processes->value);
-    }
-    if (limits.files)
-      AddLimit(RLIMIT_NOFILE, "files", limits.files->value, InitsFiles(limits.files->value));
-    plan_.time_limit = in_.request.time_limit;
-    if (limits.time && (plan_.time_limit.count() == 0 || limits.time->value < plan_.time_limit)) {
-      plan_.time_limit = limits.time->value;
-    }
-    return {};
-  }
-  // What init needs so that the commands it starts get `files`: it keeps wire::kReservedFiles, or a
-  // quarter, to itself.
-  static std::uint64_t InitsFiles(std::uint64_t files) {
-    constexpr std::uint64_t kFromHere = 3 * wire::kReservedFiles;
-    return files >= kFromHere ? files + wire::kReservedFiles : files + files / 3;
-  }
-  // `inits` is set for init, so that `wanted` holds in the cell.
-  void AddLimit(int resource, const char* name, std::uint64_t wanted, std::uint64_t inits) {
-    const Result<rlimit64> now = sys::GetLimit(resource);
-    const std::uint64_t granted = now.ok() ? std::min<std::uint64_t>(inits, now->rlim_max) : inits;
-    if (granted < inits) {
-      plan_.warnings.push_back("limits." + std::string(name) + ": less than " +
-                               std::to_string(wanted) + ", because the host's hard limit is " +
-                               std::to_string(granted));
-    }
-    plan_.limits.push_back({.resource = resource, .soft = granted, .hard = granted, .name = name});
-  }
-
   void Layers() {
     plan_.layers = {"userns",   "pidns",    "mountns", "netns",        "ipcns",  "utsns",
                     "cgroupns", "landlock", "seccomp", "no-new-privs", "keyring"};
     if (nests_) std::erase(plan_.layers, "landlock");
     if (by_root_) plan_.layers.emplace_back("idmap");
     if (!in_.cgroup.empty()) plan_.layers.emplace_back("ebpf");
+    plan_.layers.insert(plan_.layers.end(), in_.whole.layers.begin(), in_.whole.layers.end());
     if (!in_.wall_missing.empty()) {
       plan_.warnings.push_back("not enforced: the second wall around the network (eBPF): " +
                                in_.wall_missing);
@@ -422,6 +414,7 @@ class PlanBuilder {
   const bool by_root_, nests_;
   wire::CellPlan plan_;
   std::vector<std::string> writable_;
+  std::uint64_t most_tmpfs_ = UINT64_MAX;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/cells/protection.h"
+#include "broker/cells/whole_limits.h"
 #include "lib/base/result.h"
 #include "lib/policy/profile.h"
 #include "lib/wire/launch.h"
@@ -50,6 +51,7 @@ struct PlanInput {
   bool gateway = false;           // something may be let out
   std::string cgroup = {};        // for init, with the second wall around it; "" for none
   std::string wall_missing = {};  // why there is none, where one was expected
+  WholeLimits whole = {};
 };
 
 // Everything that the launcher does to build the cell. Looks at the host (which directories exist,

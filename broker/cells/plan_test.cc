@@ -128,6 +128,29 @@ TEST_F(PlanTest, EveryParentOfAProtectedNameIsPinned) {
             nullptr);  // nothing is made to deny it
 }
 
+// Nothing is hidden, or pinned, where a tree of the cell's own has nothing to hide; whatever a
+// grant brings in is.
+TEST_F(PlanTest, WhatOnlyTheHostHasNeedsNoMask) {
+  fs::create_directories(base_ + "/tools/keys");
+  const std::vector<std::string> masked = {base_ + "/tools/keys", base_ + "/tools/later", base_,
+                                           "/etc/secret"};
+  const std::vector<std::string> absent = {"/home/someone/.ssh", "/home/someone/.config/gh",
+                                           "/run/docker.sock", "/srv/keys"};
+  for (const auto& paths : {masked, absent}) {
+    for (const std::string& path : paths) profile_.filesystem.hide.push_back(Path(path));
+  }
+  profile_.filesystem.protect = {Path("/home/someone/.bashrc"), Path(base_ + "/tools/rc")};
+  profile_.filesystem.read = {Path(base_ + "/tools")};
+  const wire::CellPlan plan = Plan();
+  for (const std::string& path : masked)
+    EXPECT_NE(Find(plan, path, wire::MountKind::kMask), nullptr) << path;
+  for (const std::string& path : absent)
+    EXPECT_EQ(Find(plan, path, wire::MountKind::kMask), nullptr) << path;
+  EXPECT_EQ(Find(plan, "/home/someone/.bashrc", wire::MountKind::kPin), nullptr);
+  EXPECT_EQ(Find(plan, "/home/someone/.config", wire::MountKind::kPin), nullptr);
+  EXPECT_NE(Find(plan, base_ + "/tools/rc", wire::MountKind::kPin), nullptr);
+}
+
 TEST_F(PlanTest, ACellOfRootGetsAnIdOfItsOwnAndMappedGrants) {
   caller_ = {.uid = 0, .gid = 0, .user = "root", .group = "root"};
   const wire::CellPlan plan = Plan();

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/cells/policy_refresh.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "broker/cells/expiry_timer.h"
 #include "broker/journal/documents.h"
 #include "lib/base/log.h"
 #include "lib/groups/host_groups.h"
 #include "lib/policy/network_policy.h"
 
 namespace cellrun::cells {
-namespace {
-
-// A timer is monotonic and an expiry is not: it is looked at again at least so often.
-constexpr std::chrono::milliseconds kLookAgain{600'000};
-
-}  // namespace
-
 PolicyRefresh::PolicyRefresh(loop::Loop& loop, Registry& registry, PolicyStore& policies,
                              journal::Journal& journal, Remembered remembered)
     : loop_(loop),
@@ -124,11 +117,7 @@ void PolicyRefresh::ArmTimer(const std::string& cell_id, const policy::Policy& p
   timers_.erase(cell_id);
   const auto expiry = policy.NextExpiry();
   if (!expiry) return;
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      *expiry - std::chrono::system_clock::now());
-  const auto delay =
-      std::clamp(left + std::chrono::milliseconds(1), std::chrono::milliseconds(1), kLookAgain);
-  timers_[cell_id] = loop_.After(delay, [this, id = cell_id] {
+  timers_[cell_id] = AtExpiry(loop_, *expiry, [this, id = cell_id] {
     const Cell* cell = Find(id);
     if (cell == nullptr) return;
     const auto when = cell->setup().policy->NextExpiry();

@@ -23,6 +23,9 @@ bool IsPatternBelow(const std::string& path, const std::string& workspace) {
   return path.starts_with(prefix) && path.find("**", prefix.size()) != std::string::npos;
 }
 
+constexpr open_how kInside = {
+    .flags = O_PATH | O_NOFOLLOW, .mode = 0, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+
 // Calls `found` with the relative path of every entry below `directory`. Links are reported, not
 // followed.
 class Walk {
@@ -121,7 +124,7 @@ class Finder {
           {TRY(policy::Glob::Compile(path, policy::GlobKind::kPath).With(entry.at.ToString())),
            entry, hide});
     } else if (IsBelow(path, workspace_)) {
-      TRY(Guard(path.substr(workspace_.size() + 1), hide, entry.at));
+      TRY(Guard(path.substr(workspace_.size() + 1), hide));
     } else if (path.find("**") != std::string::npos) {
       return Error(ENOTSUP, "",
                    entry.at.ToString() + ": a pattern outside the workspace is not supported yet");
@@ -132,17 +135,15 @@ class Finder {
     return {};
   }
 
-  Result<void> Guard(const std::string& relative, bool hide, const policy::Position& rule) {
+  Result<void> Guard(const std::string& relative, bool hide) {
     if (!guarded_.insert(relative).second) return {};
     if (const std::size_t end = EndOfGit(relative); end != std::string::npos) {
-      TRY(GuardPointed(relative.substr(0, end), relative.substr(end + 1), hide, rule));
+      TRY(GuardPointed(relative.substr(0, end), relative.substr(end + 1), hide));
     }
-    GuardedName name{
-        .path = relative, .hide = hide, .existed = false, .at_start = {}, .rule = rule};
-    const Result<UniqueFd> found = sys::OpenAt2(root_.get(), relative.c_str(),
-                                                {.flags = O_PATH | O_NOFOLLOW,
-                                                 .mode = 0,
-                                                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS});
+    GuardedName name{.path = relative, .hide = hide};
+    const Result<UniqueFd> found = IsMissingEntry(root_, relative)
+                                       ? Error(ENOENT, "open")
+                                       : sys::OpenAt2(root_.get(), relative.c_str(), kInside);
     if (found.ok()) {
       name.at_start = TRY(sys::Fstat(*found).With(relative));
       name.existed = true;
@@ -214,13 +215,12 @@ class Finder {
 
   // A worktree's or submodule's `.git` is a file that names the directory where hooks and config
   // really are. The file itself may not change either: it could name another directory.
-  Result<void> GuardPointed(const std::string& pointer, const std::string& below_git, bool hide,
-                            const policy::Position& rule) {
+  Result<void> GuardPointed(const std::string& pointer, const std::string& below_git, bool hide) {
     const std::string base =
         workspace_ + "/" + pointer.substr(0, pointer.size() - std::string_view(".git").size());
     const std::string git = TRY(PointedGitDirectory(base));
     if (git.empty()) return {};
-    TRY(Guard(pointer, false, rule));
+    TRY(Guard(pointer, false));
     std::vector<std::string> directories = {git};
     const std::string common = TRY(ReadPointer(git + "/commondir"));
     if (!common.empty()) {
@@ -238,7 +238,7 @@ class Finder {
     return Walk().Run(root_, "", [this](const std::string& relative) -> Result<void> {
       const std::string absolute = workspace_ + "/" + relative;
       for (const Pattern& pattern : patterns_) {
-        if (pattern.glob.Matches(absolute)) TRY(Guard(relative, pattern.hide, pattern.entry.at));
+        if (pattern.glob.Matches(absolute)) TRY(Guard(relative, pattern.hide));
       }
       return {};
     });
@@ -252,6 +252,18 @@ class Finder {
 };
 
 }  // namespace
+
+bool SameFile(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_mode == b.st_mode &&
+         a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
+         a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
+bool GuardedName::operator==(const GuardedName& other) const {
+  return path == other.path && hide == other.hide && existed == other.existed &&
+         linked == other.linked && SameFile(at_start, other.at_start);
+}
 
 Result<Protection> FindProtection(const std::vector<const policy::Profile*>& profiles,
                                   const std::string& workspace) {

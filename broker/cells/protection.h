@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,11 @@ struct GuardedName {
   bool existed = false;  // then it is masked by a mount; else its appearance is watched for
   bool linked = false;   // it is reached through a link that was there before
   struct stat at_start {};
-  policy::Position rule;
+  bool operator==(const GuardedName& other) const;
 };
+
+// Whether nothing has happened to a file between two looks at it.
+bool SameFile(const struct stat& a, const struct stat& b);
 
 // What `hide` and `protect` mean in one workspace.
 struct Protection {
@@ -32,7 +36,10 @@ struct Protection {
   std::vector<GuardedName> links;
   std::vector<std::string>
       parents;  // directories between the workspace and an existing guarded name, outermost first
+  bool operator==(const Protection&) const = default;
 };
+// Cells of one profile mostly have the same.
+using SharedProtection = std::shared_ptr<const Protection>;
 
 // Expands patterns (`**` costs one walk of the workspace, at most kMaxWalkEntries, else an error),
 // follows a `.git` pointer file to the directories that it names, and looks at what exists. Never

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "broker/cells/absent.h"
 #include "broker/cells/git_config.h"
 #include "lib/sys/file.h"
 
@@ -32,13 +33,6 @@ bool IsHarmlessGitConfig(const UniqueFd& parent, const std::string& entry) {
   return text.ok() && GitConfigRunsNothing(*text);
 }
 
-bool SameFile(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_mode == b.st_mode &&
-         a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
-         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
-         a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
-}
-
 std::vector<std::string> Entries(const UniqueFd& directory) {
   std::vector<std::string> names;
   Result<UniqueFd> readable = sys::OpenAt(directory.get(), ".", O_RDONLY | O_DIRECTORY);
@@ -57,7 +51,7 @@ std::vector<std::string> Entries(const UniqueFd& directory) {
 }  // namespace
 
 Result<std::unique_ptr<Quarantine>> Quarantine::Start(InotifyHub& hub, const std::string& workspace,
-                                                      Protection protection, OnEvent on_event,
+                                                      SharedProtection protection, OnEvent on_event,
                                                       std::function<void()> on_flood) {
   UniqueFd root = TRY(sys::OpenAt(AT_FDCWD, workspace.c_str(), O_RDONLY | O_DIRECTORY));
   std::unique_ptr<Quarantine> quarantine(new Quarantine(hub, std::move(root), std::move(protection),
@@ -66,8 +60,8 @@ Result<std::unique_ptr<Quarantine>> Quarantine::Start(InotifyHub& hub, const std
   return quarantine;
 }
 
-Quarantine::Quarantine(InotifyHub& hub, UniqueFd root, Protection protection, OnEvent on_event,
-                       std::function<void()> on_flood)
+Quarantine::Quarantine(InotifyHub& hub, UniqueFd root, SharedProtection protection,
+                       OnEvent on_event, std::function<void()> on_flood)
     : hub_(hub),
       root_(std::move(root)),
       protection_(std::move(protection)),
@@ -76,7 +70,7 @@ Quarantine::Quarantine(InotifyHub& hub, UniqueFd root, Protection protection, On
 
 void Quarantine::LookAtAll() {
   Round round;
-  for (const GuardedName& name : protection_.guarded) {
+  for (const GuardedName& name : protection_->guarded) {
     if (!name.existed && !name.hide) Look(name, round);
   }
   for (const GuardedName& name : gone_) Look(name, round);
@@ -87,7 +81,7 @@ void Quarantine::Guard(const std::string& path) {
                                   [&](const GuardedName& name) { return name.path == path; });
   Round round;
   if (known != gone_.end()) return Look(*known, round);
-  gone_.push_back({.path = path, .at_start = {}, .rule = {}});
+  gone_.push_back({.path = path});
   Look(gone_.back(), round);
 }
 
@@ -108,7 +102,7 @@ void Quarantine::Look(const GuardedName& name, Round& round) {
     // Watched before it is looked at: what appears in between is an event.
     WatchDirectory(*directory, component, name);
     const auto [next, fresh] = round.directories.try_emplace(relative);
-    if (fresh) {
+    if (fresh && !IsMissingEntry(directory->held, component)) {
       Result<UniqueFd> opened = sys::OpenAt2(directory->held.get(), component.c_str(), kHeld);
       const Result<struct stat> facts =
           opened.ok() ? sys::Fstat(*opened) : Result<struct stat>(opened.error());
@@ -143,8 +137,8 @@ bool Quarantine::WasThere(const std::string& relative, const struct stat& facts)
   const auto same = [&](const GuardedName& name) {
     return name.existed && name.path == relative && SameFile(name.at_start, facts);
   };
-  return std::any_of(protection_.guarded.begin(), protection_.guarded.end(), same) ||
-         std::any_of(protection_.links.begin(), protection_.links.end(), same);
+  return std::any_of(protection_->guarded.begin(), protection_->guarded.end(), same) ||
+         std::any_of(protection_->links.begin(), protection_->links.end(), same);
 }
 
 void Quarantine::WatchDirectory(Round::Directory& directory, const std::string& component,
@@ -225,7 +219,7 @@ void Quarantine::SetAside(const UniqueFd& parent, const std::string& entry,
 void Quarantine::FinalSweep() {
   last_round_ = true;
   LookAtAll();
-  for (const GuardedName& name : protection_.guarded) {
+  for (const GuardedName& name : protection_->guarded) {
     if (name.existed && !name.hide) Compare(name);
   }
 }

@@ -37,7 +37,7 @@ class Quarantine {
   // Starts watching. More than kMaxEvents events: `on_flood`, once; the cell has to be stopped.
   static constexpr int kMaxEvents = 256;
   static Result<std::unique_ptr<Quarantine>> Start(InotifyHub& hub, const std::string& workspace,
-                                                   Protection protection, OnEvent on_event,
+                                                   SharedProtection protection, OnEvent on_event,
                                                    std::function<void()> on_flood);
 
   // Also watches for this name (relative to the workspace), which is not there any more.
@@ -48,7 +48,7 @@ class Quarantine {
   void FinalSweep();
 
  private:
-  Quarantine(InotifyHub& hub, UniqueFd root, Protection protection, OnEvent on_event,
+  Quarantine(InotifyHub& hub, UniqueFd root, SharedProtection protection, OnEvent on_event,
              std::function<void()> on_flood);
 
   // The directories that one round of looking has already opened and watched, by relative path.
@@ -74,7 +74,7 @@ class Quarantine {
 
   InotifyHub& hub_;
   const UniqueFd root_;
-  const Protection protection_;
+  const SharedProtection protection_;
   std::deque<GuardedName> gone_;  // since the start
   const OnEvent on_event_;
   const std::function<void()> on_flood_;

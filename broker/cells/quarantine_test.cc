@@ -39,7 +39,7 @@ class QuarantineTest : public testing::Test {
     Result<Protection> protection = FindProtection({&profile}, workspace_);
     ASSERT_TRUE(protection.ok()) << protection.error().ToString();
     Result<std::unique_ptr<Quarantine>> started = Quarantine::Start(
-        *hub_, workspace_, std::move(*protection),
+        *hub_, workspace_, std::make_shared<const Protection>(std::move(*protection)),
         [this](const Quarantine::Event& event) {
           events_.push_back(event);
           if (events_.size() >= wanted_) loop_.Stop();

@@ -54,8 +54,8 @@ void Registry::Release(const Identity& identity) {
   if (identity.uid) uids_.erase(*identity.uid);
 }
 
-Result<Protection> Registry::ProtectionIn(const std::string& workspace,
-                                          const policy::Profile& own) const {
+Result<SharedProtection> Registry::ProtectionIn(const std::string& workspace,
+                                                const policy::Profile& own) {
   // Most of them share a policy; each once.
   std::vector<const policy::Profile*> profiles = {&own};
   for (const auto& [id, cell] : cells_) {
@@ -64,7 +64,14 @@ Result<Protection> Registry::ProtectionIn(const std::string& workspace,
     if (std::find(profiles.begin(), profiles.end(), profile) == profiles.end())
       profiles.push_back(profile);
   }
-  return FindProtection(profiles, workspace);
+  Protection found = TRY(FindProtection(profiles, workspace));
+  std::erase_if(protections_, [](const auto& held) { return held.expired(); });
+  for (const auto& held : protections_) {
+    if (SharedProtection same = held.lock(); *same == found) return same;
+  }
+  auto first = std::make_shared<const Protection>(std::move(found));
+  protections_.push_back(first);
+  return SharedProtection(std::move(first));
 }
 
 }  // namespace cellrun::cells

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "broker/cells/cell.h"
 #include "lib/base/result.h"
@@ -33,14 +34,15 @@ class Registry {
   [[nodiscard]] Cell* Named(const std::string& name) const;  // by exactly its name
   // What `own` hides and protects in the workspace, and what the cells that have it do: each keeps
   // the union.
-  [[nodiscard]] Result<Protection> ProtectionIn(const std::string& workspace,
-                                                const policy::Profile& own) const;
+  [[nodiscard]] Result<SharedProtection> ProtectionIn(const std::string& workspace,
+                                                      const policy::Profile& own);
   [[nodiscard]] std::size_t live() const { return names_.size(); }
 
  private:
   std::map<std::string, Cell*> cells_;
   std::set<std::string> names_;
   std::set<uid_t> uids_;
+  std::vector<std::weak_ptr<const Protection>> protections_;  // of live cells, each once
 };
 
 }  // namespace cellrun::cells

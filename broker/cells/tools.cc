@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/base/text.h"
+#include "lib/policy/show_rules.h"
 
 namespace cellrun::cells {
 namespace {
@@ -19,13 +20,8 @@ std::string SourceName(const std::string& tool) {
 
 // JSON is YAML; ASCII, so that nothing in it is special.
 policy::Source DocumentOf(const policy::Tool& tool, const std::string& by) {
-  nlohmann::json entry = {{"name", tool.name}, {"run", policy::StrategyName(tool.run)}};
-  if (!tool.ghost.image.empty()) entry["image"] = tool.ghost.image;
-  if (!tool.ghost.network.empty()) entry["network"] = tool.ghost.network;
-  if (!tool.ghost.secrets.empty()) entry["secrets"] = tool.ghost.secrets;
-  if (!tool.ghost.write.empty()) entry["write"] = tool.ghost.write;
-  const std::string text = nlohmann::json({{"cellrun", 1}, {"tools", {entry}}})
-                               .dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  const nlohmann::ordered_json document = {{"cellrun", 1}, {"tools", {policy::ToolValue(tool)}}};
+  const std::string text = document.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   return {.name = SourceName(tool.name),
           .origin = SourceName(tool.name),
           .text = "# by " + text::Escape(by) + "\n" + text + "\n",

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/approvals/routes.h"
+#include "broker/daemon/descriptors.h"
 #include "broker/daemon/port_routes.h"
 #include "broker/daemon/tool_routes.h"
 #include "broker/peer/peer.h"
@@ -27,9 +28,6 @@ namespace cellrun::daemon {
 namespace {
 
 constexpr std::size_t kMaxSessions = 1024;
-// What the broker itself needs, and what each cell may; more than both were seen to.
-constexpr std::size_t kOwnDescriptors = 32, kDescriptorsOfACell = 32;
-constexpr std::size_t kDescriptorsOfAWall = 9;  // its cgroup and a link for each hook; root's only
 constexpr std::chrono::seconds kTrimAfter{2};
 
 std::string Rfc3339(std::chrono::system_clock::time_point time) {
@@ -63,8 +61,11 @@ nlohmann::json CellObject(const cells::Cell& cell) {
 std::size_t MaxSessions() {
   const Result<rlimit64> files = sys::GetLimit(RLIMIT_NOFILE);
   const std::size_t each = kDescriptorsOfACell + (geteuid() == 0 ? kDescriptorsOfAWall : 0);
-  if (!files.ok() || files->rlim_cur < kOwnDescriptors + each) return 1;
-  return std::min<std::uint64_t>((files->rlim_cur - kOwnDescriptors) / each, kMaxSessions);
+  if (!files.ok()) return 1;
+  // Idle relays may have a quarter: net::Engine takes an eighth of the limit as their number.
+  const std::uint64_t left = files->rlim_cur - files->rlim_cur / 4;
+  if (left < kOwnDescriptors + each) return 1;
+  return std::min<std::uint64_t>((left - kOwnDescriptors) / each, kMaxSessions);
 }
 
 }  // namespace
@@ -81,12 +82,15 @@ Daemon::Daemon(Instance instance, Options options)
 Result<void> Daemon::Start() {
   TRY(WatchSignals());  // the journal starts the first thread
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  cgroup_notes_ = instance_.runtime_directory + "/cgroups";
   wall_ = std::make_unique<net::Wall>(
       net::Wall::Services{.loop = loop_,
                           .janitor = janitor_,
                           .journal = *journal_,
-                          .notes = geteuid() == 0 ? instance_.runtime_directory + "/cgroups" : ""});
+                          .notes = geteuid() == 0 ? cgroup_notes_ : ""});
   wall_->Prepare();
+  if (geteuid() != 0)
+    janitor_.Do([notes = net::NotesIn(cgroup_notes_)] { net::RemoveLeft(notes); });
   approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
   FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
@@ -158,6 +162,7 @@ void Daemon::FollowRules() {
         return documents;
       });
   tools_ = std::make_unique<cells::Tools>(*refresh_);
+  approvals_->OnChanges([this] { TrimSoon(); });
   approvals_->OnRules([this](const approvals::Rule& rule) {
     refresh_->Refresh(rule.cell_id, [&rule](const cells::Cell& cell) {
       return approvals::Rules::Concerns(rule, cell.plan().id, cell.setup().request.workspace);
@@ -197,9 +202,12 @@ http::Response Daemon::Status() const {
 }
 
 http::Response Daemon::OnStop(const http::Request& request) {
-  if (!registry_.cells().empty() && request.Query("force").value_or("") != "1") {
-    return http::ErrorResponse(409, std::to_string(registry_.cells().size()) + " cells are running",
-                               "they end with the broker", "cellrun broker stop --force");
+  if (const std::size_t cells = registry_.cells().size();
+      cells != 0 && request.Query("force").value_or("") != "1") {
+    return http::ErrorResponse(
+        409, cells == 1 ? "a cell is running" : std::to_string(cells) + " cells are running",
+        cells == 1 ? "it ends with the broker" : "they end with the broker",
+        "cellrun broker stop --force");
   }
   // After the answer is on its way. A timer of its own: sessions that end meanwhile set the idle
   // one.
@@ -225,7 +233,9 @@ cells::Services Daemon::SharedServices() {
                   cell->Join(port, who, std::move(done));
                 });
               },
-          .wall = *wall_};
+          .wall = *wall_,
+          .cgroup_notes = cgroup_notes_,
+          .hashes = hashes_};
 }
 
 void Daemon::OnLauncher() {
@@ -256,8 +266,17 @@ void Daemon::OnLauncher() {
                                    .draining = [this] { return stopping_; },
                                    .leave = [this] { Stop(); }},
       std::move(*socket), *peer, [this, id] { OnSessionClosed(id); });
-  // What starting took is free again; given back once nobody starts anything more.
-  trim_timer_ = loop_.After(kTrimAfter, [this] { janitor_.Do([] { malloc_trim(0); }); });
+  trim_timer_.reset();  // once nobody starts anything more
+  TrimSoon();
+}
+
+// What starting a cell took, and many asks, is free again: given back.
+void Daemon::TrimSoon() {
+  if (trim_timer_ != nullptr) return;
+  trim_timer_ = loop_.After(kTrimAfter, [this] {
+    trim_timer_.reset();
+    janitor_.Do([] { malloc_trim(0); });
+  });
 }
 
 void Daemon::RefuseLauncher(const UniqueFd& socket) const {
@@ -274,6 +293,7 @@ void Daemon::RefuseLauncher(const UniqueFd& socket) const {
 
 void Daemon::OnSessionClosed(std::uint64_t id) {
   sessions_.erase(id);
+  TrimSoon();
   if (stopping_) return StopWhenEmpty();
   if (sessions_.empty()) ArmIdleTimer();
 }

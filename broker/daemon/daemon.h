@@ -58,6 +58,7 @@ class Daemon {
   void StopWhenEmpty();
   void ArmIdleTimer();
   cells::Services SharedServices();
+  void TrimSoon();
 
   Instance instance_;
   const Options options_;
@@ -65,10 +66,12 @@ class Daemon {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   loop::Loop loop_;
   loop::Janitor janitor_;
+  const std::shared_ptr<exec::KnownHashes> hashes_ = std::make_shared<exec::KnownHashes>();
   loop::Pool pool_{kExaminers};
-  net::Engine engine_;
   std::unique_ptr<journal::Journal> journal_;
+  net::Engine engine_;  // its threads record what outlives a cell
   std::unique_ptr<approvals::Approvals> approvals_;
+  std::string cgroup_notes_;
   std::unique_ptr<net::Wall> wall_;
   std::unique_ptr<cells::InotifyHub> inotify_;
   cells::Registry registry_;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/daemon/tool_routes.h"
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
 #include "broker/approvals/terminal.h"
 #include "lib/base/text.h"
+#include "lib/policy/show_rules.h"
+#include "lib/policy/units.h"
 #include "lib/wire/launch.h"
 #include "lib/wire/strict_json.h"
 
@@ -26,6 +29,7 @@ json ObjectOf(const cells::Tools::Entry& entry) {
           {"network", tool.ghost.network},
           {"secrets", tool.ghost.secrets},
           {"write", tool.ghost.write},
+          {"limits", policy::LimitsValue(tool.ghost.limits)},
           {"added", entry.added}};
 }
 
@@ -37,6 +41,44 @@ Response Failure(const Error& error) {
 
 Response NoCell(const std::string& name) {
   return ErrorResponse(404, "there is no cell " + text::Escape(name), "", "cellrun ps");
+}
+
+// A text that `parse` reads, as profiles have it.
+template <typename T, typename Parse>
+void MaybeParsed(wire::ObjectReader& reader, const char* name, Parse parse,
+                 std::optional<policy::Placed<T>>& out) {
+  if (!reader.Has(name)) return;
+  std::string text;
+  reader.Text(name, text);
+  if (!reader.ok()) return;
+  const std::optional<T> value = parse(text);
+  if (!value) return reader.Fail(name, "cannot be read");
+  out = {.value = *value, .at = {}, .layer = policy::Layer::kCommandLine};
+}
+
+void MaybeNumber(wire::ObjectReader& reader, const char* name,
+                 std::optional<policy::Placed<std::uint64_t>>& out) {
+  if (!reader.Has(name)) return;
+  std::uint64_t number = 0;
+  reader.Count(name, number);
+  out = {.value = number, .at = {}, .layer = policy::Layer::kCommandLine};
+}
+
+std::optional<double> ParseNumber(const std::string& text) {
+  double number = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (code != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// Those that a cell can have; what is too much or too little, the policy's reader says.
+void ReadLimits(wire::ObjectReader& reader, policy::Limits& limits) {
+  MaybeNumber(reader, "processes", limits.processes);
+  MaybeNumber(reader, "files", limits.files);
+  MaybeParsed(reader, "cpus", ParseNumber, limits.cpus);
+  MaybeParsed(reader, "time", policy::ParseDuration, limits.time);
+  MaybeParsed(reader, "memory", policy::ParseSize, limits.memory_bytes);
+  MaybeParsed(reader, "output", policy::ParseSize, limits.output_bytes);
 }
 
 Result<policy::Tool> ReadTool(const std::string& body) {
@@ -51,6 +93,8 @@ Result<policy::Tool> ReadTool(const std::string& body) {
   reader.MaybeTexts("network", tool.ghost.network);
   reader.MaybeTexts("secrets", tool.ghost.secrets);
   reader.MaybeTexts("write", tool.ghost.write);
+  reader.MaybeObject("limits",
+                     [&](wire::ObjectReader& limits) { ReadLimits(limits, tool.ghost.limits); });
   TRY(reader.Finish());
   tool.run = place == Place::kGhost ? policy::Strategy::kGhost : policy::Strategy::kMirror;
   return tool;

@@ -9,6 +9,7 @@
 
 #include "broker/approvals/rule_text.h"
 #include "broker/approvals/terminal.h"
+#include "broker/net/upstream/servers.h"
 #include "lib/base/text.h"
 #include "lib/policy/load.h"
 #include "lib/sys/file.h"
@@ -60,6 +61,24 @@ json GrantObject(const Grant& grant) {
           {"by", text::Escape(grant.by)}};
 }
 
+// Who is asked for the addresses of names below a domain; null: of all that no other has. `written`
+// as in a profile, empty: the system's, which are read anew for each name.
+json ResolverObject(const json& domain, const std::vector<std::string>& written) {
+  json servers = written;
+  if (written.empty()) {
+    for (const net::Endpoint& server : net::ServersOfFile("/etc/resolv.conf"))
+      servers.push_back(net::ServersText({server}));
+  }
+  return {{"domain", domain}, {"servers", servers}, {"system", written.empty()}};
+}
+json ResolverObjects(const policy::Profile& profile) {
+  json resolvers = json::array();
+  for (const auto& [domain, split] : profile.dns_split)
+    resolvers.push_back(ResolverObject(domain, split.value));
+  resolvers.push_back(ResolverObject(nullptr, profile.dns_upstream));
+  return resolvers;
+}
+
 // A cell by name, id, or the beginning of only one id.
 cells::Cell* FindCell(const cells::Registry& registry, const std::string& wanted) {
   cells::Cell* found = nullptr;
@@ -100,6 +119,10 @@ Result<std::vector<policy::Source>> ReadAgain(const cells::Cell::Setup& setup) {
   std::vector<policy::Source> sources = TRY(wire::ReadFloor());
   for (const policy::Source& old : *setup.sources) {
     if (old.layer == policy::Layer::kFloor) continue;
+    if (old.layer == policy::Layer::kCommandLine) {  // no file has it
+      sources.push_back(old);
+      continue;
+    }
     policy::Source now = old;
     const bool absolute = old.origin.starts_with('/');
     const std::string path =
@@ -140,7 +163,8 @@ Response Routes::List(const Request& request) const {
                {"gateway", cell->plan().gateway},
                {"default", policy::ActionName(profile.network_default.value)},
                {"rules", rules},
-               {"changes", grants}});
+               {"changes", grants},
+               {"resolvers", cell->plan().gateway ? ResolverObjects(profile) : json::array()}});
 }
 
 Response Routes::Change(const Request& request) {

@@ -179,6 +179,24 @@ Result<void> HoldCode(const AskInput& input, AskedExec& asked) {
   return {};
 }
 
+// A cell can have more asked at once than there may be descriptors: what needs no hash, or one that
+// is known, need not be held open until somebody looks.
+void CloseFiles(const notify::CellFacts& facts, AskedExec& asked) {
+  const bool shows_script = asked.script.has_value() && asked.script->is_image;
+  std::string hash;
+  for (std::size_t i = 0; i < asked.files.size(); ++i) {
+    if (asked.writable[i]) return;
+    if (i > 0 || shows_script) continue;
+    const auto known = facts.hashes == nullptr
+                           ? std::nullopt
+                           : facts.hashes->Find(FileVersion::Of(asked.files[i].facts));
+    if (!known) return;
+    hash = *known;
+  }
+  asked.ask.image_hash = std::move(hash);
+  asked.files.clear();
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
@@ -257,6 +275,7 @@ Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, As
   FillWhy(facts, input, asked->ask);
   asked->files = std::move(input.chain.files);
   TRY(HoldCode(input, *asked));
+  CloseFiles(facts, *asked);
   return asked;
 }
 

@@ -97,6 +97,11 @@ void Attachments::Forget(pid_t tid) {
   expected_.erase(tid);
   expected_count_ = expected_.size();
 }
+bool Attachments::Expects(pid_t tid) {
+  const std::lock_guard lock(mutex_);
+  return expected_.contains(tid);
+}
+
 bool Attachments::Take(const seccomp_notif& notification) {
   if (expected_count_ == 0) return false;
   const std::lock_guard lock(mutex_);

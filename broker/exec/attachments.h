@@ -63,6 +63,8 @@ class Attachments {
   void Forget(pid_t tid);
   // Whether it is expected; it then is no longer.
   bool Take(const seccomp_notif& notification);
+  // It has been announced, and nobody has received it.
+  [[nodiscard]] bool Expects(pid_t tid);
 
  private:
   struct PutAside {

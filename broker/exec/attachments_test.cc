@@ -100,7 +100,9 @@ TEST(AttachmentsTest, AnExpectedCallIsTakenOnceAndOnlyAsItIs) {
   seccomp_notif other = call;
   other.pid = 6;
   EXPECT_FALSE(attachments.Take(other));
+  EXPECT_TRUE(attachments.Expects(5)) << "nobody has received it";
   EXPECT_TRUE(attachments.Take(call));
+  EXPECT_FALSE(attachments.Expects(5));
   EXPECT_FALSE(attachments.Take(call));
   attachments.Expect(5, {.number = SYS_execveat, .arguments = {3, 4, 5, 6, 0x1000}});
   attachments.Forget(5);

@@ -15,10 +15,17 @@ namespace {
 
 constexpr std::size_t kChunkBytes = 256 * 1024;
 
+// Fetched once: a fetch costs more than the hash of an environment.
+const EVP_MD* Algorithm() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return algorithm;
+}
+
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    good_ = context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
+    good_ = context_ != nullptr && Algorithm() != nullptr &&
+            EVP_DigestInit_ex2(context_.get(), Algorithm(), nullptr) == 1;
   }
   void Add(std::string_view bytes) {
     good_ = good_ && EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1;

@@ -79,6 +79,30 @@ TEST_F(ImageVariantsTest, EverySpellingOfAPathIsTheSameImage) {
   }
 }
 
+TEST_F(ImageVariantsTest, ReadOnlyMemoryFilesHaveOneNameTooHoweverTheyAreSpelt) {
+  EXPECT_EQ(cell_.Run([] {
+    std::array<char, 4096> directory{};
+    if (getcwd(directory.data(), directory.size()) == nullptr) return 100;
+    const std::string here = directory.data();
+    Link("kept/true", "link");
+    int wrong = 0;
+    for (const std::string& path :
+         {here + "/kept/true", here + "//kept/./true", here + "/link", std::string("kept/true")}) {
+      wrong += Spawn({path}) == 0 ? 0 : 1;
+    }
+    return wrong;
+  }),
+            0)
+      << cell_.output;
+  const auto requests = cell_.policy->requests();
+  ASSERT_THAT(requests, SizeIs(4));
+  for (const policy::ExecRequest& request : requests) {
+    EXPECT_EQ(request.images[0].path, requests[0].cwd + "/kept/true") << request.raw_path;
+    EXPECT_FALSE(request.images[0].writable) << request.raw_path;
+    EXPECT_FALSE(request.images[0].anonymous) << request.raw_path;
+  }
+}
+
 TEST_F(ImageVariantsTest, LookupErrorsAreTheKernelsOwn) {
   EXPECT_EQ(cell_.Run([] {
     Link("loop", "loop");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals, stops and kills while an exec is judged, and what is left afterwards.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -8,6 +9,8 @@
 
 #include <filesystem>
 #include <iterator>
+#include <memory>
+#include <vector>
 
 #include "broker/exec/judged_cell.h"
 #include "broker/exec/race.h"
@@ -133,6 +136,33 @@ TEST_P(StopTest, StoppingAndContinuingLosesNothing) {
             0)
       << cell.output.substr(0, 2000);
 }
+// On a machine with too much to do a task may be without a processor for longer than a redirect
+// waits for a task that does something else.
+TEST(StarvedTest, ItsRedirectTakesLonger) {
+  JudgedCell cell;
+  cell.decide = DenyNamed("/true", 0);
+  EXPECT_EQ(cell.Run([] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(sched_getcpu()), &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0) return 1;
+    std::vector<std::unique_ptr<Busy>> others;
+    for (int i = 0; i < 12; ++i) others.push_back(std::make_unique<Busy>([] {}));
+    const pid_t child = fork();
+    if (child == 0) {
+      const sched_param none{};
+      if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) _exit(2);
+      execl("/usr/bin/true", "true", nullptr);
+      _exit(errno);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }),
+            126)
+      << cell.output.substr(0, 2000);
+}
+
 TEST_P(StopTest, KillingAtAnyMomentLeavesNothingBehind) {
   JudgedCell cell;
   if (GetParam() == 126) cell.decide = DenyNamed("/true", 0);

@@ -44,6 +44,7 @@ bool Judge::Case::ReadCall() {
 }
 
 bool Judge::Case::ReadPath() {
+  memory_.Prefetch({call_.path, call_.argv, call_.env});
   Result<std::string> path = memory_.ReadPath(call_.path);
   if (!path.ok()) return Unreadable(path.error(), "its path cannot be read");
   out_.request.raw_path = std::move(path).value();

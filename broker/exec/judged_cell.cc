@@ -68,6 +68,9 @@ UniqueFd BuildTree(const char* directory) {
   Must(chdir(directory) == 0, "chdir");
   Must(close(open("shim", O_CREAT | O_RDWR | O_CLOEXEC, 0755)) == 0, "shim");
   BindReadOnly(CELLRUN_TEST_SHIM, "shim");
+  Must(mkdir("kept", 0755) == 0 && mount("tmpfs", "kept", "tmpfs", 0, "mode=0755") == 0, "kept");
+  Must(CopyFile("/usr/bin/true", "kept/true"), "kept");
+  Must(mount(nullptr, "kept", nullptr, kBind | kRemount | kReadOnly, nullptr) == 0, "kept");
   Result<UniqueFd> shim = sys::OpenAt(AT_FDCWD, "shim", O_RDONLY);
   Must(shim.ok(), "open shim");
   return std::move(shim).value();

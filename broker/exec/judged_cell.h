@@ -91,8 +91,9 @@ class JudgedCell {
   notify::Counters counters;
   std::vector<std::string> denials;
 
-  // Runs `body` as a process of a cell: /usr and /shim are read-only, the working directory is an
-  // empty tmpfs. The value that it returned as its exit status, or 128 + the signal that killed it.
+  // Runs `body` as a process of a cell: /usr is read-only, the working directory is a tmpfs with
+  // nothing in it but the shim and kept/true, both read-only. The value that it returned as its
+  // exit status, or 128 + the signal that killed it.
   int Run(const std::function<int()>& body);
   void Finish();
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
@@ -23,8 +24,12 @@ namespace cellrun::exec {
 namespace {
 
 constexpr std::chrono::seconds kStopLimit{30};  // slow, but it must come
+// Without a stop: one under a storm of signals moves only between two of them.
 constexpr std::chrono::seconds kSecondCallLimit{1};
-constexpr std::uint64_t kSyscallBytes = 2;  // of the instruction
+// Who has had less of a processor is not to blame: it takes a thousandth to get to the call.
+constexpr std::chrono::milliseconds kFairShare{50};
+constexpr std::chrono::seconds kFollowLimit{30};  // whatever happens meanwhile
+constexpr std::uint64_t kSyscallBytes = 2;        // of the instruction
 constexpr auto kNoSyscall = static_cast<unsigned long long>(-1);
 
 std::int64_t ReturnValue(const user_regs_struct& registers) {
@@ -148,12 +153,37 @@ class Redirector::Run {
     return call == expected_;
   }
 
+  Tracee::Stop WaitForStop(std::chrono::nanoseconds end,
+                           const Result<std::chrono::nanoseconds>& had) {
+    while (true) {
+      const auto now = sys::MonotonicNow();
+      const Tracee::Stop stop =
+          tracee_.Wait(std::min<std::chrono::nanoseconds>(end, now + kSecondCallLimit));
+      if (stop.kind != Tracee::Stop::Kind::kOverdue || sys::MonotonicNow() >= end ||
+          !(IsUnheard() || IsStarved(had))) {
+        return stop;
+      }
+    }
+  }
+  // Ours to receive: hundreds of receivers may want a processor too.
+  [[nodiscard]] bool IsUnheard() const {
+    return announced_ && redirector_.attachments_.Expects(tracee_.pid());
+  }
+  // A machine with hundreds that want a processor gives it to each once in seconds: to the task, or
+  // to this thread, which then finds it stopped after the time is over.
+  [[nodiscard]] bool IsStarved(const Result<std::chrono::nanoseconds>& had) const {
+    const Result<bool> under_way = IsUnderWay(tracee_.pid());
+    const Result<std::chrono::nanoseconds> has = ProcessorTime(tracee_.pid());
+    return had.ok() && has.ok() && under_way.ok() && *under_way && *has - *had < kFairShare;
+  }
+
   // Until the shim's exec stop. Signals are given on; calls of their handlers pass.
   Outcome Follow(int signal, Ticket ticket) {
-    const auto deadline = sys::MonotonicNow() + kSecondCallLimit;
+    const auto end = sys::MonotonicNow() + kFollowLimit;
+    const auto had = ProcessorTime(tracee_.pid());
     while (true) {
       if (!tracee_.ResumeToSyscall(signal).ok()) return Kill();  // ESRCH: killed in its stop
-      const Tracee::Stop stop = tracee_.Wait(deadline);
+      const Tracee::Stop stop = WaitForStop(end, had);
       signal = 0;
       switch (stop.kind) {
         case Tracee::Stop::Kind::kExec:
@@ -164,9 +194,10 @@ class Redirector::Run {
           break;
         }
         case Tracee::Stop::Kind::kSignal:
-          signal = stop.signal;
-          break;
         case Tracee::Stop::Kind::kTrap:
+          // Such stops follow each other as fast as somebody sends signals.
+          if (sys::MonotonicNow() >= end) return LetGo(stop);
+          signal = stop.signal;
           break;
         case Tracee::Stop::Kind::kGone:
           return Outcome::kGone;
@@ -195,15 +226,18 @@ class Redirector::Run {
     return GiveUp(0);  // the exec of the shim failed by itself
   }
 
-  // Too late: a handler keeps it, or nobody received the call.
+  // Too late: a handler keeps it, or nobody received the call, or its exec does not end.
   Outcome Drop() {
     if (announced_) return Kill();
     tracee_.Interrupt();
     const Tracee::Stop stop = tracee_.Wait(sys::MonotonicNow() + kSecondCallLimit);
+    return LetGo(stop);
+  }
+  Outcome LetGo(const Tracee::Stop& stop) {
     const bool stopped = stop.kind == Tracee::Stop::Kind::kTrap ||
                          stop.kind == Tracee::Stop::Kind::kSignal ||
                          stop.kind == Tracee::Stop::Kind::kSyscall;
-    if (!stopped) return Kill();
+    if (announced_ || !stopped) return Kill();
     Release(stop.kind == Tracee::Stop::Kind::kSignal ? stop.signal : 0);
     return Outcome::kRefused;
   }

@@ -54,6 +54,7 @@ bool HasOneSpelling(const struct statfs& mount) {
     case BTRFS_SUPER_MAGIC:
     case OVERLAYFS_SUPER_MAGIC:
     case SQUASHFS_MAGIC:
+    case TMPFS_MAGIC:
       return true;
     default:
       return false;

@@ -143,6 +143,21 @@ Result<std::uint64_t> StartTime(pid_t pid) {
       TRY(sys::ReadWholeFileAt(AT_FDCWD, ProcPath(pid, "stat").c_str(), kMaxStatusBytes)));
 }
 
+Result<bool> IsUnderWay(pid_t tid) {
+  constexpr std::string_view kField = "\nState:\t";
+  const std::string status = TRY(ReadStatus(tid));
+  const std::size_t at = status.find(kField);
+  if (at == std::string::npos || at + kField.size() >= status.size()) return BadStatus();
+  return std::string_view("RDt").find(status[at + kField.size()]) != std::string_view::npos;
+}
+Result<std::chrono::nanoseconds> ProcessorTime(pid_t tid) {
+  const std::string line =
+      TRY(sys::ReadWholeFileAt(AT_FDCWD, ProcPath(tid, "schedstat").c_str(), kMaxStatusBytes));
+  const auto number = ParseNumber(std::string_view(line).substr(0, line.find(' ')));
+  if (!number.has_value()) return BadStatus();
+  return std::chrono::nanoseconds(*number);
+}
+
 Result<std::string> ReadWorkingDirectory(pid_t tid) {
   return sys::ReadLinkAt(AT_FDCWD, ProcPath(tid, "cwd").c_str());
 }

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,6 +41,11 @@ Result<ProcessNumbers> ReadProcessNumbers(int directory, const std::string& entr
 
 // In clock ticks since boot; with the number it names a process for good.
 Result<std::uint64_t> StartTime(pid_t pid);
+// Whether it has a processor, waits for one or for a disk, or has stopped for its tracer: it
+// neither sleeps nor has a signal stopped it.
+Result<bool> IsUnderWay(pid_t tid);
+// How long it has had a processor. ENOENT: this kernel does not count (CONFIG_SCHED_INFO).
+Result<std::chrono::nanoseconds> ProcessorTime(pid_t tid);
 
 // As the cell sees them.
 Result<std::string> ReadWorkingDirectory(pid_t tid);

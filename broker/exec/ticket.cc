@@ -14,7 +14,16 @@ bool IsCurrent(pid_t pid, const Ticket& ticket) {
   return start.ok() && start.value() == ticket.start_time;
 }
 
+bool IsBelow(const std::pair<pid_t, Ticket>& held, pid_t pid) {
+  return held.first < pid;
+}
+
 }  // namespace
+
+Tickets::Held::iterator Tickets::Find(pid_t pid) {
+  const auto found = std::lower_bound(tickets_.begin(), tickets_.end(), pid, IsBelow);
+  return found != tickets_.end() && found->first == pid ? found : tickets_.end();
+}
 
 void Tickets::Add(pid_t tgid, Ticket ticket) {
   const std::lock_guard lock(mutex_);
@@ -25,13 +34,18 @@ void Tickets::Add(pid_t tgid, Ticket ticket) {
     sweep_at_ = std::max(kFirstSweep, tickets_.size() * 2);
   }
   if (ticket.number == 0) ticket.number = next_number_++;  // not one that is given back
-  tickets_.insert_or_assign(tgid, std::move(ticket));
+  const auto place = std::lower_bound(tickets_.begin(), tickets_.end(), tgid, IsBelow);
+  if (place != tickets_.end() && place->first == tgid) {
+    place->second = std::move(ticket);
+  } else {
+    tickets_.emplace(place, tgid, std::move(ticket));
+  }
   count_ = tickets_.size();
 }
 
 std::optional<Ticket> Tickets::TakeChannel(pid_t pid) {
   const std::lock_guard lock(mutex_);
-  const auto found = tickets_.find(pid);
+  const auto found = Find(pid);
   if (found == tickets_.end() || found->second.has_channel || !IsCurrent(pid, found->second)) {
     return std::nullopt;
   }
@@ -46,7 +60,7 @@ std::optional<Ticket> Tickets::TakeChannel(pid_t pid) {
 std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
   if (count_ == 0) return std::nullopt;
   const std::lock_guard lock(mutex_);
-  const auto found = tickets_.find(pid);
+  const auto found = Find(pid);
   if (found == tickets_.end()) return std::nullopt;
   Ticket ticket = std::move(found->second);
   tickets_.erase(found);
@@ -57,7 +71,7 @@ std::optional<Ticket> Tickets::TakeExec(pid_t pid) {
 
 void Tickets::Grant(pid_t tgid, std::uint64_t number, std::shared_ptr<const Sealed> sealed) {
   const std::lock_guard lock(mutex_);
-  const auto found = tickets_.find(tgid);
+  const auto found = Find(tgid);
   if (found == tickets_.end() || found->second.number != number) return;
   if (sealed != nullptr) {
     found->second.purpose = Ticket::Purpose::kExecute;

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "broker/exec/sealed.h"
@@ -56,10 +56,15 @@ class Tickets {
   static constexpr std::size_t kFirstSweep = 64;
 
   std::mutex mutex_;
-  std::unordered_map<pid_t, Ticket> tickets_;  // guarded by mutex_
-  std::uint64_t next_number_ = 1;              // likewise
-  std::size_t sweep_at_ = kFirstSweep;         // likewise
-  std::atomic<std::size_t> count_{0};          // to look without the mutex
+  using Held = std::vector<std::pair<pid_t, Ticket>>;
+  Held::iterator Find(pid_t pid);  // end(): none
+
+  // Sorted; guarded by mutex_. In a row, because they stay for as long as a person needs: one by
+  // one among what an exec takes for a moment, each would keep a page from being given back.
+  Held tickets_;
+  std::uint64_t next_number_ = 1;       // likewise
+  std::size_t sweep_at_ = kFirstSweep;  // likewise
+  std::atomic<std::size_t> count_{0};   // to look without the mutex
 };
 
 }  // namespace cellrun::exec

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/exec/known_hashes.h"
 #include "broker/exec/proposals.h"
 #include "broker/exec/waiter.h"
 #include "broker/journal/record.h"
@@ -49,6 +50,7 @@ struct CellFacts {
   bool attended = true;  // it was started from a terminal: somebody may be there to be asked
   bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
   std::shared_ptr<exec::Proposals> proposals;  // may be null
+  std::shared_ptr<exec::KnownHashes> hashes;   // may be null
   // Where the cell has a gateway; else null, and nothing can leave.
   std::shared_ptr<net::Egress> egress;
   bool observe = false;  // run what would be denied, and record what the verdict would have been

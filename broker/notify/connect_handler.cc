@@ -84,6 +84,31 @@ Destination ReadDestination(std::span<const char> bytes, bool has_gateway) {
   }
 }
 
+std::string KeyOf(const journal::Record& record) {
+  return "connect " + record.to + " " + std::to_string(record.port) + record.proto;
+}
+
+// The process that connected last, by the number of its first thread: most connect more than once.
+// A process that has ended gives no descriptor, and while it lives the number is its own.
+struct KnownProcess {
+  pid_t tid = 0;
+  UniqueFd pidfd;
+};
+thread_local KnownProcess known_process;
+
+Result<UniqueFd> CopyDescriptor(pid_t tid, int number) {
+  if (known_process.tid == tid) {
+    Result<UniqueFd> copy = sys::PidfdGetfd(known_process.pidfd, number);
+    if (copy.ok()) return copy;
+  }
+  known_process = {};
+  const pid_t group = TRY(exec::ThreadGroup(tid));
+  UniqueFd pidfd = TRY(sys::PidfdOpen(group));
+  Result<UniqueFd> copy = sys::PidfdGetfd(pidfd, number);
+  if (group == tid && copy.ok()) known_process = {.tid = tid, .pidfd = std::move(pidfd)};
+  return copy;
+}
+
 // The program's socket, as far as it can be looked at.
 struct ProgramSocket {
   UniqueFd copy;
@@ -91,11 +116,8 @@ struct ProgramSocket {
 };
 ProgramSocket SocketOf(const Listener& listener, const seccomp_notif& notification) {
   ProgramSocket found;
-  const Result<pid_t> group = exec::ThreadGroup(static_cast<pid_t>(notification.pid));
-  if (!group.ok()) return found;
-  const Result<UniqueFd> process = sys::PidfdOpen(*group);
-  if (!process.ok()) return found;
-  Result<UniqueFd> copy = sys::PidfdGetfd(*process, static_cast<int>(notification.data.args[0]));
+  Result<UniqueFd> copy = CopyDescriptor(static_cast<pid_t>(notification.pid),
+                                         static_cast<int>(notification.data.args[0]));
   // Only while the id is valid is this number that process.
   if (!copy.ok() || !sys::SeccompIdValid(listener.fd(), notification.id)) return found;
   int type = 0;
@@ -150,6 +172,11 @@ void ConnectHandler::GoOut(const seccomp_notif& notification, const net::Endpoin
   if (target.verdict.action == policy::Action::kDeny) {
     journal::Record record = net::RecordOf(facts_.egress->cell(), origin, target);
     record.verdict = policy::Action::kDeny;
+    if (program.udp &&
+        facts_.egress->Judge(to, net::Protocol::kTcp).verdict.action != policy::Action::kDeny) {
+      return RefuseOrdering(notification, std::move(record));
+    }
+    record.reason = net::RefusalOf(facts_.egress->cell(), target.verdict, target.destination);
     return Refuse(notification, std::move(record));
   }
   ++(target.verdict.action == policy::Action::kAsk ? tally_.asked : tally_.allowed);
@@ -185,8 +212,20 @@ journal::Record ConnectHandler::RecordOf(const seccomp_notif& notification,
 void ConnectHandler::Refuse(const seccomp_notif& notification, journal::Record record) const {
   ++tally_.denied;
   record.result = "denied";
-  std::string key = "connect " + record.to + " " + std::to_string(record.port) + record.proto;
+  const std::string key = KeyOf(record);
   repeats_.Note(key, std::move(record));
+  listener_.Refuse(notification.id, EACCES);
+}
+
+// libc connects a datagram socket to each address of a name, to order them by their routes
+// (RFC 6724), and sends nothing. Where TCP may go, its programs would read of a denial for each
+// connection that they make.
+void ConnectHandler::RefuseOrdering(const seccomp_notif& notification,
+                                    journal::Record record) const {
+  record.result = "denied";
+  if (record.reason.empty()) record.reason = "TCP is let out to it; libc orders addresses so";
+  const std::string key = KeyOf(record);
+  repeats_.Note(key, std::move(record), Repeats::Told::kNo);
   listener_.Refuse(notification.id, EACCES);
 }
 

@@ -34,6 +34,7 @@ class ConnectHandler {
                                          const std::string& address, std::uint16_t port,
                                          const policy::Profile& profile) const;
   void Refuse(const seccomp_notif& notification, journal::Record record) const;
+  void RefuseOrdering(const seccomp_notif& notification, journal::Record record) const;
 
   const CellFacts& facts_;
   const Listener& listener_;

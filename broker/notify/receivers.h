@@ -47,7 +47,8 @@ class Lane {
 
 // The leader/follower pool of one listener. All idle threads block in SECCOMP_IOCTL_NOTIF_RECV (the
 // kernel wakes one); a thread handles what it took to its end. A thread that has been idle for some
-// seconds beside another one ends; a last idle one has neither timer nor large buffers.
+// seconds beside another one ends; a last idle one has neither timer nor large buffers
+// nor more of a stack than it needs to wait.
 class Receivers {
  public:
   struct Hooks {

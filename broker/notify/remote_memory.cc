@@ -156,6 +156,14 @@ Result<void> RemoteMemory::AppendString(std::uint64_t address, std::size_t limit
   }
 }
 
+void RemoteMemory::Prefetch(std::initializer_list<std::uint64_t> addresses) {
+  scratch_.wanted.clear();
+  for (const std::uint64_t address : addresses) {
+    if (address != 0) Want(address);
+  }
+  (void)Fetch();  // whoever asks for it is told the same
+}
+
 Result<std::string> RemoteMemory::ReadPath(std::uint64_t address) {
   std::string path;
   TRY(AppendString(address, PATH_MAX, ENAMETOOLONG, &path));

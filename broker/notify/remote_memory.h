@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,6 +52,10 @@ class RemoteMemory {
                MemoryScratch& scratch) noexcept;
   // A tracee of the calling thread, while it is stopped.
   RemoteMemory(pid_t stopped_tracee, MemoryScratch& scratch) noexcept;
+
+  // What starts at these addresses will be asked for next: one system call for all of it. 0 is no
+  // address; what cannot be read shows when it is asked for.
+  void Prefetch(std::initializer_list<std::uint64_t> addresses);
 
   // EFAULT: unreadable. ENAMETOOLONG: PATH_MAX or longer. ESRCH: the task is gone or moved on.
   // EPERM: the broker may not read it. The same for all below.

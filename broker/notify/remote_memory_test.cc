@@ -116,6 +116,23 @@ TEST_F(RemoteMemoryTest, ManyScatteredStringsAreRead) {
   ASSERT_THAT(read->argv, SizeIs(600));
   for (std::size_t i = 0; i < 600; ++i) EXPECT_EQ(read->argv[i], strings[i * 3]);
 }
+TEST_F(RemoteMemoryTest, WhatWasReadAheadIsNotReadAgain) {
+  Forbid(2);
+  strcpy(area_, "ahead");
+  auto* pointers = reinterpret_cast<std::uint64_t*>(area_ + kPage);
+  pointers[0] = Address(area_);
+  pointers[1] = 0;
+  memory_.Prefetch({Address(area_), Address(pointers), Address(area_ + 2 * kPage), 0});
+  strcpy(area_, "changed");
+  pointers[0] = 0;
+  EXPECT_EQ(memory_.ReadPath(Address(area_)).value(), "ahead");
+  const auto read = memory_.ReadArguments(Address(pointers), 0);
+  ASSERT_TRUE(read.ok());
+  EXPECT_THAT(read->argv, ElementsAre("ahead"));
+  const auto missing = memory_.ReadPath(Address(area_ + 2 * kPage));
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().code(), EFAULT);
+}
 TEST_F(RemoteMemoryTest, ExactReadsAreExact) {
   Forbid(1);
   std::string buffer(8, ' ');

@@ -19,8 +19,10 @@ class Repeats {
   Repeats(journal::Sink& journal, DenialLog& denials) noexcept
       : journal_(journal), denials_(denials) {}
 
+  // Whether the cell's programs read of it as a denial.
+  enum class Told : std::uint8_t { kYes, kNo };
   // `key`: what makes it the same thing.
-  void Note(const std::string& key, journal::Record record);
+  void Note(const std::string& key, journal::Record record, Told told = Told::kYes);
   // Records what was only counted so far.
   void Flush();
 
@@ -29,8 +31,9 @@ class Repeats {
     journal::Record record;
     std::chrono::nanoseconds written{0};
     std::uint64_t pending = 0;
+    Told told = Told::kYes;
   };
-  void Write(journal::Record record, std::uint64_t count);  // with mutex_ held
+  void Write(Last& last);  // with mutex_ held
   void FlushLocked();
 
   journal::Sink& journal_;

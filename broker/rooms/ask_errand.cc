@@ -34,6 +34,24 @@ void AskErrand::Begin(Room& room) {
   });
 }
 
+exec::AskedExec& AskErrand::Asked() {
+  if (shelved_ != nullptr) {
+    asked_ = shelved_->Restore();
+    shelved_.reset();
+  }
+  return *asked_;
+}
+
+// What Checks looks at stays where it is.
+approvals::PackedAsk AskErrand::Shelve() {
+  approvals::PackedAsk packed(asked_->ask);
+  if (checks_ == nullptr && ShelvedExec::CanHold(*asked_)) {
+    shelved_ = std::make_unique<ShelvedExec>(*asked_, packed);
+    asked_.reset();
+  }
+  return packed;
+}
+
 void AskErrand::Check(Room& room) {
   if (!asked_->checks.has_value()) return Submit(room);
   const Rooms::Services& services = room.rooms().services();
@@ -66,10 +84,9 @@ void AskErrand::DenyUnheard(Room& room) {
 
 void AskErrand::Submit(Room& room) {
   if (asked_->ask.timeout.count() <= 0) return DenyUnheard(room);
-  const approvals::Ask& ask = asked_->ask;
   approvals::Queue& queue = room.rooms().services().approvals;
-  approvals::Queue::Submission submission =
-      queue.Submit(ask, [&room, weak = std::weak_ptr(self_)](const approvals::Decision& decision) {
+  approvals::Queue::Submission submission = queue.Submit(
+      Shelve(), [&room, weak = std::weak_ptr(self_)](const approvals::Decision& decision) {
         const auto self = weak.lock();
         if (!self) return;
         (*self)->queue_ = nullptr;
@@ -93,36 +110,38 @@ void AskErrand::Decide(Room& room, const approvals::Decision& decision) {
 }
 
 void AskErrand::Approve(Room& room, const approvals::Decision& decision) {
-  Result<std::vector<std::string>> argv = exec::ArgumentsToRun(*asked_, decision.argv);
+  exec::AskedExec& asked = Asked();
+  Result<std::vector<std::string>> argv = exec::ArgumentsToRun(asked, decision.argv);
   if (!argv.ok()) {
     decided_ = false;
     return DenyBecause(room, "the edited arguments name another script than the one shown");
   }
   SetResult(room, "approved");
-  if (asked_->ask.strategy != policy::Strategy::kInPlace) {
-    asked_->sealed.ask = id_;
-    asked_->sealed.argv = std::move(*argv);
-    if (copy_ != nullptr) asked_->read_copy = [copy = copy_] { return copy->Read(); };
+  if (asked.ask.strategy != policy::Strategy::kInPlace) {
+    asked.sealed.ask = id_;
+    asked.sealed.argv = std::move(*argv);
+    if (copy_ != nullptr) asked.read_copy = [copy = copy_] { return copy->Read(); };
     return room.HandOver(asked_);
   }
-  auto sealed = std::make_shared<exec::Sealed>(asked_->sealed);
+  auto sealed = std::make_shared<exec::Sealed>(asked.sealed);
   refusal_ = sealed->refusal;
   sealed->ask = id_;
   sealed->argv = std::move(*argv);
-  const bool own_arguments = sealed->argv == asked_->record.argv;
+  const bool own_arguments = sealed->argv == asked.record.argv;
   room.Execute({.program = sealed->program,
                 .argv = own_arguments ? nullptr : &sealed->argv,
-                .env = asked_->own_environment ? nullptr : &asked_->environment},
+                .env = asked.own_environment ? nullptr : &asked.environment},
                sealed);
 }
 
 void AskErrand::Deny(Room& room, const approvals::Decision& decision) {
-  journal::Record& record = asked_->record;
+  exec::AskedExec& asked = Asked();
+  journal::Record& record = asked.record;
   record.result = "denied";
   record.reason = exec::AskDenialReason(decision);
   SetResult(room, "denied");
-  room.waiter().desk->Deny(record, asked_->seq);
-  room.Leave(exec::AskDenialText(asked_->original_program, record.argv, asked_->ask, decision));
+  room.waiter().desk->Deny(record, asked.seq);
+  room.Leave(exec::AskDenialText(asked.original_program, record.argv, asked.ask, decision));
 }
 
 void AskErrand::OnExecFailed(Room& room, int code) {
@@ -140,7 +159,7 @@ void AskErrand::AskAnew(Room& room, const std::string& why) {
   room.Wait("cellrun: not run: " + text::EscapeShort(why, kMaxReasonBytes) +
                 " since it was shown; asking again\n",
             std::chrono::milliseconds(0));
-  room.Execute({.program = asked_->original_program, .argv = nullptr, .env = nullptr}, nullptr);
+  room.Execute({.program = Asked().original_program, .argv = nullptr, .env = nullptr}, nullptr);
 }
 
 void AskErrand::OnLeft(Room& room) {
@@ -151,7 +170,7 @@ void AskErrand::OnLeft(Room& room) {
 }
 
 void AskErrand::SetResult(Room& room, const char* result) {
-  if (asked_->seq != 0) room.rooms().services().journal.SetResult(asked_->seq, result);
+  if (Asked().seq != 0) room.rooms().services().journal.SetResult(Asked().seq, result);
 }
 
 void AskErrand::Withdraw() {

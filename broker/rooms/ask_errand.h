@@ -11,6 +11,7 @@
 #include "broker/rooms/checks.h"
 #include "broker/rooms/room.h"
 #include "broker/rooms/shelf.h"
+#include "broker/rooms/shelved_exec.h"
 
 namespace cellrun::rooms {
 
@@ -27,6 +28,8 @@ class AskErrand final : public Room::Errand {
 
  private:
   void Check(Room& room);
+  exec::AskedExec& Asked();
+  approvals::PackedAsk Shelve();
   void Submit(Room& room);
   void DenyBecause(Room& room, std::string why, const char* by = "cellrun");
   void DenyUnheard(Room& room);
@@ -37,7 +40,8 @@ class AskErrand final : public Room::Errand {
   void SetResult(Room& room, const char* result);
   void Withdraw();
 
-  std::shared_ptr<exec::AskedExec> asked_;
+  std::shared_ptr<exec::AskedExec> asked_;  // null while it is shelved
+  std::unique_ptr<ShelvedExec> shelved_;
   std::unique_ptr<Checks> checks_;
   approvals::Queue* queue_ = nullptr;  // as long as it waits there
   std::uint64_t waiter_ = 0;

@@ -22,7 +22,8 @@ approvals::Decision Approved(std::vector<std::string> argv) {
   return decision;
 }
 
-approvals::Queue::Submission FakeQueue::Submit(approvals::Ask ask, Decided decided) {
+approvals::Queue::Submission FakeQueue::Submit(approvals::PackedAsk packed, Decided decided) {
+  const approvals::Ask ask = *packed;
   const std::lock_guard lock(mutex_);
   if (denies && denies(ask)) {
     loop_.Post([decided = std::move(decided)] { decided({}); });

@@ -25,7 +25,7 @@ class FakeQueue final : public approvals::Queue {
  public:
   explicit FakeQueue(loop::Loop& loop) : loop_(loop) {}
 
-  Submission Submit(approvals::Ask ask, Decided decided) override;
+  Submission Submit(approvals::PackedAsk packed, Decided decided) override;
   void Withdraw(std::uint64_t waiter) override;
   void ForgetCell(const std::string& /*cell_id*/) override {}
 

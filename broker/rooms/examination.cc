@@ -12,8 +12,6 @@
 namespace cellrun::rooms {
 namespace {
 
-constexpr std::size_t kMaxKnown = 1024;
-
 Error Because(const Error& error, const char* what) {
   return Error(error.code(), "", std::string(what) + ": " + ErrnoText(error.code()));
 }
@@ -22,15 +20,12 @@ Error Because(const Error& error, const char* what) {
 
 Result<std::string> Examiner::Hash(const exec::File& file, bool writable) {
   const exec::FileVersion version = exec::FileVersion::Of(file.facts);
-  if (!writable) {
-    const auto found = known_.find(version.id.inode);
-    if (found != known_.end() && found->second.version == version) return found->second.hash;
+  const bool is_kept = !writable && hashes_ != nullptr;
+  if (is_kept) {
+    if (std::optional<std::string> known = hashes_->Find(version)) return std::move(*known);
   }
   std::string hash = TRY(exec::HashContents(TRY(exec::OpenContents(file)), &stop_));
-  if (!writable) {
-    if (known_.size() >= kMaxKnown) known_.clear();
-    known_[version.id.inode] = {version, hash};
-  }
+  if (is_kept) hashes_->Remember(version, hash);
   return hash;
 }
 

@@ -4,8 +4,8 @@
 #include <atomic>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
+#include "broker/exec/known_hashes.h"
 #include "broker/exec/waiter.h"
 #include "broker/rooms/shelf.h"
 #include "lib/base/result.h"
@@ -16,7 +16,8 @@ namespace cellrun::rooms {
 // cell can write. One call at a time, on any thread.
 class Examiner {
  public:
-  explicit Examiner(std::shared_ptr<Shelf> shelf) noexcept : shelf_(std::move(shelf)) {}
+  Examiner(std::shared_ptr<Shelf> shelf, std::shared_ptr<exec::KnownHashes> hashes) noexcept
+      : shelf_(std::move(shelf)), hashes_(std::move(hashes)) {}
 
   // Fills in hashes, the copy and the risks. The lease is null where there is no copy. An error's
   // context says why it cannot be asked.
@@ -27,13 +28,9 @@ class Examiner {
   Result<std::string> Hash(const exec::File& file, bool writable);
   Result<std::shared_ptr<Shelf::Lease>> CopyScript(exec::AskedExec& asked);
 
-  struct Known {
-    exec::FileVersion version;
-    std::string hash;
-  };
   const std::shared_ptr<Shelf> shelf_;
+  const std::shared_ptr<exec::KnownHashes> hashes_;  // may be null
   std::atomic<bool> stop_{false};
-  std::unordered_map<std::uint64_t, Known> known_;  // by inode; of what the cell cannot write
 };
 
 }  // namespace cellrun::rooms

@@ -12,7 +12,7 @@ namespace cellrun::rooms {
 Rooms::Rooms(Services services, std::string cell_id, std::shared_ptr<Shelf> scripts)
     : services_(services),
       cell_id_(std::move(cell_id)),
-      examiner_(std::make_shared<Examiner>(std::move(scripts))),
+      examiner_(std::make_shared<Examiner>(std::move(scripts), services.hashes)),
       self_(std::make_shared<Rooms*>(this)) {}
 
 Rooms::~Rooms() {
@@ -33,7 +33,7 @@ exec::Admit Rooms::Door() {
 
 void Rooms::Open(exec::Waiter waiter) {
   const std::uint64_t number = next_number_++;
-  auto errand = std::make_unique<AskErrand>(waiter.asked);
+  auto errand = std::make_unique<AskErrand>(std::move(waiter.asked));
   Room& room = *rooms_
                     .emplace(number, std::make_unique<Room>(*this, number, std::move(waiter),
                                                             std::move(errand)))

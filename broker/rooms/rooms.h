@@ -31,6 +31,7 @@ class Rooms {
     approvals::Queue& approvals;
     exec::Admit elsewhere = {};  // takes over what was approved, and runs elsewhere
     RunChecker check = {};       // null: what a checker has to agree to is denied
+    std::shared_ptr<exec::KnownHashes> hashes = {};  // may be null
   };
   // `scripts`: where copies of scripts are put (Shelf).
   Rooms(Services services, std::string cell_id, std::shared_ptr<Shelf> scripts);

@@ -9,7 +9,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
+#include "lib/base/sanitized.h"
 #include "lib/sys/file.h"
 #include "lib/sys/socket.h"
 #include "lib/wire/launch.h"
@@ -51,7 +53,8 @@ Result<pid_t> SpawnLauncher(const UniqueFd& socket) {
   std::string program = TRY(wire::LauncherPath());
   std::string word = &wire::kBuildWord[0];
   const std::array<char*, 3> argv = {program.data(), word.data(), nullptr};
-  const std::array<char*, 1> environment = {nullptr};
+  std::vector<char*> environment = SanitizerEnvironment();
+  environment.push_back(nullptr);
   const Attributes attributes;
   const Actions actions(socket.get());
   pid_t pid = 0;
@@ -89,7 +92,9 @@ void Builder::ReapWhenEnded(loop::Loop& loop, std::shared_ptr<Process> process) 
 
 Builder::~Builder() = default;
 
-Result<void> Builder::Build(const std::string& plan, UniqueFd control) {
+Result<void> Builder::Build(const std::string& plan, UniqueFd control,
+                            const std::vector<int>& cgroups) {
+  if (!cgroups.empty()) TRY(sys::SendMessage(socket_, wire::EncodeCgroups(), cgroups));
   const int number = control.get();
   return wire::SendPlan(socket_, plan, {number}).With("ordering the cell");
 }

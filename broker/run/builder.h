@@ -23,8 +23,9 @@ class Builder {
   };
   // Starts the program; it waits for the plan.
   static Result<std::unique_ptr<Builder>> Start(loop::Loop& loop, Callbacks callbacks);
-  // `plan` as wire::EncodePlan made it; `control` is init's end of the control socket.
-  Result<void> Build(const std::string& plan, UniqueFd control);
+  // `plan` as wire::EncodePlan made it; `control` is init's end of the control socket; init is put
+  // into `cgroups` first.
+  Result<void> Build(const std::string& plan, UniqueFd control, const std::vector<int>& cgroups);
   ~Builder();
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;

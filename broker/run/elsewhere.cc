@@ -2,6 +2,7 @@
 #include "broker/run/elsewhere.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -17,6 +18,7 @@
 namespace cellrun::run {
 namespace {
 
+constexpr int kOutputEnded = 123;
 constexpr int kTimedOut = 124;
 constexpr int kDenied = 126;
 constexpr int kNotFound = 127;
@@ -70,7 +72,24 @@ std::vector<int> OwnLimits(const policy::Limits& limits) {
   std::vector<int> own;
   if (limits.processes) own.push_back(RLIMIT_NPROC);
   if (limits.files) own.push_back(RLIMIT_NOFILE);
+  if (limits.memory_bytes) own.push_back(RLIMIT_DATA);
   return own;
+}
+
+// 0: all.
+std::uint64_t OutputOf(const policy::Limits& limits) {
+  return limits.output_bytes ? limits.output_bytes->value : 0;
+}
+
+// The kernel kills silently where memory runs out.
+std::string ExplainEnd(const cells::Cell& ghost, int status) {
+  constexpr int kKilledInside = 128 + SIGKILL;  // as a shell passes it on
+  const bool killed =
+      WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == kKilledInside;
+  const auto& memory = ghost.setup().policy->profile().limits.memory_bytes;
+  if (!killed || !memory || ghost.setup().limits.MemoryKills() == 0) return "";
+  return "cellrun: memory ran out: the kernel ended a process of the command, which may use " +
+         std::to_string(memory->value) + " bytes\n";
 }
 
 // What the caller's own values could make a command with more rights run.
@@ -138,8 +157,9 @@ void Elsewhere::Run(const std::string& cell_id, exec::Waiter waiter) {
       broker_.loop, broker_.janitor,
       run::Run::Caller{.shim = std::move(waiter.channel),
                        .pid = waiter.pid,
-                       .with_secrets = entry.asked->ask.strategy == policy::Strategy::kGhost &&
-                                       !entry.asked->ghost.secrets.empty()},
+                       .relayed = entry.asked->ask.strategy == policy::Strategy::kGhost &&
+                                  (!entry.asked->ghost.secrets.empty() ||
+                                   entry.asked->ghost.limits.output_bytes)},
       [this, id](const Run::End& end) { OnEnded(id, end); });
   const Result<void> found = FindTool(*entry.asked, caller->second->setup().policy->profile());
   if (!found.ok())
@@ -231,7 +251,10 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
        .other_cell = true,
        .own_limits = OwnLimits(asked.ghost.limits),
        .secrets = std::move(secrets),
-       .end = [&ghost] { ghost.End(); }});
+       .output_bytes = OutputOf(asked.ghost.limits),
+       .exceeded = [this, id] { OnOutputExceeded(id); },
+       .end = [&ghost] { ghost.End(); },
+       .explain = [&ghost](int status) { return ExplainEnd(ghost.cell(), status); }});
 }
 
 void Elsewhere::OnGhostFailed(std::uint64_t id, const std::string& why) {
@@ -247,6 +270,18 @@ void Elsewhere::OnTimedOut(std::uint64_t id, std::chrono::milliseconds limit) {
   entry->second.run->Refuse(kTimedOut, "cellrun: the command was ended: it ran for " +
                                            policy::FormatDuration(limit) +
                                            ", which is all that its rule or its cell allows\n");
+}
+
+void Elsewhere::OnOutputExceeded(std::uint64_t id) {
+  const auto entry = entries_.find(id);
+  if (entry == entries_.end()) return;
+  const exec::AskedExec& asked = *entry->second.asked;
+  const auto ghost = ghosts_.find(id);
+  if (ghost != ghosts_.end()) ghost->second->EndForOutput();
+  entry->second.run->Refuse(kOutputEnded, "cellrun: the command was ended: it printed more than " +
+                                              std::to_string(OutputOf(asked.ghost.limits)) +
+                                              " bytes, which is all that its rule (" +
+                                              asked.sealed.rule.at.ToString() + ") allows\n");
 }
 
 void Elsewhere::OnGhostGone(std::uint64_t id) {

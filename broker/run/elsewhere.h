@@ -52,6 +52,7 @@ class Elsewhere final : public cells::Runner {
   void RunInGhost(std::uint64_t id, Entry& entry, cells::Cell& caller);
   void OnGhostReady(std::uint64_t id);
   void OnGhostFailed(std::uint64_t id, const std::string& why);
+  void OnOutputExceeded(std::uint64_t id);
   void OnTimedOut(std::uint64_t id, std::chrono::milliseconds limit);
   void OnGhostGone(std::uint64_t id);
   void OnEnded(std::uint64_t id, const Run::End& end);

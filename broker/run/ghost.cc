@@ -118,16 +118,30 @@ Result<void> Ghost::Plan(Order order) {
     }
   }
   setup.wall = TRY(cells::CellWall::BesideCell(broker_.services.wall, order.caller.plan().cgroup));
+  setup.launcher = order.caller.setup().launcher;
+  setup.limits = TRY(cells::CellLimits::Make({.profile = setup.policy->profile(),
+                                              .launcher = setup.launcher,
+                                              .wall = broker_.services.wall,
+                                              .janitor = broker_.services.janitor,
+                                              .notes = broker_.services.cgroup_notes},
+                                             setup.wall, setup.left_wall)
+                         .With("its limits"));
+  setup.left_wall.Close();  // nothing is in it
+  const cells::WholeLimits& whole = setup.limits.whole();
+  if (const auto* required = whole.Unmet(setup.policy->profile()))
+    return Error(ENOTSUP, "",
+                 required->value + " is required: " + whole.missing.at(required->value));
   setup.plan = TRY(cells::BuildPlan({.profile = setup.policy->profile(),
                                      .request = setup.request,
                                      .caller = setup.caller,
-                                     .protection = setup.protection,
+                                     .protection = *setup.protection,
                                      .id = identity_->id,
                                      .name = identity_->name,
                                      .secrets = files,
                                      .cell_uid = identity_->uid.value_or(setup.caller.uid),
                                      .gateway = network.value().LetsAnythingOut(),
-                                     .cgroup = setup.wall.cgroup()}));
+                                     .cgroup = setup.wall.cgroup(),
+                                     .whole = whole}));
   if (!setup.keeps) {
     setup.environment = {"PATH=" + PathOf(setup.policy->profile()), "HOME=" + setup.request.home,
                          "LANG=C.UTF-8"};
@@ -145,7 +159,8 @@ Result<void> Ghost::Plan(Order order) {
                                if (callbacks_.timed_out) callbacks_.timed_out(limit);
                              }}));
   broker_.registry.Add(*cell_);
-  const Result<void> ordered = builder_->Build(plan, std::move(inits));
+  const Result<void> ordered = builder_->Build(
+      plan, std::move(inits), cell_->setup().limits.entered(cells::CellLimits::Made::kInItsWall));
   if (!files.empty()) explicit_bzero(plan.data(), plan.size());
   TRY(Result<void>(ordered));
   return cell_->Order(std::move(order.streams));
@@ -180,6 +195,10 @@ void Ghost::Fail(const std::string& why) {
 void Ghost::End() {
   if (std::exchange(ending_, true)) return;
   cell_->End("");
+}
+
+void Ghost::EndForOutput() {
+  if (!std::exchange(ending_, true)) cell_->EndForOutput();
 }
 
 void Ghost::OnCellEnd(const wire::ExitReport& report) {

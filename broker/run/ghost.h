@@ -55,6 +55,7 @@ class Ghost {
   [[nodiscard]] std::string path() const;  // PATH of its commands
   [[nodiscard]] const std::string& home() const { return cell_->setup().request.home; }
   void End();
+  void EndForOutput();  // it has printed more than it may
 
  private:
   Ghost(Broker broker, Callbacks callbacks) : broker_(broker), callbacks_(std::move(callbacks)) {}

@@ -13,12 +13,13 @@ using policy::Layer;
 // Nothing that cannot be read is let out.
 void AddDestination(const std::string& endpoint, const policy::RuleReference& rule,
                     std::vector<policy::NetworkRule>& rules) {
-  const Result<policy::NetworkTarget> target = policy::ParseEndpoint(endpoint);
-  if (!target.ok()) return;
+  const Result<policy::GhostDestination> reach = policy::ParseGhostDestination(endpoint);
+  if (!reach.ok()) return;
   policy::NetworkRule added;
   added.name = rule.name;
-  added.to = {policy::WithoutPorts(endpoint)};
-  if (target->ports) added.ports = {*target->ports};
+  added.to = {reach->to};
+  if (reach->target.ports) added.ports = {*reach->target.ports};
+  added.udp = reach->udp;
   added.then = policy::Action::kAllow;
   added.at = rule.at;
   added.layer = Layer::kProfile;  // one of the floor would only make others stricter
@@ -48,7 +49,8 @@ void SetLimits(const policy::Limits& given, policy::Limits& limits) {
   Take(given.cpus, limits.cpus);
   Take(given.files, limits.files);
   Take(given.time, limits.time);
-  Take(given.output_bytes, limits.output_bytes);
+  // What comes out of a ghost goes where its caller prints.
+  limits.output_bytes = given.output_bytes;
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ policy::Profile Parent() {
                            Rule("narrow.example", Action::kDeny, Layer::kWorkspace),
                            Rule("cell.example", Action::kAllow, Layer::kProfile),
                            Rule("answer.example", Action::kAllow, Layer::kRemembered)};
+  profile.network_groups["own"] = {"git.example:22", "*.mirror.example"};
   profile.limits.processes = {.value = 10, .at = {}, .layer = Layer::kProfile};
   profile.limits.files = {.value = 64, .at = {}, .layer = Layer::kProfile};
   return profile;
@@ -54,7 +55,8 @@ TEST(GhostProfileTest, HasNoNetworkUnlessItsRuleNamesOne) {
 
 TEST(GhostProfileTest, ReachesWhatItsRuleNamesAndNothingOfTheCells) {
   policy::Ghost named;
-  named.network = {"git.example:22", "*.in.example:8000-8010", "[2001:db8::1]:80", "host:5432"};
+  named.network = {"git.example:22", "*.in.example:8000-8010", "[2001:db8::1]:80",
+                   "host:5432",      "time.example:123/udp",   "host.cell/db:80"};
   const policy::NetworkPolicy network = NetworkOf(named);
   EXPECT_TRUE(network.LetsAnythingOut());
   EXPECT_EQ(Decide(network, "git.example", 22), Action::kAllow);
@@ -63,9 +65,26 @@ TEST(GhostProfileTest, ReachesWhatItsRuleNamesAndNothingOfTheCells) {
   EXPECT_EQ(Decide(network, "a.in.example", 8005), Action::kAllow);
   EXPECT_EQ(Decide(network, "2001:db8::1", 80), Action::kAllow);
   EXPECT_EQ(Decide(network, "host", 5432), Action::kAllow);
+  EXPECT_EQ(Decide(network, "time.example", 123, policy::Protocol::kUdp), Action::kAllow);
+  EXPECT_EQ(Decide(network, "time.example", 123), Action::kDeny);
+  EXPECT_EQ(Decide(network, "host.cell/db", 80), Action::kAllow);
   for (const char* host : {"cell.example", "answer.example", "other.example"})
     EXPECT_EQ(Decide(network, host, 22), Action::kDeny) << host;
   EXPECT_EQ(network.MightAllow("cell.example"), policy::Opening::kClosed);
+}
+
+TEST(GhostProfileTest, AGroupIsWhatItIsForTheCell) {
+  policy::Ghost named;
+  named.network = {"@own"};
+  const policy::NetworkPolicy whole = NetworkOf(named);
+  EXPECT_EQ(Decide(whole, "git.example", 22), Action::kAllow);
+  EXPECT_EQ(Decide(whole, "git.example", 443), Action::kDeny);
+  EXPECT_EQ(Decide(whole, "a.mirror.example", 8080), Action::kAllow);
+  EXPECT_EQ(Decide(whole, "cell.example", 22), Action::kDeny);
+  named.network = {"@own:443"};
+  const policy::NetworkPolicy one_port = NetworkOf(named);
+  EXPECT_EQ(Decide(one_port, "a.mirror.example", 443), Action::kAllow);
+  EXPECT_EQ(Decide(one_port, "a.mirror.example", 8080), Action::kDeny);
 }
 
 TEST(GhostProfileTest, NoRuleOpensWhatFloorAndWorkspaceClose) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <system_error>
@@ -17,19 +18,43 @@
 
 namespace cellrun::run {
 
-struct OutputRelay::Shared {
+struct OutputRelay::Shared : std::enable_shared_from_this<Shared> {
   std::mutex mutex;
   loop::Loop* loop = nullptr;  // null: nobody waits any more
-  std::function<void()> done;
+  Callbacks callbacks;
   int running = 0;
   std::vector<std::string> secrets;
+  std::uint64_t left = UINT64_MAX;
+  bool exceeded = false;
 
   ~Shared() {
     for (std::string& secret : secrets) explicit_bzero(secret.data(), secret.size());
   }
   void End() {
     const std::lock_guard lock(mutex);
-    if (--running == 0 && loop != nullptr) loop->Post(done);
+    if (--running == 0) Tell(&Callbacks::done);
+  }
+  // How many of these may be passed on.
+  std::size_t Take(std::size_t bytes) {
+    const std::lock_guard lock(mutex);
+    const std::uint64_t taken = std::min<std::uint64_t>(bytes, left);
+    left -= taken;
+    return taken;
+  }
+  void Exceed() {
+    const std::lock_guard lock(mutex);
+    if (!std::exchange(exceeded, true)) Tell(&Callbacks::exceeded);
+  }
+
+ private:
+  // The relay may go, on the loop's thread, before this is heard there.
+  void Tell(std::function<void()> Callbacks::*what) {
+    if (loop == nullptr) return;
+    loop->Post([self = shared_from_this(), what] {
+      if (self->loop == nullptr) return;
+      const std::function<void()> call = self->callbacks.*what;
+      if (call) call();
+    });
   }
 };
 
@@ -50,26 +75,34 @@ bool WriteAll(const UniqueFd& out, std::string_view text) {
   return true;
 }
 
-void Pump(const UniqueFd& in, const UniqueFd& out, Redactor& redactor) {
+// False: there was more than may come out.
+template <typename Take>
+bool Pump(const UniqueFd& in, const UniqueFd& out, Redactor& redactor, Take take) {
   std::array<char, 65536> bytes{};
   for (;;) {
     const Result<std::size_t> got = sys::Read(in, bytes);
     if (!got.ok() || *got == 0) break;
-    const bool passed = WriteAll(out, redactor.Take({bytes.data(), *got}));
+    const std::size_t allowed = take(*got);
+    const bool passed = WriteAll(out, redactor.Take({bytes.data(), allowed}));
     explicit_bzero(bytes.data(), *got);
-    if (!passed) return;  // the command's next write ends it, as if it had written there itself
+    if (!passed)
+      return true;  // the command's next write ends it, as if it had written there itself
+    if (allowed == *got) continue;
+    (void)WriteAll(out, redactor.Finish());
+    return false;
   }
   (void)WriteAll(out, redactor.Finish());
+  return true;
 }
 
 }  // namespace
 
-OutputRelay::OutputRelay(loop::Loop& loop, std::vector<std::string> secrets,
-                         std::function<void()> done)
+OutputRelay::OutputRelay(loop::Loop& loop, Rules rules, Callbacks callbacks)
     : shared_(std::make_shared<Shared>()) {
   shared_->loop = &loop;
-  shared_->done = std::move(done);
-  shared_->secrets = std::move(secrets);
+  shared_->callbacks = std::move(callbacks);
+  shared_->secrets = std::move(rules.secrets);
+  shared_->left = rules.most_bytes;
 }
 
 OutputRelay::~OutputRelay() {
@@ -87,9 +120,11 @@ Result<UniqueFd> OutputRelay::Add(UniqueFd out) {
     std::thread([shared = shared_, in = std::move(pipe.read), to = std::move(out)]() mutable {
       {
         Redactor redactor(shared->secrets);
-        Pump(in, to, redactor);
-        in.Reset();
+        const bool whole =
+            Pump(in, to, redactor, [&shared](std::size_t bytes) { return shared->Take(bytes); });
         to.Reset();
+        if (!whole) shared->Exceed();  // before the command sees that nobody reads
+        in.Reset();
       }
       shared->End();
     }).detach();

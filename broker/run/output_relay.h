@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,13 +13,21 @@
 
 namespace cellrun::run {
 
-// What a command prints that has been given secrets goes through the broker, which takes them out
-// (Redactor). A thread for each output, since whoever reads it may be slow. Only on the loop's
-// thread.
+// What a command prints that has been given secrets, or that may only print so much, goes through
+// the broker, which takes the secrets out (Redactor) and counts. A thread for each output, since
+// whoever reads it may be slow. Only on the loop's thread.
 class OutputRelay {
  public:
-  // `done` is called on the loop, once, when every output has ended and been passed on.
-  OutputRelay(loop::Loop& loop, std::vector<std::string> secrets, std::function<void()> done);
+  struct Rules {
+    std::vector<std::string> secrets;
+    std::uint64_t most_bytes = UINT64_MAX;  // of all outputs together, with the secrets
+  };
+  struct Callbacks {
+    std::function<void()> done;      // every output has ended and been passed on
+    std::function<void()> exceeded;  // what was allowed has been passed on, and there was more
+  };
+  // Each is called on the loop, at most once, and not after this has gone.
+  OutputRelay(loop::Loop& loop, Rules rules, Callbacks callbacks);
   // The threads end by themselves, with their streams.
   ~OutputRelay();
   OutputRelay(const OutputRelay&) = delete;

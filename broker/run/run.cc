@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cstring>
@@ -25,6 +26,7 @@ using wire::ControlHeader;
 constexpr std::size_t kMaxPacket = sizeof(ControlHeader) + sizeof(wire::RunCommand);
 constexpr int kNotExecutable = 126;
 constexpr int kNotFound = 127;
+constexpr int kSignalled = 128;
 // For the keeper to come up and the command's process to be there.
 constexpr std::chrono::seconds kStartLimit{20};
 
@@ -104,10 +106,10 @@ Run::Run(loop::Loop& loop, loop::Janitor& janitor, Caller caller,
       ended_(std::move(ended)),
       shim_(std::move(caller.shim)),
       caller_pid_(caller.pid),
-      with_secrets_(caller.with_secrets) {
+      relayed_(caller.relayed) {
   wire::ShimMessage message{};
   message.order = wire::kShimRun;
-  if (with_secrets_) message.flags = wire::kShimNoTerminal;
+  if (relayed_) message.flags = wire::kShimNoTerminal;
   (void)sys::SetNonBlocking(shim_, true);
   Tell(shim_, {reinterpret_cast<const char*>(&message), sizeof message});
   shim_watch_ = loop_.WatchReadable(shim_, [this] { OnShim(); });
@@ -138,7 +140,7 @@ void Run::Start(Command command, Place place) {
 void Run::Refuse(int status, const std::string& text) {
   if (over_) return;
   Tell(shim_, Packet(wire::kRunFailed, status, 0, text.substr(0, wire::kMaxRunText)));
-  Finish({.wait_status = std::nullopt, .why = text});
+  Finish({.wait_status = status_, .why = text});
 }
 
 void Run::OnShim() {
@@ -185,26 +187,32 @@ void Run::OrderIfReady() {
 
 // Outputs that are one and the same stay so. A terminal as input would be an output too.
 Result<void> Run::ReplaceStreams() {
-  if (!with_secrets_) return {};
-  relay_ = std::make_unique<OutputRelay>(loop_, std::move(place_->secrets), [this] {
-    relay_.reset();
-    if (status_ && !over_) Tell(shim_, Packet(wire::kRunEnded, *status_));
-  });
+  if (!relayed_) return {};
+  OutputRelay::Rules rules{.secrets = std::move(place_->secrets)};
+  if (place_->output_bytes > 0) rules.most_bytes = place_->output_bytes;
+  relay_ = std::make_unique<OutputRelay>(loop_, std::move(rules),
+                                         OutputRelay::Callbacks{.done =
+                                                                    [this] {
+                                                                      relay_.reset();
+                                                                      if (status_) TellEnd();
+                                                                    },
+                                                                .exceeded = place_->exceeded});
   std::optional<std::size_t> first;
   std::uint32_t kept = 0;
   for (std::uint32_t i = 0; i < surroundings_->count; ++i) {
     const std::uint8_t number = surroundings_->numbers[i];
     UniqueFd& fd = given_[1 + i];
-    if (number > STDERR_FILENO) break;  // nothing but the streams goes to a command with secrets
+    // Nothing but the streams: what comes out elsewhere would not be seen.
+    if (number > STDERR_FILENO) break;
     if (number == STDIN_FILENO) {
       if (sys::IsTerminal(fd)) fd = TRY(sys::OpenAt(AT_FDCWD, "/dev/null", O_RDONLY));
     } else {
       const struct stat facts = TRY(sys::Fstat(fd));
-      if (first && facts.st_dev == relayed_.st_dev && facts.st_ino == relayed_.st_ino) {
+      if (first && facts.st_dev == first_output_.st_dev && facts.st_ino == first_output_.st_ino) {
         fd = TRY(sys::Duplicate(given_[*first]));
       } else {
         fd = TRY(relay_->Add(std::move(fd)));
-        if (!first) relayed_ = facts;
+        if (!first) first_output_ = facts;
         first = first.value_or(1 + i);
       }
     }
@@ -227,7 +235,7 @@ Result<void> Run::SendOrder() {
   if (block.size() > wire::kMaxBlockBytes) return Error(E2BIG, "execve");
   order.block_bytes = static_cast<std::uint32_t>(block.size());
   const UniqueFd strings = TRY(sys::MakeSealedMemfd("cellrun-command", block));
-  if (with_secrets_) {
+  if (relayed_) {
     explicit_bzero(block.data(), block.size());
     for (std::string& entry : command_.environment) explicit_bzero(entry.data(), entry.size());
   }
@@ -299,9 +307,17 @@ void Run::FromKeeper(const sys::Message& message) {
 
 void Run::OnEnded(int status) {
   status_ = status;
+  if (place_->explain) explanation_ = place_->explain(status);
   // Nothing that the command has left may print on; what it has printed goes out first.
   if (relay_ != nullptr) return place_->end();
-  Tell(shim_, Packet(wire::kRunEnded, status));
+  TellEnd();
+}
+
+void Run::TellEnd() {
+  if (over_) return;
+  if (explanation_.empty()) return Tell(shim_, Packet(wire::kRunEnded, *status_));
+  const int status = *status_;
+  Refuse(WIFSIGNALED(status) ? kSignalled + WTERMSIG(status) : WEXITSTATUS(status), explanation_);
 }
 
 void Run::OnReady(pid_t pid) {

@@ -40,10 +40,15 @@ struct Place {
   bool other_cell = false;
   // RLIMIT_* that are that cell's own, whatever the caller has lowered.
   std::vector<int> own_limits = {};
-  // What must not come out in the command's output, which then goes through the broker; and what
-  // ends everything that could still print.
+  // What must not come out in the command's output, and how much may (0: all); that output then
+  // goes through the broker. And what ends everything that could still print.
   std::vector<std::string> secrets = {};
+  std::uint64_t output_bytes = 0;
+  std::function<void()> exceeded = {};  // that has come out, and there was more
   std::function<void()> end = {};
+  // What the caller is told of a command that ended so, in place of its status alone; "" for
+  // nothing.
+  std::function<std::string(int wait_status)> explain = {};
 };
 
 // One command that runs elsewhere than in the process that asked for it: the broker's part of
@@ -58,9 +63,10 @@ class Run {
   };
   // `ended` is called once, last, from the loop: the Run may be destroyed in it.
   struct Caller {
-    UniqueFd shim;              // the channel to it
-    pid_t pid = 0;              // of its process, in our own pid namespace
-    bool with_secrets = false;  // as Place::secrets will say; it has no terminal then
+    UniqueFd shim;  // the channel to it
+    pid_t pid = 0;  // of its process, in our own pid namespace
+    // As Place::secrets and output_bytes will say. It has its streams only then, and no terminal.
+    bool relayed = false;
   };
   Run(loop::Loop& loop, loop::Janitor& janitor, Caller caller,
       std::function<void(const End& end)> ended);
@@ -83,6 +89,7 @@ class Run {
   Result<void> SendOrder();
   Result<void> ReplaceStreams();
   void OnEnded(int status);
+  void TellEnd();
   void FromShim(const sys::Message& message);
   void FromKeeper(const sys::Message& message);
   void OnReady(pid_t pid);
@@ -100,13 +107,14 @@ class Run {
   std::optional<wire::RunSurroundings> surroundings_;
   std::vector<UniqueFd> given_;  // working directory, then what surroundings_ names
   const pid_t caller_pid_;
-  const bool with_secrets_;
+  const bool relayed_;
   bool stopped_ = false;  // the command has, and the shim was told
   bool held_ = false;     // it was stopped because its caller was
   bool owed_ = false;     // and has not said that it did
   std::unique_ptr<OutputRelay> relay_;
-  struct stat relayed_ {};  // the first output that is relayed
+  struct stat first_output_ {};  // the first output that is relayed
   bool ordered_ = false, granted_ = false, over_ = false;
+  std::string explanation_;  // of the command's end
   std::optional<int> status_;
   std::unique_ptr<loop::Loop::Watch> shim_watch_, keeper_watch_;
   std::unique_ptr<loop::Loop::Timer> deadline_, look_;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launcher/client/http.h"
+#include "launcher/client/inside.h"
 #include "lib/wire/runtime_directory.h"
 
 namespace cellrun::approvals {
@@ -32,6 +33,10 @@ ErrorForm ErrorOf(std::string_view body, int status) {
 
 Reply Unreachable(const Error& error) {
   Reply reply;
+  if (client::IsInside()) {
+    reply.error = client::NotFromInside();
+    return reply;
+  }
   reply.no_broker_ = error.code() == ENOENT || error.code() == ECONNREFUSED;
   reply.error = reply.no_broker_
                     ? ErrorForm{"no broker runs, so nothing waits for an answer", "", ""}

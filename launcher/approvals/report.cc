@@ -20,6 +20,9 @@ using nlohmann::json;
 struct Tally {
   std::uint64_t asked = 0, approved = 0, denied = 0, expired = 0, withdrawn = 0, mismatches = 0;
   std::vector<std::int64_t> thinking_ms;  // of those that a person answered
+  [[nodiscard]] bool IsEmpty() const {
+    return asked + approved + denied + expired + withdrawn + mismatches == 0;
+  }
 };
 
 std::string Text(const json& object, const char* name) {
@@ -122,6 +125,8 @@ int Report(const ReportOptions& options) {
         return true;
       });
   if (outcome.error) return history::PrintOutcome(outcome);
+  // Records that are about no ask: an answer that came too late, a rule.
+  std::erase_if(by_rule, [](const auto& one) { return one.second.IsEmpty(); });
   const auto format = output::FormatFromName(options.output);
   if (format != output::Format::kTable) {
     json report = ObjectOf("", all);

@@ -14,6 +14,7 @@
 
 #include "launcher/client/error_form.h"
 #include "launcher/client/http.h"
+#include "launcher/client/inside.h"
 #include "launcher/client/launch_broker.h"
 #include "launcher/output/rows.h"
 #include "lib/base/text.h"
@@ -28,6 +29,7 @@ using launcher::ErrorForm;
 using launcher::PrintError;
 using nlohmann::json;
 
+constexpr int kMaxAttempts = 5;
 constexpr int kDone = 0;
 constexpr int kFailed = 1;
 constexpr int kNotFound = 404;
@@ -161,16 +163,22 @@ int Start() {
     launcher::PrintNote("the broker runs already, pid " + Text(std::get<json>(answer), "pid"));
     return kDone;
   }
-  // Until one serves: where another one is about to leave, this one has to wait for its end.
-  const auto serving = []() -> Result<UniqueFd> {
-    const std::string runtime = TRY(wire::RuntimeDirectory());
-    return launcher::ConnectOrStart(runtime, runtime + "/launch.sock");
-  }();
-  if (!serving.ok()) {
-    PrintError({"the broker did not start", serving.error().ToString(), "cellrun doctor"});
-    return kFailed;
+  // Until one answers: where another one is about to leave, this one has to wait for its end, and
+  // one that was killed may still take connections.
+  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+    const auto serving = []() -> Result<UniqueFd> {
+      const std::string runtime = TRY(wire::RuntimeDirectory());
+      return launcher::ConnectOrStart(runtime, runtime + "/launch.sock");
+    }();
+    if (!serving.ok()) {
+      PrintError({"the broker did not start", serving.error().ToString(), "cellrun doctor"});
+      return kFailed;
+    }
+    if (std::holds_alternative<json>(Ask("GET", "/v1/status"))) return kDone;
   }
-  return kDone;
+  PrintError({"the broker did not start", "it left " + std::to_string(kMaxAttempts) + " times",
+              "cellrun broker logs"});
+  return kFailed;
 }
 
 int Stop(bool force) {
@@ -222,8 +230,13 @@ int ListCells(const std::string& output, bool headers) {
     PrintError(*error);
     return kFailed;
   }
+  const bool found = std::holds_alternative<json>(answer);
+  if (!found && client::IsInside()) {
+    PrintError(client::NotFromInside());
+    return kFailed;
+  }
   // No broker: no cells.
-  const json cells = std::holds_alternative<json>(answer) ? std::get<json>(answer) : json::array();
+  const json cells = found ? std::get<json>(answer) : json::array();
   if (!cells.is_array()) {
     PrintError({"the broker's answer is no list of cells", "", "cellrun doctor"});
     return kFailed;

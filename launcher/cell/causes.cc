@@ -171,10 +171,12 @@ ErrorForm ExplainStep(const wire::CellPlan& plan, const Report& report) {
             report.code == EACCES ? "a profile must not mount /run/cellrun or make it noexec" : ""};
   }
   const Step& step = CellSteps()[number];
+  if (step.run == MakeNamespaces) return ExplainNamespaces(error);
   ErrorForm form{
       std::string(step.name) + StepSubject(plan, report, step.detail) + ": " + error.ToString(), "",
       ""};
-  if (step.run == BecomeCellUser && (report.code == EPERM || report.code == EACCES)) {
+  if ((step.run == BecomeCaller || step.run == BecomeCellUser) &&
+      (report.code == EPERM || report.code == EACCES)) {
     form.cause = ExplainNamespaces(Error(report.code, "")).cause;
     form.suggest = ExplainNamespaces(Error(report.code, "")).suggest;
   } else if (step.detail == Step::Detail::kMount && report.code == ENOENT) {

@@ -21,8 +21,10 @@
 namespace cellrun::launcher {
 namespace {
 
-constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-                                      CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+// The others are the child's work (MakeNamespaces), on its own core: most of their time is the
+// network's, and the broker, which is woken on ours, waits for that long. That of cgroups must be
+// there before the child is put into those that limit it.
+constexpr std::uint64_t kNamespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWCGROUP;
 
 // Root: idmapping takes capabilities over the file system, so these trees are made here. They are
 // detached, and may be attached in the cell's mount namespace.
@@ -123,7 +125,9 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim,
   Result<std::pair<UniqueFd, UniqueFd>> orders = sys::SocketPair(SOCK_SEQPACKET);
   if (!report.ok()) return ExplainNamespaces(report.error());
   if (!orders.ok()) return ExplainNamespaces(orders.error());
-  const bool by_root = geteuid() == 0;  // asked here: in the child it is the overflow id
+  // Asked here: in the child they are the overflow id.
+  const uid_t user = geteuid();
+  const gid_t group = getegid();
   int pidfd = -1;
   clone_args arguments{};
   arguments.flags = kNamespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
@@ -141,21 +145,42 @@ Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim,
                      .shim = shim,
                      .orders = orders->second,
                      .report = report->write,
-                     .by_root = by_root,
+                     .by_root = user == 0,
+                     .launcher_uid = user,
+                     .launcher_gid = group,
                      .plan = {},
                      .trees = {},
-                     .proc = {},
+                     .prepared = {},
                      .quotas = {},
                      .cell_shim = {},
                      .denials = {},
                      .scripts = {},
                      .broker = {},
+                     .resolver_sockets = {},
                      .gateway = {},
                      .gateway_sockets = {}};
     RunSteps(child);
   }
   return StartedCell{sys::ChildProcess(*pid, UniqueFd(pidfd)), std::move(orders->first),
                      std::move(report->read)};
+}
+
+std::optional<ErrorForm> EnterCgroups(const StartedCell& cell,
+                                      const std::vector<UniqueFd>& directories) {
+  const std::string pid = std::to_string(cell.init.pid());
+  for (const UniqueFd& directory : directories) {
+    const Result<UniqueFd> processes = sys::OpenAt(directory.get(), "cgroup.procs", O_WRONLY);
+    const Result<void> entered =
+        processes.ok() ? sys::WriteAll(*processes, pid) : Result<void>(processes.error());
+    if (entered.ok() || entered.error().code() == ESRCH) continue;  // it says itself why it ended
+    const std::string shown =
+        sys::ReadLinkAt(AT_FDCWD, ("/proc/self/fd/" + std::to_string(directory.get())).c_str())
+            .value_or("");
+    return ErrorForm{"the cell cannot be limited",
+                     "entering its cgroup " + shown + ": " + entered.error().ToString(),
+                     "cellrun doctor"};
+  }
+  return std::nullopt;
 }
 
 Result<void> ForwardPlan(const StartedCell& cell, const sys::Message& plan) {

@@ -33,13 +33,16 @@ std::vector<ErrorForm> FindObstacles();
 // Layers of the plan that this kernel does not have.
 std::vector<std::string> FindLostLayers(const wire::CellPlan& plan);
 
-// Makes the namespaces, which takes a third of the time, and the child in them: the broker can make
-// the plan meanwhile. `control` is init's end of the control socket, `shim` the program that
+// Makes the child in namespaces of its own, which does what it can without a plan: the broker can
+// make that meanwhile. `control` is init's end of the control socket, `shim` the program that
 // becomes init, open for reading. `cgroup`: the directory of the one that it is made in; not valid
 // for the caller's own. The calling process must be single-threaded.
 Outcome<StartedCell> StartCell(const UniqueFd& control, const UniqueFd& shim,
                                const UniqueFd& cgroup = UniqueFd());
 
+// Before the plan is given: puts the child into these cgroups, whose directories they are.
+std::optional<ErrorForm> EnterCgroups(const StartedCell& cell,
+                                      const std::vector<UniqueFd>& directories);
 // Sends the plan to the child, as it came; it reads it by itself.
 Result<void> ForwardPlan(const StartedCell& cell, const sys::Message& plan);
 

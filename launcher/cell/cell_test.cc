@@ -182,7 +182,7 @@ class CellTest : public testing::TestWithParam<Lane> {
       if (!message.ok() || message->bytes.empty()) break;
       wire::ControlHeader header{};
       memcpy(&header, message->bytes.data(), std::min(sizeof header, message->bytes.size()));
-      if (header.type == wire::kCellBuilt && message->fds.size() == 6) {
+      if (header.type == wire::kCellBuilt && message->fds.size() == 8) {
         SayDescriptors(message->fds, say);
       } else {
         say(message->bytes);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "launcher/cell/steps.h"
 #include "lib/base/check.h"
@@ -35,6 +38,12 @@ Result<void> WriteQuota(const UniqueFd& directory, const char* name, std::string
   return sys::WriteAll(file, value);
 }
 Result<void> WriteQuotas(const wire::CellPlan& plan, const UniqueFd& directory) {
+  TRY(WriteQuota(directory, "max_inotify_instances", std::to_string(plan.inotify_instances)));
+  TRY(WriteQuota(directory, "max_inotify_watches", std::to_string(plan.inotify_watches)));
+  // Every other namespace takes CAP_SYS_ADMIN, and without a user namespace of its own nothing in
+  // the cell has a capability. Each file is made anew for the cell's user namespace, which costs
+  // more than to write it.
+  if (plan.namespaces == 0) return WriteQuota(directory, "max_user_namespaces", "0");
   const std::string namespaces = std::to_string(plan.namespaces);
   for (const NamespaceQuota& quota : kNamespaceQuotas) {
     const Result<void> written =
@@ -42,21 +51,44 @@ Result<void> WriteQuotas(const wire::CellPlan& plan, const UniqueFd& directory) 
     // Not every kernel has every namespace.
     if (!written.ok() && written.error().code() != ENOENT) return written;
   }
-  TRY(WriteQuota(directory, "max_inotify_instances", std::to_string(plan.inotify_instances)));
-  return WriteQuota(directory, "max_inotify_watches", std::to_string(plan.inotify_watches));
+  return {};
+}
+
+// Another cell's are others, as far as there are.
+Result<void> KeepSomeProcessors(const wire::CellPlan& plan) {
+  std::vector<unsigned> there = TRY(sys::Processors());
+  if (there.size() <= plan.processors) return {};
+  const std::size_t first = std::hash<std::string>()(plan.id) % there.size();
+  std::rotate(there.begin(), there.begin() + static_cast<std::ptrdiff_t>(first), there.end());
+  there.resize(plan.processors);
+  return sys::KeepProcessors(there);
 }
 
 }  // namespace
 
+// All of the user namespace that the child was cloned into. Refused as a whole.
+Result<void> MakeNamespaces(ChildState& /*child*/) {
+  return sys::Unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
+}
+
 // The only user of the cell's namespace is the cell's. A user namespace may write its own one-line
-// map; root maps an id that is not its own, which takes the parent's privileges: it has done so
-// when the trees are there.
+// map.
+Result<void> BecomeCaller(ChildState& child) {
+  if (child.by_root) return {};
+  TRY(sys::WriteExistingFile("/proc/self/setgroups", "deny"));
+  TRY(sys::WriteExistingFile("/proc/self/uid_map",
+                             OneLineMap(child.launcher_uid, child.launcher_uid)));
+  return sys::WriteExistingFile("/proc/self/gid_map",
+                                OneLineMap(child.launcher_gid, child.launcher_gid));
+}
+
+// Root maps an id that is not its own, which takes the parent's privileges: it has done so when the
+// trees are there.
 Result<void> BecomeCellUser(ChildState& child) {
   const wire::CellPlan& plan = child.plan;
   if (!child.by_root) {
-    TRY(sys::WriteExistingFile("/proc/self/setgroups", "deny"));
-    TRY(sys::WriteExistingFile("/proc/self/uid_map", OneLineMap(plan.inside_uid, plan.host_uid)));
-    return sys::WriteExistingFile("/proc/self/gid_map", OneLineMap(plan.inside_gid, plan.host_gid));
+    const bool fits = getuid() == plan.inside_uid && getgid() == plan.inside_gid;
+    return fits ? Result<void>() : Error(EPROTO, "", "the plan names another user");
   }
   CHECK(plan.host_uid != 0 && plan.host_gid != 0);
   // From an id that is not mapped to one that is: no capability is lost by it, since the kernel's
@@ -83,6 +115,7 @@ Result<void> LimitKernelObjects(ChildState& child) {
 }
 
 Result<void> SetLimits(ChildState& child) {
+  if (child.plan.processors > 0) TRY(KeepSomeProcessors(child.plan));
   const auto& limits = child.plan.limits;
   for (child.detail = 0; child.detail < limits.size(); ++child.detail) {
     const wire::ResourceLimit& limit = limits[child.detail];

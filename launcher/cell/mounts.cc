@@ -30,19 +30,15 @@ constexpr int kDetach = 2;  // MNT_DETACH
 // from the start.
 constexpr char kStage[] = "/.cellrun";
 constexpr char kStageReadOnly[] = "/.cellrun/read-only";
-constexpr char kStageShim[] = "/.cellrun/own/shim";
-constexpr char kStageDenials[] = "/.cellrun/own/denials.jsonl";
-constexpr char kStageBroker[] = "/.cellrun/own/broker.sock";
-constexpr char kStageScripts[] = "/.cellrun/own/script";
-constexpr std::array kStageDirectories = {kStageReadOnly,         "/.cellrun/own",
-                                          "/.cellrun/own/tools",  kStageScripts,
-                                          "/.cellrun/own/.empty", "/.cellrun/own/.empty/directory"};
-constexpr char kOwn[] = "/own";  // below either mount
-constexpr char kEmptyFile[] = "/own/.empty/file";
-constexpr char kEmptyDirectory[] = "/own/.empty/directory";
+// In it.
+constexpr std::array kStageDirectories = {"read-only",  "own",        "own/tools",
+                                          "own/script", "own/.empty", "own/.empty/directory"};
+constexpr char kOwn[] = "own";
+constexpr char kEmptyFile[] = "own/.empty/file";
+constexpr char kEmptyDirectory[] = "own/.empty/directory";
 
 std::string StagedFile(std::size_t index) {
-  return "/file-" + std::to_string(index);
+  return "file-" + std::to_string(index);
 }
 
 Result<UniqueFd> MakeTmpfs(const char* bytes, mode_t mode, std::uint64_t attributes) {
@@ -116,12 +112,12 @@ Result<void> RunTmpfs(ChildState& /*child*/, const MountStep& step) {
 
 Result<void> RunProc(ChildState& child, const MountStep& step) {
   TRY(MakeDirectory(step.to, 0555));
-  TRY(sys::MoveMount(child.proc, AT_FDCWD, step.to.c_str()));
-  child.proc.Reset();
+  TRY(sys::MoveMount(child.prepared.proc, AT_FDCWD, step.to.c_str()));
+  child.prepared.proc.Reset();
   return {};
 }
 
-Result<void> RunDevpts(ChildState& /*child*/, const MountStep& step) {
+Result<UniqueFd> MakeDevpts() {
   const UniqueFd context = TRY(sys::Fsopen("devpts"));
   TRY(sys::FsconfigFlag(context, "newinstance"));
   // No gid=5: a group that is not mapped is EINVAL. `max`: the kernel's own limit is shared with
@@ -130,7 +126,11 @@ Result<void> RunDevpts(ChildState& /*child*/, const MountStep& step) {
                                    std::pair{"max", "64"}};
   for (const auto& [key, value] : kOptions) TRY(sys::FsconfigString(context, key, value));
   TRY(sys::FsconfigCreate(context));
-  const UniqueFd terminals = TRY(sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  return sys::Fsmount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+Result<void> RunDevpts(ChildState& child, const MountStep& step) {
+  UniqueFd terminals = std::move(child.prepared.terminals);
+  if (!terminals.valid()) terminals = TRY(MakeDevpts());
   TRY(MakeDirectory(step.to, 0755));
   return sys::MoveMount(terminals, AT_FDCWD, step.to.c_str());
 }
@@ -138,7 +138,7 @@ Result<void> RunDevpts(ChildState& /*child*/, const MountStep& step) {
 // What lies in the tree already is bound by mount(2): open_tree makes a mount namespace for each
 // clone, and with the masks that adds up.
 Result<void> MountFromStage(const char* name, const MountStep& step) {
-  return sys::BindMount((std::string(kStageReadOnly) + name).c_str(), step.to.c_str(), false);
+  return sys::BindMount((std::string(kStageReadOnly) + "/" + name).c_str(), step.to.c_str(), false);
 }
 
 Result<void> RunCellrun(ChildState& child, const MountStep& step) {
@@ -151,9 +151,9 @@ Result<void> RunCellrun(ChildState& child, const MountStep& step) {
   return {};
 }
 
-Result<void> WriteNewFile(const char* path, std::string_view text, mode_t mode) {
+Result<void> WriteNewFile(int directory, const char* path, std::string_view text, mode_t mode) {
   const UniqueFd file =
-      TRY(sys::OpenAt(AT_FDCWD, path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode));
+      TRY(sys::OpenAt(directory, path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode));
   return sys::WriteAll(file, text);
 }
 
@@ -162,10 +162,10 @@ Result<void> WriteNewFile(const char* path, std::string_view text, mode_t mode) 
 Result<void> RunFile(ChildState& child, const MountStep& step) {
   const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
   if (there.ok()) return MountFromStage(StagedFile(child.detail).c_str(), step);
-  Result<void> written = WriteNewFile(step.to.c_str(), step.text, step.mode);
+  Result<void> written = WriteNewFile(AT_FDCWD, step.to.c_str(), step.text, step.mode);
   if (!written.ok() && written.error().code() == ENOENT) {
     TRY(MakeParents(step.to));
-    written = WriteNewFile(step.to.c_str(), step.text, step.mode);
+    written = WriteNewFile(AT_FDCWD, step.to.c_str(), step.text, step.mode);
   }
   if (written.ok() || written.error().code() != EROFS) return written;
   SendNote(child, Note::kFileSkipped);
@@ -173,11 +173,15 @@ Result<void> RunFile(ChildState& child, const MountStep& step) {
 }
 
 Result<void> RunMask(ChildState& /*child*/, const MountStep& step) {
-  // ENOENT: nothing to hide. ENOTDIR: it is a directory, or below something that is none.
+  // Looked at first: a mount of the wrong type is made, undone, and waits for an RCU grace period.
+  // What is there may change meanwhile, so the other type is tried as well.
+  const Result<struct stat> there = sys::FstatAt(AT_FDCWD, step.to.c_str(), 0);
+  const bool directory = there.ok() && S_ISDIR(there->st_mode);
+  Result<void> mounted = MountFromStage(directory ? kEmptyDirectory : kEmptyFile, step);
+  // ENOENT: nothing to hide. ENOTDIR: of the other type, or below something that is no directory.
   // Everything else must be hidden.
-  Result<void> mounted = MountFromStage(kEmptyFile, step);
   if (!mounted.ok() && mounted.error().code() == ENOTDIR)
-    mounted = MountFromStage(kEmptyDirectory, step);
+    mounted = MountFromStage(directory ? kEmptyFile : kEmptyDirectory, step);
   if (!mounted.ok() && (mounted.error().code() == ENOENT || mounted.error().code() == ENOTDIR))
     return {};
   return mounted;
@@ -205,8 +209,8 @@ static_assert(static_cast<std::size_t>(MountKind::kPin) + 1 == kRunners.size());
 Result<void> CopyShim(const ChildState& child) {
   constexpr mode_t kShimMode =
       0111;  // not readable: the kernel then treats its processes as not dumpable
-  const UniqueFd copy =
-      TRY(sys::OpenAt(AT_FDCWD, kStageShim, O_CREAT | O_EXCL | O_WRONLY, kShimMode));
+  const UniqueFd copy = TRY(
+      sys::OpenAt(child.prepared.stage.get(), "own/shim", O_CREAT | O_EXCL | O_WRONLY, kShimMode));
   const struct stat facts = TRY(sys::Fstat(child.shim));
   off_t at = 0;
   while (at < facts.st_size) {
@@ -218,34 +222,60 @@ Result<void> CopyShim(const ChildState& child) {
   return {};
 }
 
-Result<void> FillStage(ChildState& child) {
-  for (const char* directory : kStageDirectories) {
-    TRY(sys::MkdirAt(AT_FDCWD, directory, 0755));
-  }
-  TRY(CopyShim(child));
-  TRY(WriteNewFile((std::string(kStage) + kEmptyFile).c_str(), "", 0444));
-  child.denials =
-      TRY(sys::OpenAt(AT_FDCWD, kStageDenials, O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0444));
+Result<void> ListenOnStage(ChildState& child) {
   child.broker = TRY(sys::UnixSocket(SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC));
-  TRY(sys::BindUnix(child.broker, kStageBroker));
+  // The call takes a path and no directory, and the stage is not mounted anywhere yet.
+  TRY(sys::ChangeDirectory(child.prepared.stage));
+  TRY(sys::BindUnix(child.broker, "own/broker.sock"));
+  TRY(sys::ChangeDirectory("/"));
   constexpr int kBacklog = 8;
-  TRY(sys::Listen(child.broker, kBacklog));
-  child.scripts = TRY(sys::OpenAt(AT_FDCWD, kStageScripts, O_RDONLY | O_DIRECTORY));
+  return sys::Listen(child.broker, kBacklog);
+}
+
+Result<void> FillStage(ChildState& child) {
+  const int stage = child.prepared.stage.get();
+  for (const char* directory : kStageDirectories) TRY(sys::MkdirAt(stage, directory, 0755));
+  TRY(CopyShim(child));
+  TRY(WriteNewFile(stage, kEmptyFile, "", 0444));
+  child.denials =
+      TRY(sys::OpenAt(stage, "own/denials.jsonl", O_CREAT | O_EXCL | O_WRONLY | O_APPEND, 0444));
+  child.scripts = TRY(sys::OpenAt(stage, "own/script", O_RDONLY | O_DIRECTORY));
+  return ListenOnStage(child);
+}
+
+// What of the tree no plan changes. The cell's user owns the files.
+Result<void> MakeTree(ChildState& child) {
+  child.umask = umask(0);
+  child.prepared.root = TRY(MakeTmpfs(kRootBytes, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  child.prepared.stage = TRY(
+      MakeTmpfs(std::to_string(kStageBytes).c_str(), 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  return FillStage(child);
+}
+
+Result<void> WriteStagedFiles(const ChildState& child) {
   for (std::size_t i = 0; i < child.plan.mounts.size(); ++i) {
     const MountStep& step = child.plan.mounts[i];
-    if (step.kind == MountKind::kFile)
-      TRY(WriteNewFile((kStage + StagedFile(i)).c_str(), step.text, step.mode));
+    if (step.kind != MountKind::kFile) continue;
+    TRY(WriteNewFile(child.prepared.stage.get(), StagedFile(i).c_str(), step.text, step.mode));
   }
   return {};
 }
 
 }  // namespace
 
+// The user of a cell that root runs is known with the plan.
+Result<void> PrepareTree(ChildState& child) {
+  if (child.by_root) return {};
+  if (Result<UniqueFd> terminals = MakeDevpts(); terminals.ok())
+    child.prepared.terminals = std::move(*terminals);
+  return MakeTree(child);
+}
+
 // The new root covers the old one, becomes the root, and the old one is let go: every path is the
 // cell's from here on.
 Result<void> EnterRoot(ChildState& child) {
-  child.umask = umask(0);
-  const UniqueFd root = TRY(MakeTmpfs(kRootBytes, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  if (!child.prepared.root.valid()) TRY(MakeTree(child));
+  const UniqueFd root = std::move(child.prepared.root);
   TRY(sys::MoveMount(root, AT_FDCWD, "/"));
   TRY(sys::ChangeDirectory(root));
   TRY(sys::PivotRoot(".", "."));
@@ -254,11 +284,10 @@ Result<void> EnterRoot(ChildState& child) {
 }
 
 Result<void> RunMounts(ChildState& child) {
+  TRY(WriteStagedFiles(child));
   TRY(sys::MkdirAt(AT_FDCWD, kStage, 0700));
-  const UniqueFd stage = TRY(
-      MakeTmpfs(std::to_string(kStageBytes).c_str(), 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-  TRY(sys::MoveMount(stage, AT_FDCWD, kStage));
-  TRY(FillStage(child));
+  TRY(sys::MoveMount(child.prepared.stage, AT_FDCWD, kStage));
+  child.prepared.stage.Reset();
   {
     // Not the writable mount made read-only: the descriptor of denials.jsonl keeps that one busy.
     const UniqueFd read_only = TRY(sys::OpenTree(AT_FDCWD, kStage, OPEN_TREE_CLONE));

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <utility>
 
 #include "launcher/cell/steps.h"
 #include "lib/sys/file.h"
@@ -18,6 +19,9 @@
 namespace cellrun::launcher {
 namespace {
 
+// Nothing is lost on the link, and the receiver's window is the limit.
+constexpr sys::RouteSocket::Tcp kTcp{.congestion_control = &wire::kCongestionControl[0],
+                                     .first_segments = 300};
 constexpr int kLinkIndex = 100;  // beyond what a kernel puts into a new namespace by itself
 
 template <std::size_t kBytes>
@@ -66,21 +70,33 @@ Result<void> Address(const sys::RouteSocket& cell, const sys::RouteSocket& gatew
   const auto cell4 = Bytes<4>(wire::kCellAddress), gateway4 = Bytes<4>(wire::kGatewayAddress);
   TRY(cell.AddAddress(kLinkIndex, cell4, wire::kLinkPrefix));
   TRY(gateway.AddAddress(kLinkIndex, gateway4, wire::kLinkPrefix));
-  return cell.AddDefaultRoute(kLinkIndex, gateway4);
+  return cell.AddDefaultRoute(kLinkIndex, gateway4, &kTcp);
 }
 Result<void> Address6(const sys::RouteSocket& cell, const sys::RouteSocket& gateway) {
   const auto cell6 = Bytes<16>(wire::kCellAddress6), gateway6 = Bytes<16>(wire::kGatewayAddress6);
   TRY(cell.AddAddress(kLinkIndex, cell6, wire::kLinkPrefix6));
   TRY(gateway.AddAddress(kLinkIndex, gateway6, wire::kLinkPrefix6));
-  return cell.AddDefaultRoute(kLinkIndex, gateway6);
+  return cell.AddDefaultRoute(kLinkIndex, gateway6, &kTcp);
 }
 
 }  // namespace
 
-// The namespace that the child was cloned into becomes the gateway, and the cell gets one of its
-// own: nothing has to come back to the first one.
+// The broker binds them to 127.0.0.1:53, when the second wall is open, and says of every name that
+// it does not exist: without an answer libc calls it temporary, and programs try again.
+Result<void> OpenResolver(ChildState& child) {
+  for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
+    UniqueFd made(socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!made.valid()) return ErrnoError("socket");
+    child.resolver_sockets.push_back(std::move(made));
+  }
+  return {};
+}
+
+// The child's first namespace becomes the gateway, and the cell gets one of its own: nothing has to
+// come back to the first one.
 Result<void> JoinGateway(ChildState& child) {
   if (!child.plan.gateway) return {};
+  child.resolver_sockets.clear();  // they are in what becomes the gateway, which has one of its own
   const sys::RouteSocket gateway = TRY(sys::RouteSocket::Open());
   TRY(PrepareGateway(child, gateway));
   TRY(sys::Unshare(CLONE_NEWNET));

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <array>
 
 #include "launcher/cell/mount_attributes.h"
 #include "launcher/cell/steps.h"
@@ -10,6 +11,25 @@
 
 namespace cellrun::launcher {
 namespace {
+
+Result<UniqueFd> CloneSource(const char* path, std::uint64_t attributes) {
+  // Recursive always: in a less privileged mount namespace submounts are locked to their parent,
+  // and cloning the parent alone is refused (EINVAL).
+  UniqueFd tree = TRY(sys::OpenTree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE));
+  mount_attr wanted{};
+  wanted.attr_set = attributes;
+  wanted.propagation = kPrivatePropagation;
+  TRY(sys::MountSetattr(tree, AT_RECURSIVE, wanted));
+  return tree;
+}
+
+UniqueFd TakeEarly(std::vector<EarlySource>& sources, const wire::MountStep& step) {
+  const auto early = std::find_if(sources.begin(), sources.end(), [&](const EarlySource& source) {
+    return source.tree.valid() && source.path == step.from &&
+           source.attributes == BindAttributes(step);
+  });
+  return early == sources.end() ? UniqueFd() : std::move(early->tree);
+}
 
 Result<UniqueFd> OpenProc(const char* hide, bool read_only) {
   const UniqueFd context = TRY(sys::Fsopen("proc"));
@@ -41,6 +61,26 @@ std::uint64_t BindAttributes(const wire::MountStep& step) {
          (step.read_only ? MOUNT_ATTR_RDONLY : 0U) | (step.no_exec ? MOUNT_ATTR_NOEXEC : 0U);
 }
 
+// What every cell with the host's root has of it: a plan with another root leaves it unused.
+Result<void> PrepareSources(ChildState& child) {
+  constexpr std::uint64_t kTree = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY;
+  constexpr std::uint64_t kDevice = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  constexpr std::array kSources = {
+      std::pair{"/usr", kTree},          std::pair{"/etc", kTree},
+      std::pair{"/opt", kTree},          std::pair{"/dev/null", kDevice},
+      std::pair{"/dev/zero", kDevice},   std::pair{"/dev/full", kDevice},
+      std::pair{"/dev/random", kDevice}, std::pair{"/dev/urandom", kDevice},
+      std::pair{"/dev/tty", kDevice}};
+  for (const auto& [path, attributes] : kSources) {
+    Result<UniqueFd> tree = CloneSource(path, attributes);
+    if (tree.ok()) child.prepared.sources.push_back({path, attributes, std::move(*tree)});
+  }
+  if (child.by_root) return {};  // /proc is to be its user's
+  if (Result<UniqueFd> proc = OpenProc("invisible", false); proc.ok())
+    child.prepared.proc = std::move(*proc);
+  return {};
+}
+
 // Before anything is mounted, so that nothing of the new tree can cover a source; with the
 // launcher's own rights on the host's files, which the cell's user of a root-run cell does not
 // have.
@@ -50,17 +90,13 @@ Result<void> OpenSources(ChildState& child) {
     const wire::MountStep& step = mounts[child.detail];
     UniqueFd& tree = child.trees[child.detail];
     if (step.kind != wire::MountKind::kBind || (child.by_root && step.id_map)) continue;
-    // Recursive always: in a less privileged mount namespace submounts are locked to their parent,
-    // and cloning the parent alone is refused (EINVAL).
-    Result<UniqueFd> opened =
-        sys::OpenTree(AT_FDCWD, step.from.c_str(), OPEN_TREE_CLONE | AT_RECURSIVE);
+    tree = TakeEarly(child.prepared.sources, step);
+    if (tree.valid()) continue;
+    Result<UniqueFd> opened = CloneSource(step.from.c_str(), BindAttributes(step));
     if (!opened.ok() && opened.error().code() == ENOENT && step.optional) continue;
     tree = TRY(std::move(opened));
-    mount_attr attributes{};
-    attributes.attr_set = BindAttributes(step);
-    attributes.propagation = kPrivatePropagation;
-    TRY(sys::MountSetattr(tree, AT_RECURSIVE, attributes));
   }
+  child.prepared.sources.clear();
   return {};
 }
 
@@ -71,7 +107,8 @@ Result<void> PrepareProc(ChildState& child) {
   const auto wanted = std::find_if(mounts.begin(), mounts.end(), [](const wire::MountStep& step) {
     return step.kind == wire::MountKind::kProc;
   });
-  if (wanted == mounts.end()) return {};
+  if (wanted == mounts.end() || wanted->read_only) child.prepared.proc.Reset();
+  if (wanted == mounts.end() || child.prepared.proc.valid()) return {};
   Result<UniqueFd> proc = OpenProc("invisible", wanted->read_only);
   if (!proc.ok() && proc.error().code() == EINVAL) {
     SendNote(child, Note::kProcNotHiding);
@@ -81,7 +118,7 @@ Result<void> PrepareProc(ChildState& child) {
     SendNote(child, Note::kProcBound, proc.error().code());
     proc = BindOuterProc();
   }
-  child.proc = TRY(std::move(proc));
+  child.prepared.proc = TRY(std::move(proc));
   return {};
 }
 

@@ -2,6 +2,7 @@
 #include "launcher/cell/steps.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,20 +43,31 @@ Result<void> ReplaceKeyring(ChildState& /*child*/) {
   return joined;
 }
 
+// ETOOMANYREFS: this user has more descriptors under way, in all processes, than this one may have
+// open by now. They arrive.
+Result<void> Announce(const ChildState& child, std::uint32_t type, const std::vector<int>& fds) {
+  constexpr int kTries = 2000;
+  constexpr timespec kPause{.tv_sec = 0, .tv_nsec = 1'000'000};
+  wire::ControlHeader header{};
+  header.type = type;
+  const std::string_view bytes(reinterpret_cast<const char*>(&header), sizeof header);
+  Result<void> sent = sys::SendMessage(child.control, bytes, fds);
+  for (int i = 1; i < kTries && !sent.ok() && sent.error().code() == ETOOMANYREFS; ++i) {
+    (void)nanosleep(&kPause, nullptr);
+    sent = sys::SendMessage(child.control, bytes, fds);
+  }
+  return sent;
+}
+
 Result<void> AnnounceGateway(ChildState& child) {
   if (!child.gateway.valid()) return {};
-  wire::ControlHeader header{};
-  header.type = wire::kGatewayBuilt;
   std::vector<int> fds = {child.gateway.get()};
   for (const UniqueFd& made : child.gateway_sockets) fds.push_back(made.get());
-  return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
-                          fds);
+  return Announce(child, wire::kGatewayBuilt, fds);
 }
 
 Result<void> AnnounceCell(ChildState& child) {
   TRY(AnnounceGateway(child));
-  wire::ControlHeader header{};
-  header.type = wire::kCellBuilt;
   // With these the broker mounts again what the host's replacement of a file takes away.
   const UniqueFd user = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/user", O_RDONLY));
   const UniqueFd mount = TRY(sys::OpenAt(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY));
@@ -66,8 +78,8 @@ Result<void> AnnounceCell(ChildState& child) {
     network_witness = TRY(sys::UnixSocket(SOCK_DGRAM));
     fds.push_back(network_witness.get());
   }
-  return sys::SendMessage(child.control, {reinterpret_cast<const char*>(&header), sizeof header},
-                          fds);
+  for (const UniqueFd& made : child.resolver_sockets) fds.push_back(made.get());
+  return Announce(child, wire::kCellBuilt, fds);
 }
 
 // What init keeps: the cell's own /dev/null three times, the control socket, and until its exec the
@@ -106,11 +118,16 @@ constexpr Step::Detail kNone = Step::Detail::kNone;
 
 // The order is the point: what a step needs of the steps before it stands beside it.
 constexpr std::array kSteps = {
+    Step{"make the cell's namespaces", MakeNamespaces, kNone},
     Step{"leave the terminal", LeaveTerminal, kNone},
     // What no plan changes, while the broker makes it; and while /proc/self is ours to write: a
     // process that changed its ids is not dumpable.
     Step{"use the host's /proc", UseHostProc, kNone},
     Step{"raise the loopback", RaiseLoopback, kNone},
+    Step{"open the resolver's sockets", OpenResolver, kNone},
+    Step{"map the cell's user", BecomeCaller, kNone},
+    Step{"prepare mounts", PrepareSources, kNone},
+    Step{"prepare the tree", PrepareTree, kNone},
     Step{"receive the plan", ReceivePlan, kNone},
     // While /proc/sys/net is ours to write.
     Step{"join the gateway", JoinGateway, kNone},

@@ -15,6 +15,24 @@
 
 namespace cellrun::launcher {
 
+// A mount source that was cloned before the plan came, with the attributes that plans give it.
+struct EarlySource {
+  const char* path = "";
+  std::uint64_t attributes = 0;
+  UniqueFd tree;
+};
+
+// What nearly every plan needs, mounted and detached while the broker makes the plan. What is not
+// there (this kernel or container refuses it, or the child may not yet) is made when its turn
+// comes, which then says why it cannot be.
+struct Prepared {
+  std::vector<EarlySource> sources;
+  UniqueFd proc;       // writable, and hiding what is not the caller's
+  UniqueFd terminals;  // devpts
+  UniqueFd root;       // the tmpfs that the tree hangs in
+  UniqueFd stage;      // the tmpfs with what cellrun puts into the cell (mounts.cc)
+};
+
 // What the cloned child has in its hands. The child is alone in its address space, so it may
 // allocate.
 struct ChildState {
@@ -23,18 +41,21 @@ struct ChildState {
   const UniqueFd& orders;
   const UniqueFd& report;
   bool by_root;
+  uid_t launcher_uid;  // as the host sees it
+  gid_t launcher_gid;
 
   // Made on the way.
   wire::CellPlan plan;
   // Detached trees of kBind steps, by the step's place in plan.mounts. Root: those with an id map
   // are made by the parent.
   std::vector<UniqueFd> trees;
-  UniqueFd proc;    // mounted, not yet attached
+  Prepared prepared;
   UniqueFd quotas;  // the host's /proc/sys/user
   UniqueFd cell_shim, denials, scripts, broker;
-  UniqueFd gateway;                       // its network namespace
-  std::vector<UniqueFd> gateway_sockets;  // of that namespace, in the order of kGatewayBuilt
-  std::size_t detail = 0;                 // which mount, rule or limit a step is at, for its report
+  std::vector<UniqueFd> resolver_sockets;  // without a gateway: UDP and TCP
+  UniqueFd gateway;                        // its network namespace
+  std::vector<UniqueFd> gateway_sockets;   // of that namespace, in the order of kGatewayBuilt
+  std::size_t detail = 0;  // which mount, rule or limit a step is at, for its report
   mode_t umask = 022;
 };
 
@@ -81,13 +102,18 @@ std::span<const Step> CellSteps();
 // The steps, by file.
 Result<void> ReceivePlan(ChildState& child);  // orders.cc
 Result<void> ReceiveTrees(ChildState& child);
-Result<void> JoinGateway(ChildState& child);  // network.cc
-Result<void> OpenSources(ChildState& child);  // sources.cc
+Result<void> OpenResolver(ChildState& child);  // network.cc
+Result<void> JoinGateway(ChildState& child);
+Result<void> PrepareSources(ChildState& child);  // sources.cc
+Result<void> OpenSources(ChildState& child);
 Result<void> PrepareProc(ChildState& child);
-Result<void> EnterRoot(ChildState& child);  // mounts.cc
+Result<void> PrepareTree(ChildState& child);  // mounts.cc
+Result<void> EnterRoot(ChildState& child);
 Result<void> RunMounts(ChildState& child);
 Result<void> SealRoot(ChildState& child);
-Result<void> BecomeCellUser(ChildState& child);  // identity.cc
+Result<void> MakeNamespaces(ChildState& child);  // identity.cc
+Result<void> BecomeCaller(ChildState& child);
+Result<void> BecomeCellUser(ChildState& child);
 Result<void> UseHostProc(ChildState& child);
 Result<void> LimitKernelObjects(ChildState& child);
 Result<void> SetLimits(ChildState& child);

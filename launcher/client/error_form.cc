@@ -21,6 +21,19 @@ void WriteToStderr(std::string_view text) {
   }
 }
 
+// What the text quotes of others is escaped where it is quoted, and a backslash in it is one of
+// those: only what could act on the terminal is escaped here.
+std::string EscapeHidden(std::string_view text) {
+  std::string out;
+  for (;;) {
+    const std::size_t backslash = text.find('\\');
+    out += text::Escape(text.substr(0, backslash));
+    if (backslash == std::string_view::npos) return out;
+    out.push_back('\\');
+    text.remove_prefix(backslash + 1);
+  }
+}
+
 // Lines after the first are indented below it, so that no text can look like a part of its own.
 void AppendPart(std::string& out, std::string_view label, std::string_view text) {
   if (text.empty()) return;
@@ -28,7 +41,7 @@ void AppendPart(std::string& out, std::string_view label, std::string_view text)
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    out.append(prefix).append(text::Escape(line)).push_back('\n');
+    out.append(prefix).append(EscapeHidden(line)).push_back('\n');
     prefix = "       ";
   }
 }

@@ -15,6 +15,7 @@ struct ErrorForm {
 
 // "error: …\ncause: …\ntry: …\n", empty parts left out. Line breaks inside a part are kept and
 // indented; all other control, format and bidi characters are escaped (lib/base/text.h).
+// Backslashes are not: text that comes from a cell is escaped by who puts it into a part.
 std::string FormatError(const ErrorForm& error);
 // The same to stderr in one write(2).
 void PrintError(const ErrorForm& error);

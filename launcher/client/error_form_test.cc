@@ -17,5 +17,11 @@ TEST(ErrorFormTest, KeepsForeignTextInItsPart) {
   EXPECT_EQ(FormatError({"\x1b[31mred", "", ""}), "error: \\u{1b}[31mred\n");
 }
 
+// Who made the text has escaped what it quotes (a profile's problem: 'a\u{9}b').
+TEST(ErrorFormTest, EscapesOnce) {
+  EXPECT_EQ(FormatError({"unknown key 'a\\u{9}b'", "", ""}), "error: unknown key 'a\\u{9}b'\n");
+  EXPECT_EQ(FormatError({"'a\\\\b' \x1b\\", "", ""}), "error: 'a\\\\b' \\u{1b}\\\n");
+}
+
 }  // namespace
 }  // namespace cellrun::launcher

@@ -25,6 +25,11 @@ bool IsInside() {
   return facts.ok() && S_ISSOCK(facts->st_mode);
 }
 
+launcher::ErrorForm NotFromInside() {
+  return {"this is a cell, and what it may do is decided outside", "only request and why work here",
+          "cellrun request --reason TEXT -- COMMAND"};
+}
+
 Result<nlohmann::json> TellBroker(const nlohmann::json& message) {
   const UniqueFd socket = TRY(sys::UnixSocket(SOCK_SEQPACKET));
   TRY(sys::ConnectUnix(socket, wire::kBrokerSocket));

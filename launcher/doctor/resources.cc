@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "launcher/doctor/probe.h"
+#include "lib/cgroup/place.h"
 #include "lib/sys/file.h"
 #include "lib/sys/process.h"
 #include "lib/wire/runtime_directory.h"
@@ -50,19 +51,13 @@ std::string OwnGroup() {
   return "";
 }
 
-Observation LookAtCgroup() {
-  const std::string directory = OwnCgroup();
-  if (directory.empty()) return Missing("cgroup v2 is not mounted");
-  auto controllers =
-      sys::ReadWholeFileAt(AT_FDCWD, (directory + "/cgroup.controllers").c_str(), 4096);
-  if (!controllers.ok()) return Missing(controllers.error().ToString());
-  std::string names = controllers->substr(0, controllers->find('\n'));
-  const std::string probe = directory + "/cellrun-doctor-" + std::to_string(getpid());
-  auto made = sys::MkdirAt(AT_FDCWD, probe.c_str(), 0755);
-  if (!made.ok()) return Missing("not delegated: " + made.error().ToString());
-  (void)sys::UnlinkAt(AT_FDCWD, probe.c_str(), AT_REMOVEDIR);  // empty, ours; nothing else to do
-  if (names.empty()) return Missing("delegated, but without controllers");
-  return Present(names);
+Observation LookAtController(cgroup::Controller controller) {
+  const cgroup::Place place = cgroup::FindPlace(getpid(), {controller});
+  if (const auto old = place.old.find(controller); old != place.old.end())
+    return Present("cgroup v1, below " + old->second);
+  if (!place.parent.empty()) return Present("cgroup v2, below " + place.parent);
+  const auto why = place.missing.find(controller);
+  return Missing(why == place.missing.end() ? "" : why->second);
 }
 
 Observation LookAtInotify() {
@@ -95,6 +90,8 @@ Observation LookAtDisk() {
   return bytes < kEnough ? Missing(shown) : Present(shown);
 }
 
+constexpr char kDelegate[] = "systemd-run --user --scope -p Delegate=yes cellrun …";
+
 constexpr std::array kProbes = {
     Probe{"resources", "space for the journal", Need::kRequired,
           "what cannot be recorded is denied: nothing would run",
@@ -104,9 +101,18 @@ constexpr std::array kProbes = {
     Probe{"resources", "inotify", Need::kRecommended,
           "protected names that appear while a cell runs are found at its end only",
           "sudo sysctl -w fs.inotify.max_user_instances=1024", LookAtInotify},
-    Probe{"resources", "cgroup v2 delegation", Need::kInformation,
-          "limits of a cell are kept by rlimits, which count per process",
-          "systemd-run --user --scope -p Delegate=yes cellrun …", LookAtCgroup},
+    Probe{"resources", "cgroup.memory", Need::kInformation,
+          "limits.memory bounds each process alone; a profile that requires cgroup.memory does "
+          "not start",
+          &kDelegate[0], [] { return LookAtController(cgroup::Controller::kMemory); }},
+    Probe{"resources", "cgroup.pids", Need::kInformation,
+          "limits.processes is kept by RLIMIT_NPROC; a profile that requires cgroup.pids does not "
+          "start",
+          &kDelegate[0], [] { return LookAtController(cgroup::Controller::kPids); }},
+    Probe{"resources", "cgroup.cpu", Need::kInformation,
+          "limits.cpus keeps a cell on whole processors; a profile that requires cgroup.cpu does "
+          "not start",
+          &kDelegate[0], [] { return LookAtController(cgroup::Controller::kCpu); }},
 };
 
 }  // namespace

@@ -13,6 +13,8 @@
 #include "lib/base/text.h"
 #include "lib/explain/explanation.h"
 #include "lib/groups/host_groups.h"
+#include "lib/policy/network_match.h"
+#include "lib/policy/split_dns.h"
 
 namespace cellrun::history {
 namespace {
@@ -78,6 +80,29 @@ std::optional<policy::Destination> ConnectionOf(const std::vector<std::string>& 
   return policy::ParseDestination(command[1]);
 }
 
+std::string Listed(const std::vector<std::string>& servers) {
+  std::string listed;
+  for (const std::string& server : servers) listed += (listed.empty() ? "" : ", ") + server;
+  return listed;
+}
+
+// Whose answer says where a name leads, where the profile says so.
+std::optional<std::string> ResolverNote(const policy::Profile& profile, const std::string& host) {
+  const auto name = policy::ReadHost(host);
+  if (!name.ok() || name->kind != policy::NetworkTarget::Kind::kName) return std::nullopt;
+  const auto split = policy::FindDomain(profile.dns_split, name->name);
+  if (split == profile.dns_split.end()) {
+    if (profile.dns_upstream.empty()) return std::nullopt;
+    return "its addresses are asked of " + Listed(profile.dns_upstream) +
+           ": `network.dns.upstream`";
+  }
+  const std::string servers = Listed(split->second.value);
+  const policy::Position& at = split->second.at;
+  return "its addresses are asked of " + (servers.empty() ? "the host's resolvers" : servers) +
+         " alone: `network.dns.split` " + split->first + ", " + Shown(at.file) + ":" +
+         std::to_string(at.line);
+}
+
 int WhyConnection(const policy::Profile& profile, const policy::Places& places,
                   const policy::Destination& destination, const WhyOptions& options) {
   const policy::GroupMembers members =
@@ -98,6 +123,8 @@ int WhyConnection(const policy::Profile& profile, const policy::Places& places,
   if (is_name && explanation["verdict"] != "deny") {
     explanation["notes"].push_back(
         "the addresses that the name has are judged again when it connects");
+    if (const auto note = ResolverNote(profile, destination.host))
+      explanation["notes"].push_back(*note);
   }
   return Print(explanation, options);
 }

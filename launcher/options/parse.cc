@@ -9,6 +9,7 @@
 #include "launcher/options/nearest.h"
 #include "launcher/options/value.h"
 #include "lib/base/text.h"
+#include "lib/policy/network_target.h"
 #include "lib/policy/value_type.h"
 
 namespace cellrun::options {
@@ -191,6 +192,12 @@ std::string Expected(const Option& option, const std::string& value) {
       return ParseMoment(value, std::chrono::system_clock::now())
                  ? ""
                  : "a time (2026-07-01T12:00:00Z), or how long ago (10m)";
+    case ValueKind::kDestination: {
+      const Result<policy::NetworkTarget> target = policy::ParseEndpoint(value);
+      if (target.ok()) return "";
+      return "a name, an address, @GROUP or host, perhaps with :PORT (" +
+             std::string(target.error().operation()) + ")";
+    }
     case ValueKind::kPublish: {
       const policy::PublishedPort port = policy::PublishedValue(value);
       return port.host != 0 && port.cell != 0 ? "" : "PORT, HOST:CELL or ADDRESS:HOST:CELL";

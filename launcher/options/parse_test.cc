@@ -76,6 +76,10 @@ INSTANTIATE_TEST_SUITE_P(
                   {"--publish", "3000", "--publish", "127.0.0.2:8080:80"},
                   OptionId::kPublish,
                   {"3000", "127.0.0.2:8080:80"}},
+        RunOption{"Net",
+                  {"--net", "a.example:443", "--net", "[2001:db8::1]:80-90", "--net", "@npm"},
+                  OptionId::kNetwork,
+                  {"a.example:443", "[2001:db8::1]:80-90", "@npm"}},
         RunOption{"BackendNative", {"--backend", "native"}, OptionId::kBackend, {"native"}}),
     [](const auto& row) { return row.param.name; });
 
@@ -147,6 +151,8 @@ TEST(ParseTest, RefusesWrongValues) {
   EXPECT_THAT(Refused({"--env", "=1", "x"}).cause, HasSubstr("NAME"));
   for (const char* port : {"0", "x", "1:2:3:4", "70000", "a:1:2", "1-2", ""})
     EXPECT_THAT(Refused({"--publish", port, "x"}).cause, HasSubstr("HOST:CELL")) << port;
+  for (const char* to : {"a b", "0x7f000001", "a:0", "a:70000", "http://a/", ""})
+    EXPECT_THAT(Refused({"--net", to, "x"}).cause, HasSubstr("perhaps with :PORT")) << to;
   EXPECT_THAT(Refused({"--profile", "", "x"}).cause, HasSubstr("not empty"));
   EXPECT_THAT(Refused({"history", "--limit", "-1"}).cause, HasSubstr("whole number"));
   EXPECT_THAT(Refused({"history", "--since", "yesterday"}).cause, HasSubstr("time"));
@@ -168,9 +174,11 @@ TEST(ParseTest, RefusesARunWithoutACommand) {
 }
 
 TEST(ParseTest, RefusesWhatThisReleaseCannotDo) {
-  const std::vector<Words> lines = {
-      {"--backend", "docker", "x"}, {"--image", "debian:12", "x"}, {"-d", "x"}, {"--detach", "x"},
-      {"--net", "a:443", "x"},      {"--memory", "1G", "x"}};
+  const std::vector<Words> lines = {{"--backend", "docker", "x"},
+                                    {"--image", "debian:12", "x"},
+                                    {"-d", "x"},
+                                    {"--detach", "x"},
+                                    {"--memory", "1G", "x"}};
   for (const Words& line : lines) {
     EXPECT_THAT(Refused(line).what, HasSubstr("not supported yet")) << line[0];
   }

@@ -12,6 +12,7 @@ constexpr std::array kTopics = {
         "Of run:\n"
         "  N    the command's own status\n"
         "  128+N  signal N ended the command\n"
+        "  123  the output limit was reached\n"
         "  124  the time limit was reached\n"
         "  125  cellrun itself failed before the command ran: a bad profile, an unmet require, no "
         "broker, a broker of another version that will not hand over\n"

@@ -118,6 +118,8 @@ constexpr std::array kPortExamples = {
 constexpr std::array kToolAddExamples = {
     Example{"cellrun tool add quiet-otter terraform --secret AWS_KEY",
             "terraform, in a ghost that has this secret"},
+    Example{"cellrun tool add quiet-otter make --limit processes=64 --limit time=5m",
+            "with limits of its own"},
     Example{"cellrun tool add quiet-otter git --net git.example.com:443",
             "git, in a ghost that reaches this server and nothing else"},
 };

@@ -88,6 +88,7 @@ enum class OptionId : std::uint8_t {
   kYes,
   kToolRun,
   kSecret,
+  kLimit,
   kOutput,
   kNoHeaders,
   kColor,
@@ -104,17 +105,18 @@ enum class OptionId : std::uint8_t {
 
 // What a value must look like; the parser checks it, so a handler never sees a malformed one.
 enum class ValueKind : std::uint8_t {
-  kFlag,        // no value
-  kText,        // not empty
-  kPath,        // not empty
-  kDirectory,   // not empty; completed as a directory
-  kProfile,     // a profile's name or file
-  kAssignment,  // NAME or NAME=VALUE
-  kDuration,    // 500ms 30s 5m 2h 7d
-  kCount,       // a whole number from 1
-  kChoice,      // one of `choices`
-  kMoment,      // RFC 3339, or a duration: so long ago
-  kPublish,     // PORT, HOST:CELL or ADDRESS:HOST:CELL, as a profile's network.publish
+  kFlag,         // no value
+  kText,         // not empty
+  kPath,         // not empty
+  kDirectory,    // not empty; completed as a directory
+  kProfile,      // a profile's name or file
+  kAssignment,   // NAME or NAME=VALUE
+  kDuration,     // 500ms 30s 5m 2h 7d
+  kCount,        // a whole number from 1
+  kChoice,       // one of `choices`
+  kMoment,       // RFC 3339, or a duration: so long ago
+  kDestination,  // as `to` of a network rule, perhaps with :PORT or :FIRST-LAST
+  kPublish,      // PORT, HOST:CELL or ADDRESS:HOST:CELL, as a profile's network.publish
 };
 
 enum class Support : std::uint8_t {

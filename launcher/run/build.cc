@@ -25,6 +25,11 @@ class Build {
 
   int Run() {
     Result<sys::Message> order = sys::ReceiveMessage(broker_, wire::kMaxLaunchBytes);
+    std::vector<UniqueFd> cgroups;
+    if (order.ok() && order->bytes == wire::EncodeCgroups()) {
+      cgroups = std::move(order->fds);
+      order = sys::ReceiveMessage(broker_, wire::kMaxLaunchBytes);
+    }
     if (!order.ok() || order->bytes.empty()) return kFailed;  // the broker has changed its mind
     if (order->fds.empty() || order->truncated || !wire::IsPlan(order->bytes))
       return Refuse({"the broker's order is not understood", "", ""});
@@ -45,6 +50,7 @@ class Build {
     Outcome<StartedCell> started = StartCell(control, *shim, *cgroup);
     if (const ErrorForm* failed = std::get_if<ErrorForm>(&started)) return Refuse(*failed);
     StartedCell& cell = std::get<StartedCell>(started);
+    if (const auto failed = EnterCgroups(cell, cgroups)) return Refuse(*failed);
     const Result<void> sent = ForwardPlan(cell, *order);
     if (!sent.ok()) return Refuse({"cannot build the cell", sent.error().ToString(), ""});
     if (const auto failed = GivePlan(cell, *plan)) return Refuse(*failed);

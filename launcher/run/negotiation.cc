@@ -102,10 +102,19 @@ class Negotiation {
 
   Result<void> SendRequest(const LaunchConnection& connection) {
     std::vector<int> fds = {brokers_end_.get(), strings_.get(), documents_.get()};
+    AddGiven(fds);
+    return connection.Send(message_, fds);
+  }
+  void AddGiven(std::vector<int>& fds) const {
     for (const UniqueFd& given : streams_.given) {
       if (given.valid()) fds.push_back(given.get());
     }
-    return connection.Send(message_, fds);
+  }
+  Result<void> AnswerRelay(const LaunchConnection& connection) {
+    TRY(terminal::RelayOutputs(streams_));
+    std::vector<int> fds;
+    AddGiven(fds);
+    return connection.Send(wire::EncodeStreams(), fds);
   }
 
   static std::optional<ErrorForm> CheckHello(const std::string& bytes) {
@@ -139,6 +148,12 @@ class Negotiation {
     for (;;) {
       const Result<sys::Message> message = connection.Receive();
       if (!message.ok()) return Broken(message.error());
+      if (message->bytes == wire::EncodeCgroups()) {
+        if (ErrorForm* failed = std::get_if<ErrorForm>(&*cell_)) return std::move(*failed);
+        if (auto failed = EnterCgroups(std::get<StartedCell>(*cell_), message->fds))
+          return *std::move(failed);
+        continue;
+      }
       if (message->bytes.empty())
         return ErrorForm{"the broker ended", "it closed the connection without a plan",
                          "cellrun broker logs"};
@@ -159,8 +174,9 @@ class Negotiation {
         if (!refusal.ok()) return Broken(refusal.error());
         return ErrorForm{refusal->what, refusal->cause, refusal->suggest};
       }
-      const Result<void> answered = *type == "need" ? AnswerNeed(connection, *json)
-                                                    : Error(EPROTO, "message", "type: " + *type);
+      Result<void> answered = Error(EPROTO, "message", "type: " + *type);
+      if (*type == "need") answered = AnswerNeed(connection, *json);
+      if (*type == "relay") answered = AnswerRelay(connection);
       if (!answered.ok() && answered.error().code() == ENOENT) return NoSuchBase(answered.error());
       if (!answered.ok()) return Broken(answered.error());
     }
@@ -169,7 +185,8 @@ class Negotiation {
   Outcome<Planned> Build(LaunchConnection connection, wire::CellPlan plan) {
     StartedCell& cell = std::get<StartedCell>(*cell_);
     if (std::optional<ErrorForm> failed = GivePlan(cell, plan)) return *std::move(failed);
-    return Planned{std::move(connection), std::move(plan), std::move(cell), std::move(streams_)};
+    return Planned{std::move(connection), std::move(plan), std::move(cell), std::move(streams_),
+                   std::move(control_)};
   }
 
   [[nodiscard]] ErrorForm NoSuchBase(const Error& error) const {

@@ -14,6 +14,9 @@ struct Planned {
   wire::CellPlan plan;
   StartedCell cell;  // it has its plan
   terminal::Streams streams;
+  // Init's end of the control socket. Held until the broker has been told of the start: without it,
+  // the end of a child that fails at once would come first, and count for more.
+  UniqueFd control;
 };
 
 // The conversation up to the plan: hello, request, the documents that the broker needs; and the

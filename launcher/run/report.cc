@@ -68,7 +68,9 @@ Result<void> RunReport::Write(const wire::CellPlan& plan, const wire::ExitReport
               {"denials", Denials(exit.denials)},
               {"quarantined", Texts(exit.quarantined)},
               {"layers", Texts(exit.layers)},
-              {"cut_limits", Texts(exit.cut_limits)}};
+              {"cut_limits", Texts(exit.cut_limits)},
+              {"output_ended", exit.output_ended},
+              {"memory_kills", exit.memory_kills}};
   const std::optional<Snapshot> after = before_ ? TakeSnapshot(workspace_) : std::nullopt;
   if (after) {
     std::vector<Change> changes = CompareSnapshots(*before_, *after);

@@ -98,6 +98,7 @@ Outcome<wire::RunRequest> MakeRequest(const RunOptions& options) {
   request.report = !options.report.empty();
   request.time_limit = options.time_limit;
   request.publish = options.publish;
+  request.network = options.network;
   if (std::optional<ErrorForm> failed = AddDocuments(options, request)) return *std::move(failed);
   if (std::optional<ErrorForm> failed = AddGrants("--read", options.read, request.read))
     return *std::move(failed);

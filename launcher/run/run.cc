@@ -24,6 +24,7 @@
 namespace cellrun::launcher {
 namespace {
 
+constexpr int kOutputEnded = 123;
 constexpr int kTimedOut = 124;
 constexpr int kCellrunFailed = 125;
 constexpr int kNotExecutable = 126;
@@ -44,6 +45,17 @@ int CommandStatus(const wire::ExitReport& exit, const RunOptions& options,
              " s",
          "--time"});
     return kTimedOut;
+  }
+  if (exit.output_ended) {
+    PrintError({"the output limit was reached",
+                std::to_string(plan.output_bytes) + " bytes were printed, and there was more",
+                "limits.output of the profile"});
+    return kOutputEnded;
+  }
+  if (exit.memory_kills > 0) {
+    PrintNote("memory ran out: the kernel ended " + std::to_string(exit.memory_kills) +
+              (exit.memory_kills == 1 ? " process" : " processes") +
+              " of the cell (limits.memory of the profile)");
   }
   if (!exit.lost.empty()) return Fail({"the cell ended before the command did", exit.lost, ""});
   if (exit.exec_error != 0) {
@@ -78,6 +90,7 @@ int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunRepo
   const int pidfd = cell.init.pidfd().get();
   const wire::Started message{.pid = cell.init.pid(), .lost_layers = FindLostLayers(planned.plan)};
   const Result<void> told = planned.connection.Send(wire::Encode(message), std::span(&pidfd, 1));
+  planned.control.Reset();
   // EPIPE: the cell may already be over, and how it ended lies in our end of the connection.
   if (!told.ok() && told.error().code() != EPIPE)
     return Fail({"the broker is gone", told.error().ToString(), "run the command again"});
@@ -88,8 +101,10 @@ int RunPlanned(const RunOptions& options, Planned planned, std::optional<RunRepo
   for (const std::string& note : std::get<0>(finished)) PrintNote(note);
 
   const bool filter_output = options.tty != TtyMode::kRaw;
-  const SessionResult session =
-      RunSession(planned.connection, cell, std::move(planned.streams), signals, filter_output);
+  SessionResult session = RunSession(planned.connection, cell, std::move(planned.streams), signals,
+                                     filter_output, planned.plan.output_bytes);
+  // The command may have ended before what it had printed was read.
+  if (session.report) session.report->output_ended |= session.output_ended;
   int status = kCellrunFailed;
   if (session.ended_by_signal != 0) {
     status = kSignalled + session.ended_by_signal;

@@ -19,7 +19,7 @@ struct RunOptions {
   std::string name;       // of the cell; "" lets the broker choose
   // --env K=V, or --env K (nothing: the caller's value is passed).
   std::vector<std::pair<std::string, std::optional<std::string>>> env;
-  std::vector<std::string> read, write, publish;
+  std::vector<std::string> read, write, publish, network;
   bool observe = false;
   TtyMode tty = TtyMode::kAuto;
   std::string report;                       // file; "" for none
@@ -28,9 +28,9 @@ struct RunOptions {
 };
 
 // Runs the command in a cell and returns the exit status for this process: the command's own; 128+N
-// when signal N killed it; 124 time limit; 125 cellrun failed before it ran; 126 denied or not
-// executable; 127 not found. Errors go to stderr as error: / cause: / try:. Call it single-threaded
-// and with the descriptors 0 to 2 as the user gave them (closed ones included).
+// when signal N killed it; 123 output limit; 124 time limit; 125 cellrun failed before it ran; 126
+// denied or not executable; 127 not found. Errors go to stderr as error: / cause: / try:. Call it
+// single-threaded and with the descriptors 0 to 2 as the user gave them (closed ones included).
 int Run(const RunOptions& options);
 
 }  // namespace cellrun::launcher

@@ -41,12 +41,14 @@ constexpr milliseconds kQuietAfterEnd{1000};  // somebody outside the cell still
 class Session {
  public:
   Session(const LaunchConnection& connection, StartedCell& cell, terminal::Streams streams,
-          const HeldSignals& signals, bool filter_output)
+          const HeldSignals& signals, bool filter_output, std::uint64_t output_bytes)
       : connection_(connection),
         cell_(cell),
         signals_(signals.descriptor()),
         streams_(std::move(streams)),
-        filter_output_(filter_output) {}
+        filter_output_(filter_output) {
+    if (output_bytes > 0) budget_.left = output_bytes;
+  }
 
   SessionResult Run() {
     (void)signal(SIGPIPE, SIG_IGN);  // a closed reader is seen as EPIPE and passed on
@@ -68,12 +70,12 @@ class Session {
     if (streams_.ours[0].valid()) RelayInput(terminal::OwnEndpoint(std::move(streams_.ours[0])));
     if (streams_.ours[1].valid()) {
       channels_.emplace_back(terminal::OwnEndpoint(std::move(streams_.ours[1])), std::move(output_),
-                             FilterFor(output_is_terminal_, output_filter_));
+                             FilterFor(output_is_terminal_, output_filter_), &budget_);
     }
     if (streams_.ours[2].valid()) {
       channels_.emplace_back(terminal::OwnEndpoint(std::move(streams_.ours[2])),
                              terminal::StandardEndpoint(STDERR_FILENO),
-                             FilterFor(isatty(STDERR_FILENO) == 1, error_filter_));
+                             FilterFor(isatty(STDERR_FILENO) == 1, error_filter_), &budget_);
     }
     if (!streams_.pty()) {
       input_.fd.Reset();
@@ -120,7 +122,7 @@ class Session {
     constexpr char kEndOfInput[] = "\x04";
     if (!input_is_terminal) input_channel_->SetFarewell(&kEndOfInput[0]);
     channels_.emplace_back(copy(), std::move(output_),
-                           FilterFor(output_is_terminal_, output_filter_));
+                           FilterFor(output_is_terminal_, output_filter_), &budget_);
   }
 
   // ---- One round.
@@ -158,6 +160,7 @@ class Session {
       channel.Run(poll_set);
       if (over_ && channel.moved_since_asked()) quiet_until_ = sys::MonotonicNow() + kQuietAfterEnd;
     }
+    if (budget_.ended && !std::exchange(result_.output_ended, true)) OnOutputEnd();
     if (poll_set[1].revents != 0) OnSignals();
     if (poll_set[0].revents != 0) OnBroker();
     if (poll_set[2].revents != 0 && !init_ended_) {
@@ -176,12 +179,22 @@ class Session {
     return static_cast<int>(std::max<milliseconds::rep>(left.count(), 0)) + 1;
   }
 
+  void OnOutputEnd() {
+    if (over_) return StopOutput();
+    (void)connection_.Send(wire::EncodeOutputEnd());  // a dead broker is seen as such
+    deadline_ = sys::MonotonicNow() + kReportAfterEnd;
+  }
+  void StopOutput() {
+    for (Channel& channel : channels_) {
+      if (channel.spent()) channel.StopReading();
+    }
+  }
   void OnDeadline() {
     deadline_.reset();
     if (over_) return;
     if (init_ended_) return Lose("the broker does not say how the cell ended");
-    // SIGHUP was not enough.
-    EndCell(SIGHUP);
+    // SIGHUP was not enough; or the broker does not end what prints too much.
+    EndCell(result_.output_ended ? SIGKILL : SIGHUP);
   }
 
   // ---- The broker.
@@ -229,6 +242,7 @@ class Session {
     deadline_.reset();
     quiet_until_ = sys::MonotonicNow() + kQuietAfterEnd;
     if (input_channel_ != nullptr) input_channel_->StopReading();
+    StopOutput();
   }
 
   // ---- The user.
@@ -325,6 +339,7 @@ class Session {
   UniqueFd terminal_, master_;
   std::optional<terminal::RawMode> raw_;
   OutputFilter output_filter_, error_filter_;
+  terminal::OutputBudget budget_;
   std::deque<Channel> channels_;  // does not move them
   Channel* input_channel_ = nullptr;
 
@@ -341,9 +356,9 @@ class Session {
 }  // namespace
 
 SessionResult RunSession(const LaunchConnection& connection, StartedCell& cell,
-                         terminal::Streams streams, const HeldSignals& signals,
-                         bool filter_output) {
-  return Session(connection, cell, std::move(streams), signals, filter_output).Run();
+                         terminal::Streams streams, const HeldSignals& signals, bool filter_output,
+                         std::uint64_t output_bytes) {
+  return Session(connection, cell, std::move(streams), signals, filter_output, output_bytes).Run();
 }
 
 }  // namespace cellrun::launcher

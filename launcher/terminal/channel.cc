@@ -55,8 +55,8 @@ Endpoint StandardEndpoint(int number) {
   return {std::move(again), Access::kOwn};
 }
 
-Channel::Channel(Endpoint from, Endpoint to, OutputFilter* filter)
-    : from_(std::move(from)), to_(std::move(to)), filter_(filter) {
+Channel::Channel(Endpoint from, Endpoint to, OutputFilter* filter, OutputBudget* budget)
+    : from_(std::move(from)), to_(std::move(to)), filter_(filter), budget_(budget) {
   buffer_.reserve(kBufferBytes);
   struct stat facts {};
   watch_sink_ = fstat(to_.fd.get(), &facts) == 0 && S_ISFIFO(facts.st_mode);
@@ -65,7 +65,7 @@ Channel::Channel(Endpoint from, Endpoint to, OutputFilter* filter)
 void Channel::AddTo(std::vector<pollfd>& poll_set) {
   from_slot_ = to_slot_ = kNoSlot;
   // Back-pressure: nothing is read while something waits to be written.
-  if (from_.fd.valid() && unwritten() == 0) {
+  if (from_.fd.valid() && unwritten() == 0 && !spent()) {
     from_slot_ = poll_set.size();
     poll_set.push_back({.fd = from_.fd.get(), .events = POLLIN, .revents = 0});
   }
@@ -94,6 +94,10 @@ void Channel::Run(const std::vector<pollfd>& poll_set) {
     // Most of the time the sink has room, and asking costs as much as trying.
     if (unwritten() > 0 && to_.access != Access::kBlocking) Drain();
   }
+  CloseWhenMoved();
+}
+
+void Channel::CloseWhenMoved() {
   if (from_.fd.valid() || unwritten() > 0 || !to_.fd.valid()) return;
   if (!farewell_.empty()) {
     // The end-of-file character ends a line that has begun; only at the start of a line it ends the
@@ -109,11 +113,13 @@ void Channel::Run(const std::vector<pollfd>& poll_set) {
 void Channel::Fill() {
   std::array<char, kBufferBytes>
       bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the call
-  const ssize_t got = ReadSome(from_, bytes.data(), bytes.size());
+  ssize_t got = ReadSome(from_, bytes.data(), bytes.size());
   if (got < 0 && TryAgain()) return;
   // EIO: the last process has closed a terminal's other side; ECONNRESET: a socket's end without
   // manners.
   if (got <= 0) return StopReading();
+  if (budget_ != nullptr) got = static_cast<ssize_t>(TakeOf(static_cast<std::size_t>(got)));
+  if (got == 0) return;
   moved_ = true;
   buffer_.clear();
   written_ = 0;
@@ -124,6 +130,13 @@ void Channel::Fill() {
   } else {
     filter_->Process(text, buffer_);
   }
+}
+
+std::size_t Channel::TakeOf(std::size_t bytes) {
+  const std::uint64_t taken = std::min<std::uint64_t>(bytes, budget_->left);
+  budget_->left -= taken;
+  budget_->ended |= taken < bytes;
+  return taken;
 }
 
 void Channel::Drain() {
@@ -146,6 +159,7 @@ void Channel::SinkClosed() {
 
 void Channel::StopReading() {
   from_.fd.Reset();
+  CloseWhenMoved();
 }
 
 }  // namespace cellrun::terminal

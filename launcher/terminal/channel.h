@@ -27,6 +27,13 @@ Endpoint OwnEndpoint(UniqueFd fd);
 // A copy of standard stream 0, 1 or 2 for reading (0) or writing.
 Endpoint StandardEndpoint(int number);
 
+// How much may still come through several channels together. When there was more, the sources stay
+// open and unread: whoever writes there waits until it is ended, and cannot end by itself first.
+struct OutputBudget {
+  std::uint64_t left = UINT64_MAX;
+  bool ended = false;  // there was more
+};
+
 // One direction: what comes from `from` goes to `to`, in order and whole, with at most kBufferBytes
 // in between. When the source ends, what is left is written and the sink closed; when the sink is
 // closed by its reader, the source is closed, so that whoever writes there learns it.
@@ -34,8 +41,9 @@ class Channel {
  public:
   static constexpr std::size_t kBufferBytes = 64 * 1024;
 
-  // `filter` is borrowed and may be null.
-  Channel(Endpoint from, Endpoint to, OutputFilter* filter = nullptr);
+  // `filter` and `budget` are borrowed and may be null.
+  Channel(Endpoint from, Endpoint to, OutputFilter* filter = nullptr,
+          OutputBudget* budget = nullptr);
 
   // What to wait for: appends one or two entries to `poll_set`.
   void AddTo(std::vector<pollfd>& poll_set);
@@ -50,17 +58,21 @@ class Channel {
   // character).
   void SetFarewell(std::string bytes) { farewell_ = std::move(bytes); }
   [[nodiscard]] std::size_t unwritten() const { return buffer_.size() - written_; }
+  [[nodiscard]] bool spent() const { return budget_ != nullptr && budget_->ended; }
   [[nodiscard]] bool moved_since_asked() { return std::exchange(moved_, false); }
   [[nodiscard]] const Endpoint& from() const { return from_; }
   [[nodiscard]] const Endpoint& to() const { return to_; }
 
  private:
   void Fill();
+  std::size_t TakeOf(std::size_t bytes);
   void Drain();
   void SinkClosed();
+  void CloseWhenMoved();
 
   Endpoint from_, to_;
   OutputFilter* filter_;
+  OutputBudget* budget_;
   std::string buffer_;
   std::size_t written_ = 0;
   std::string farewell_;

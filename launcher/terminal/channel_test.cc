@@ -124,6 +124,28 @@ TEST(ChannelTest, ClosesTheSourceWhenTheReaderGoes) {
   EXPECT_EQ(written.error().code(), EPIPE);
 }
 
+TEST(ChannelTest, KeepsASourceThatHasSpentItsBudgetOpenAndUnread) {
+  sys::Pipe in = MakePipe();
+  sys::Pipe out = MakePipe();
+  OutputBudget budget{.left = 4};
+  Channel channel(OwnEndpoint(std::move(in.read)), OwnEndpoint(std::move(out.write)), nullptr,
+                  &budget);
+  ASSERT_TRUE(sys::WriteAll(in.write, "four and more").ok());
+  std::vector<pollfd> poll_set;
+  channel.AddTo(poll_set);
+  ASSERT_GT(poll(poll_set.data(), poll_set.size(), -1), 0);
+  channel.Run(poll_set);
+  EXPECT_TRUE(channel.spent());
+  EXPECT_TRUE(sys::WriteAll(in.write, "still taken").ok());
+  poll_set.clear();
+  channel.AddTo(poll_set);
+  EXPECT_EQ(poll(poll_set.data(), poll_set.size(), 0), 0) << "nothing to wait for";
+  EXPECT_FALSE(channel.done());
+  channel.StopReading();
+  EXPECT_TRUE(RunAll(channel));
+  EXPECT_EQ(sys::ReadWholeFile(out.read, 100).value(), "four");
+}
+
 TEST(ChannelTest, ReadsNoFurtherThanTheReaderKeepsUp) {
   sys::Pipe in = MakePipe();
   sys::Pipe out = MakePipe();

@@ -46,6 +46,24 @@ int LeadingNumber(std::string_view text) {
   return end == text.data() + text.size() || *end == ';' ? number : -1;
 }
 
+// A C1 control, as one byte or as a character: in some terminals it ends any string, and what
+// follows is a sequence of its own. The continuation bytes of other characters are none.
+bool HasC1(std::string_view text) {
+  std::size_t left = 0;
+  bool after_c2 = false;
+  for (const char one : text) {
+    const auto byte = static_cast<unsigned char>(one);
+    if (IsC1(byte) && (after_c2 || left == 0)) return true;
+    after_c2 = byte == 0xc2;
+    if (left > 0 && IsContinuation(byte)) {
+      --left;
+    } else {
+      left = byte >= 0xf8 ? 0 : byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc2 ? 1 : 0;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 void OutputFilter::Process(std::string_view bytes, std::string& out) {
@@ -295,7 +313,7 @@ bool OutputFilter::OscMayPass() {
   const auto is_control = [](char c) {
     return static_cast<unsigned char>(c) < kFirstPrintable || c == '\x7f';
   };
-  if (std::any_of(body_.begin(), body_.end(), is_control)) return false;
+  if (std::any_of(body_.begin(), body_.end(), is_control) || HasC1(body_)) return false;
   const int number = LeadingNumber(body_);
   if (std::find(kOscAllowed.begin(), kOscAllowed.end(), number) == kOscAllowed.end()) return false;
   if (number == kOscLink) {

@@ -155,6 +155,23 @@ TEST(OutputFilterTest, TreatsEightBitFormsAsTheirEscForms) {
   ExpectFiltered("\xc2\x1b[21t", "\xc2");
 }
 
+// Some terminals end any string at a C1 control, also one that is written as a character.
+TEST(OutputFilterTest, AStringThatPassesHidesNoControl) {
+  ExpectDropped(
+      "\x1b]0;title\xc2\x9d"
+      "52;c;QQ==\x07");
+  ExpectDropped(
+      "\x1b]4;1;\xc2\x9b"
+      "5i\x1b\\");
+  ExpectDropped(
+      "\x1b]2;title\x9d"
+      "52;c;QQ==\x07");
+  ExpectDropped(
+      "\x1b]2;cut \xe2\xc2\x9d"
+      "52;c;QQ==\x07");
+  ExpectPasses("\x1b]0;\xe2\x9d\x9c \xc3\x9d \xf0\x9f\x98\x80 \xc2\xa0\x07");
+}
+
 TEST(OutputFilterTest, KeepsTheTerminalInUtf8) {
   ExpectDropped("\x1b%@");
   ExpectPasses("\x1b%G");

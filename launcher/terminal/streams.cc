@@ -110,4 +110,20 @@ Result<Streams> ConnectStreams(PtyChoice choice, const std::array<bool, 3>& were
   return streams;
 }
 
+Result<void> RelayOutputs(Streams& streams) {
+  const bool one = streams.given[1].valid() && !streams.ours[1].valid() &&
+                   streams.given[2].valid() && AreOneFile(STDOUT_FILENO, STDERR_FILENO);
+  for (const std::size_t index : {std::size_t{1}, std::size_t{2}}) {
+    const bool joined = index == STDERR_FILENO && streams.stderr_joins_stdout;
+    if (!streams.given.at(index).valid() || streams.ours.at(index).valid() || joined) continue;
+    sys::Pipe pipe = TRY(sys::Pipe2(O_CLOEXEC));
+    streams.given.at(index) = std::move(pipe.write);
+    streams.ours.at(index) = std::move(pipe.read);
+    if (!one) continue;
+    streams.given[2] = TRY(sys::Duplicate(streams.given[1]));
+    streams.stderr_joins_stdout = true;
+  }
+  return {};
+}
+
 }  // namespace cellrun::terminal

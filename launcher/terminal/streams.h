@@ -34,4 +34,7 @@ Result<std::array<bool, 3>> FillStandardStreams();
 
 Result<Streams> ConnectStreams(PtyChoice choice, const std::array<bool, 3>& were_closed);
 
+// Puts a pipe of ours in the place of each output that was given directly.
+Result<void> RelayOutputs(Streams& streams);
+
 }  // namespace cellrun::terminal

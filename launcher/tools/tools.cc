@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "launcher/tools/tools.h"
 
+#include <charconv>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -36,14 +37,42 @@ std::string Joined(const json& tool, const char* key) {
   return text.empty() ? "-" : text;
 }
 
+// Counts are numbers, the rest is text.
+json LimitsOf(const std::vector<std::string>& assignments) {
+  json limits = json::object();
+  for (const std::string& assignment : assignments) {
+    const std::size_t equals = assignment.find('=');
+    const std::string value =
+        equals == std::string::npos ? std::string() : assignment.substr(equals + 1);
+    json& limit = limits[assignment.substr(0, equals)];
+    limit = value;
+    if (assignment.starts_with("cpus=")) continue;  // also in parts
+    std::uint64_t number = 0;
+    const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (failed == std::errc() && end == value.data() + value.size()) limit = number;
+  }
+  return limits;
+}
+
+std::string LimitsText(const json& tool) {
+  std::string text;
+  const json limits = tool.value("limits", json::object());
+  for (const auto& [name, value] : limits.items()) {
+    text += (text.empty() ? "" : ",") + text::Escape(name) + "=" +
+            text::Escape(value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return text.empty() ? "-" : text;
+}
+
 std::string Rows(const json& tools, bool headers) {
   std::vector<std::vector<std::string>> rows = {
-      {"NAME", "RUN", "FROM", "SECRETS", "WRITE", "NETWORK", "IMAGE"}};
+      {"NAME", "RUN", "FROM", "SECRETS", "WRITE", "NETWORK", "LIMITS", "IMAGE"}};
   for (const json& tool : tools) {
     const std::string image = tool.value("image", "");
     rows.push_back({text::Escape(tool.value("name", "")), text::Escape(tool.value("run", "")),
                     tool.value("added", false) ? "tool add" : "profile", Joined(tool, "secrets"),
-                    Joined(tool, "write"), Joined(tool, "network"), image.empty() ? "-" : image});
+                    Joined(tool, "write"), Joined(tool, "network"), LimitsText(tool),
+                    image.empty() ? "-" : image});
   }
   return output::Table(rows, headers);
 }
@@ -55,8 +84,10 @@ int Add(const Addition& tool) {
   if (!tool.image.empty()) body["image"] = std::filesystem::absolute(tool.image).string();
   if (!tool.secrets.empty()) body["secrets"] = tool.secrets;
   if (!tool.network.empty()) body["network"] = tool.network;
-  for (const std::string& path : tool.write)
+  if (!tool.limits.empty()) body["limits"] = LimitsOf(tool.limits);
+  for (const std::string& path : tool.write) {
     body["write"].push_back(std::filesystem::absolute(path).lexically_normal().string());
+  }
   json answer;
   const approvals::Reply reply = approvals::Call("POST", TargetOf(tool.cell), body, answer);
   return reply.ok() ? kDone : Say(reply);

@@ -12,6 +12,7 @@ struct Addition {
   std::string cell, name;
   std::string run = "ghost", image;
   std::vector<std::string> secrets, write, network;
+  std::vector<std::string> limits;  // NAME=VALUE
 };
 
 int Add(const Addition& tool);

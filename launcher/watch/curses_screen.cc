@@ -189,6 +189,7 @@ std::optional<CursesScreen> CursesScreen::Open(Charset /*charset*/, bool color,
     if (problem.empty()) problem = "the terminal does not answer";
     return std::nullopt;
   }
+  (void)del_curterm(cur_term);  // newterm makes its own
   if (newterm(nullptr, stdout, stdin) == nullptr) {
     problem = "the terminal cannot be used";
     return std::nullopt;

@@ -282,6 +282,8 @@ TEST(ClawrdenTest, NamesTheLineOfWhatIsWrong) {
   EXPECT_THAT(
       ProblemsOf("default_action: allow\nrule: []\n"),
       Contains(AllOf(StartsWith("/p/policy.yaml:2:1: unknown key 'rule'"), HasSubstr("rules"))));
+  EXPECT_THAT(ProblemsOf("\"\\e]0;x\\a\": 1\n"),
+              Contains(HasSubstr("unknown key '\\u{1b}]0;x\\u{7}'")));
   EXPECT_THAT(ProblemsOf("rules:\n  - {command: ls, action: block}\n"),
               Contains(StartsWith("/p/policy.yaml:2:27: unknown action 'block'")));
   EXPECT_THAT(ProblemsOf("rules:\n  - command: ls\n"), Contains(HasSubstr(":2:5: a rule without")));

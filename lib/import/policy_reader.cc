@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/text.h"
+
 namespace cellrun::import {
 
 using policy::YamlEntry;
@@ -17,8 +19,9 @@ std::vector<policy::Problem> PolicyReader::TakeProblems() {
   return problems;
 }
 
-void PolicyReader::Note(const policy::Position& at, std::string what, std::string expected) {
-  problems_.push_back({at, std::move(what), std::move(expected), ""});
+void PolicyReader::Note(const policy::Position& at, const std::string& what,
+                        const std::string& expected) {
+  problems_.push_back({at, text::Escape(what), text::Escape(expected), ""});
 }
 
 bool PolicyReader::IsMap(const YamlNode& node, const char* what) {

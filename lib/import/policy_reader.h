@@ -31,7 +31,7 @@ class PolicyReader {
   [[nodiscard]] policy::Position At(const policy::YamlNode& node) const {
     return At(node.line, node.column);
   }
-  void Note(const policy::Position& at, std::string what, std::string expected = "");
+  void Note(const policy::Position& at, const std::string& what, const std::string& expected = "");
   bool IsMap(const policy::YamlNode& node, const char* what);
   bool IsList(const policy::YamlNode& node, const char* what);
   // Other keys are problems.

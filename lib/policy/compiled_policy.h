@@ -23,7 +23,11 @@ struct CompiledRule {
   CompiledWhen when;
   Role role = Role::kFinal;
   std::optional<Time> expires;
-  bool expired = false;
+  bool expired = false;  // when the policy was made
+
+  [[nodiscard]] bool IsPast(const std::optional<Time>& now) const {
+    return expired || (expires && now && *expires <= *now);
+  }
 };
 
 // What the rules say about one link: the rule that decides, the rule that sets the least strict
@@ -36,7 +40,8 @@ struct Judgement {
 
 class CompiledPolicy final : public Policy {
  public:
-  // `profile` is moved in afterwards by nobody: rules point into it.
+  // `profile` is moved in afterwards by nobody: rules point into it. `now` is what the clock that
+  // `expires` is compared with shows at this moment; it goes on from there.
   CompiledPolicy(Profile profile, const Places& places, const FileLookup& lookup, Time now);
 
   [[nodiscard]] const std::vector<Problem>& problems() const { return problems_; }
@@ -54,12 +59,16 @@ class CompiledPolicy final : public Policy {
   [[nodiscard]] Verdict JudgeLink(const Link& link) const;
   [[nodiscard]] Verdict WithoutAnswer(const Judgement& judgement, const Link& link) const;
   [[nodiscard]] Judgement TryRules(const Link& link) const;
+  // Nothing where no rule expires: then no clock is read.
+  [[nodiscard]] std::optional<Time> Now() const;
   [[nodiscard]] Verdict WithoutRule(const Link& link) const;
   [[nodiscard]] Verdict FromRule(const CompiledRule& rule) const;
 
   const Profile profile_;
   std::vector<CompiledRule> rules_;  // one for each of the profile's, in its order
   RuleIndex index_;
+  Time::duration ahead_;  // of the system's clock
+  bool some_expire_ = false;
   std::vector<Problem> problems_;
 };
 

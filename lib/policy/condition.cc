@@ -50,6 +50,24 @@ Result<std::vector<Pattern>> CompileDirectories(const std::vector<std::string>& 
 
 }  // namespace
 
+// The kernel gives an interpreter the path of the #! line as argv[0]. Whoever can make links
+// chooses names, and some of these programs take one that they do not know for "the first argument
+// says it": only directories that nobody in a cell writes count. A login shell's argv[0] starts
+// with "-".
+std::optional<std::string_view> Link::called() const {
+  constexpr std::array kSystem = {"/bin", "/sbin", "/usr/bin", "/usr/sbin"};
+  const std::vector<std::string>& argv = program().argv.empty() ? request.argv : program().argv;
+  if (argv.empty() || argv.front().empty()) return std::nullopt;
+  const std::string_view path = image == 0 ? request.raw_path : argv.front();
+  const std::string_view name = FileName(path);
+  if (name.size() == path.size()) return std::nullopt;
+  const std::string_view directory = path.substr(0, path.size() - name.size() - 1);
+  if (std::find(kSystem.begin(), kSystem.end(), directory) == kSystem.end()) return std::nullopt;
+  std::string_view zeroth = FileName(argv.front());
+  if (zeroth.starts_with('-')) zeroth.remove_prefix(1);
+  return zeroth == name ? std::optional(name) : std::nullopt;
+}
+
 // What each condition tests, cheap ones first.
 struct ConditionTable {
   struct Row {
@@ -60,13 +78,19 @@ struct ConditionTable {
   };
 
   static bool Exe(const CompiledWhen& when, const Link& link) {
-    return when.exe_.Matches(link.program().id, link.program().path);
+    const ExecImage& image = link.program();
+    if (when.exe_.applets.empty()) return when.exe_.Matches(image.id, image.path);
+    return when.exe_.MatchesAs(image.id, image.path, link.called(), when.tightening_);
   }
   static std::string ExeFailure(const CompiledWhen& when, const Link& link) {
-    const bool nowhere = when.exe_.ids.empty() && when.exe_.paths.empty() && when.exe_.literal();
+    const bool nowhere = when.exe_.ids.empty() && when.exe_.paths.empty() &&
+                         when.exe_.applets.empty() && when.exe_.literal();
     if (nowhere && !when.exe_.unknown.empty()) {
       return Shown(when.exe_.unknown.front()) + " is nowhere in the profile's path";
     }
+    const std::optional<std::string_view> called = link.called();
+    if (called && when.exe_.Matches(link.program().id, link.program().path))
+      return Shown(link.program().path) + " is another program when it is called " + Shown(*called);
     return Shown(link.program().path) + " is another program";
   }
 

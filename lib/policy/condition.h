@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/policy/pattern.h"
@@ -25,6 +26,9 @@ struct Link {
   [[nodiscard]] std::span<const ExecImage> interpreters() const {
     return std::span(request.images).subspan(image + 1);
   }
+  // The name by which it is called, where a program that is another one for each name goes by that
+  // for certain: a path of the system's directories and argv[0] agree.
+  [[nodiscard]] std::optional<std::string_view> called() const;
   // What this image is given, without argv[0].
   [[nodiscard]] std::span<const std::string> arguments() const {
     const std::span<const std::string> all(program().argv.empty() ? request.argv : program().argv);

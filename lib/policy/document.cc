@@ -8,6 +8,7 @@
 #include "lib/base/text.h"
 #include "lib/policy/field_reader.h"
 #include "lib/policy/limits_reader.h"
+#include "lib/policy/network_target.h"
 #include "lib/policy/rule_reader.h"
 #include "lib/policy/units.h"
 #include "lib/policy/value_type.h"
@@ -126,16 +127,37 @@ class DocumentReader {
   }
 
   void Resolvers(const YamlNode& map) {
-    const YamlNode* upstream = map.Find("upstream");
-    if (upstream == nullptr) return;
-    reader_.Texts(map, "upstream", &values_.dns_upstream);
-    Remember(map, "upstream", &document_->dns_upstream);
-    std::vector<std::string>& servers = values_.dns_upstream;
+    if (const YamlNode* upstream = map.Find("upstream")) {
+      values_.dns_upstream = Servers(*upstream);
+      Remember(map, "upstream", &document_->dns_upstream);
+    }
+    if (const YamlNode* split = map.Find("split")) {
+      for (const YamlEntry& domain : split->entries) SplitDomain(domain);
+    }
+  }
+  // None: the system's.
+  std::vector<std::string> Servers(const YamlNode& node) {
+    std::vector<std::string> servers;
+    if (node.kind == YamlNode::Kind::kScalar) servers.push_back(node.text);
+    for (const YamlNode& item : node.items) servers.push_back(item.text);
     const bool system = std::find(servers.begin(), servers.end(), "system") != servers.end();
     if (system && servers.size() > 1) {
-      reader_.Note(*upstream, "'system' beside addresses", "one or the other");
+      reader_.Note(node, "'system' beside addresses", "one or the other");
     }
     if (system) servers.clear();
+    return servers;
+  }
+  void SplitDomain(const YamlEntry& domain) {
+    YamlNode key;
+    key.line = domain.line;
+    key.column = domain.column;
+    const Result<NetworkTarget> name = ParseTarget(domain.key);
+    if (!name.ok()) return;  // refused by the schema
+    const bool first =
+        values_.dns_split.emplace(name->name, reader_.Place(Servers(domain.value), key)).second;
+    if (first) return;
+    reader_.Note(key, "a second domain '" + name->name + "'",
+                 "each domain once: upper and lower case are the same");
   }
 
   void Syscalls(const YamlNode& map) {

@@ -10,8 +10,8 @@ bool SameRule(const RuleReference& a, const RuleReference& b) {
   return a.layer == b.layer && a.at == b.at && a.name == b.name;
 }
 
-std::string WhyNot(const CompiledRule& rule, const Link& link) {
-  if (rule.expired) return "expires: " + rule.source->expires + " is past";
+std::string WhyNot(const CompiledRule& rule, const Link& link, const std::optional<Time>& now) {
+  if (rule.IsPast(now)) return "expires: " + rule.source->expires + " is past";
   if (const std::optional<Condition> failed = rule.when.FirstFailing(link)) {
     return rule.when.Explain(*failed, link);
   }
@@ -30,13 +30,14 @@ std::vector<Policy::Trial> CompiledPolicy::Explain(const ExecRequest& request) c
   if (request.images.empty()) return trials;
   const Verdict verdict = Decide(request);
   const Link link{.request = request, .image = verdict.image};
+  const std::optional<Time> now = Now();
   bool decided = false;
   for (const CompiledRule& rule : rules_) {
     const CommandRule& source = *rule.source;
     Trial trial;
     trial.rule = {.name = source.name, .layer = source.layer, .at = source.at};
     trial.then = source.then;
-    trial.failed = WhyNot(rule, link);
+    trial.failed = WhyNot(rule, link, now);
     trial.matched = trial.failed.empty();
     trial.decided = trial.matched && !decided && SameRule(trial.rule, verdict.rule);
     decided = decided || trial.decided;

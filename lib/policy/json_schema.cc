@@ -74,9 +74,8 @@ Json Section(const KeyNode& node, bool not_empty) {
 }
 
 Json Named(const Key& key, Json value) {
-  const Type names = key.shape == Shape::kNamedLists ? Type::kGroup : Type::kVariable;
   Json schema{{"type", "object"},
-              {"propertyNames", {{"pattern", InfoOf(names).json_pattern}}},
+              {"propertyNames", {{"pattern", InfoOf(key.names).json_pattern}}},
               {"additionalProperties", std::move(value)}};
   if (key.not_empty) schema["minProperties"] = 1;
   return schema;
@@ -99,6 +98,8 @@ Json Shaped(const KeyNode& node) {
       return Named(key, Scalar(key));
     case Shape::kNamedLists:
       return Named(key, List(Scalar(key), false));
+    case Shape::kNamedOneOrList:
+      return Named(key, {{"anyOf", Json::array({Scalar(key), List(Scalar(key), true)})}});
   }
   return Json::object();
 }

@@ -35,6 +35,8 @@ std::string ValueInWords(const Key& key) {
       return "a map from names to: " + ExpectedValue(key);
     case Shape::kNamedLists:
       return "a map from names to lists of: " + ExpectedValue(key);
+    case Shape::kNamedOneOrList:
+      return "a map from names to one or a list of: " + ExpectedValue(key);
   }
   return ExpectedValue(key);
 }
@@ -151,7 +153,7 @@ the command line, the profile or what it extends asks: it loosens no denial, and
 is what the asking rule says.
 
 Along *extends*, rules and tests append, own first; read, write, hide, protect, require, pass, set,
-tools, secrets and groups unite, and of two with one name the nearest wins; of every other value the
+tools, secrets, groups and split unite, and of two with one name the nearest wins; of every other value the
 nearest wins. A floor bounds every default and limit and adds to hide, protect, noexec and require.
 Until its owner ran *cellrun trust*, .cellrun.yaml may only narrow: ask and deny rules, stricter
 defaults, smaller limits, more to hide and protect.

@@ -43,7 +43,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .type = Type::kProgram,
      .meaning =
          "The program: a bare name as found in `path`, a path (both compared by file identity or "
-         "canonical path), a pattern of canonical paths, or `./…` below the workspace."},
+         "canonical path), a pattern of canonical paths, or `./…` below the workspace. Where one "
+         "file is another program for each name (busybox, pg_wrapper), a bare name is that one."},
     {.path = "commands.rules[].when.hash",
      .shape = Shape::kOneOrList,
      .type = Type::kHash,
@@ -141,10 +142,11 @@ constexpr auto kKeys = std::to_array<Key>({
      .workspace = kNo},
     {.path = "commands.rules[].ghost.network",
      .shape = Shape::kList,
-     .type = Type::kEndpoint,
-     .meaning = "Destinations that it may reach, over TCP, and nothing else: what the cell may "
-                "reach does not count. Without it the ghost has no network. The floor's and the "
-                "workspace's rules hold."},
+     .type = Type::kGhostDestination,
+     .meaning = "Destinations that it may reach, `@GROUP` among them, over TCP or with `:PORT/udp` "
+                "over UDP, and nothing "
+                "else: what the cell may reach does not count. Without it the ghost has no "
+                "network. The floor's and the workspace's rules hold."},
     {.path = "commands.rules[].ghost.secrets",
      .shape = Shape::kList,
      .type = Type::kVariable,
@@ -163,7 +165,7 @@ constexpr auto kKeys = std::to_array<Key>({
      .not_empty = true},
     {.path = "commands.rules[].ghost.limits.memory",
      .type = Type::kSize,
-     .meaning = "Memory.",
+     .meaning = "Memory, as `limits.memory`; the caller hears where the kernel has ended it.",
      .min = kMegabyte,
      .max = 1024 * kTerabyte},
     {.path = "commands.rules[].ghost.limits.processes",
@@ -173,7 +175,7 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 4'194'304},
     {.path = "commands.rules[].ghost.limits.cpus",
      .type = Type::kNumber,
-     .meaning = "Processors.",
+     .meaning = "Processors, as `limits.cpus`.",
      .min = 0.01,
      .max = 4096},
     {.path = "commands.rules[].ghost.limits.files",
@@ -189,7 +191,10 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 365 * kDay},
     {.path = "commands.rules[].ghost.limits.output",
      .type = Type::kSize,
-     .meaning = "Bytes that the command may print.",
+     .meaning =
+         "Bytes that may come out of its standard output and error together; then the "
+         "command is ended, and the caller with it, with status 123. It has no terminal, and "
+         "no other descriptor of its caller's.",
      .min = kKilobyte,
      .max = 1024 * kTerabyte},
     {.path = "commands.rules[].rewrite",
@@ -233,7 +238,7 @@ constexpr auto kKeys = std::to_array<Key>({
      .risk = "Each such command waits for the disk."},
     {.path = "commands.rules[].expires",
      .type = Type::kDate,
-     .meaning = "From this day or time (UTC) on the rule is gone; looked at when a cell starts."},
+     .meaning = "From this day or time (UTC) on the rule is gone, in running cells too."},
 
     {.path = "network",
      .shape = Shape::kSection,
@@ -279,13 +284,15 @@ constexpr auto kKeys = std::to_array<Key>({
     {.path = "network.rules[].reason", .meaning = "Why the rule is there."},
     {.path = "network.rules[].expires",
      .type = Type::kDate,
-     .meaning = "From this day or time (UTC) on the rule is gone; looked at when a cell starts."},
+     .meaning = "From this day or time (UTC) on the rule is gone, in running cells too: what it "
+                "alone let out is cut."},
     {.path = "network.groups",
      .shape = Shape::kNamedLists,
      .type = Type::kEndpoint,
      .meaning = "Named lists of destinations for `@NAME`. Built in: @apt, @npm, @pip, @cargo, @go, "
                 "the package sources that this host is configured for.",
-     .workspace = kNo},
+     .workspace = kNo,
+     .names = Type::kGroup},
     {.path = "network.publish",
      .shape = Shape::kList,
      .type = Type::kPublish,
@@ -306,6 +313,16 @@ constexpr auto kKeys = std::to_array<Key>({
      .type = Type::kResolver,
      .standard = "system",
      .meaning = "`system`, or addresses of resolvers (`192.0.2.1`, `192.0.2.1:5353`)."},
+    {.path = "network.dns.split",
+     .shape = Shape::kNamedOneOrList,
+     .type = Type::kResolver,
+     .meaning =
+         "Split DNS: resolvers of their own for domains, each with everything below it "
+         "(`corp.example: [10.0.0.53]`). The longest domain that fits decides; its names are asked "
+         "of nobody else, also when no answer comes. Entries unite along `extends`.",
+     .risk = "What such a resolver answers is where the name leads; `network.rules` still judge "
+             "the address.",
+     .names = Type::kDomain},
     {.path = "network.upstream-proxy",
      .type = Type::kProxy,
      .meaning = "Proxy through which allowed connections to names and public addresses leave: HTTP "

@@ -20,7 +20,9 @@ constexpr auto kKeys = std::to_array<Key>({
      .meaning = "What the whole cell may use. What is not given is not limited by the profile."},
     {.path = "limits.memory",
      .type = Type::kSize,
-     .meaning = "Memory.",
+     .meaning = "Memory of the whole cell, without swap: the kernel then ends the process that has "
+                "most, and the end of the run says so. Where no cgroup counts it, of each process "
+                "and of each tmpfs alone, and the start says that.",
      .min = kMegabyte,
      .max = 1024 * kTerabyte,
      .floor = kBounded,
@@ -34,7 +36,9 @@ constexpr auto kKeys = std::to_array<Key>({
      .workspace = kBounded},
     {.path = "limits.cpus",
      .type = Type::kNumber,
-     .meaning = "Processors, also in parts: `0.5`.",
+     .meaning = "Processors, also in parts: `0.5`. Where no cgroup gives it its share, as many "
+                "whole ones, which its programs cannot change then; the start says what that does "
+                "not hold.",
      .min = 0.01,
      .max = 4096,
      .floor = kBounded,
@@ -55,7 +59,8 @@ constexpr auto kKeys = std::to_array<Key>({
      .workspace = kBounded},
     {.path = "limits.output",
      .type = Type::kSize,
-     .meaning = "Bytes that the command may print.",
+     .meaning = "Bytes that may come out of its standard output and error together; so many come "
+                "out, then the cell is ended with status 123. Files and connections do not count.",
      .min = kKilobyte,
      .max = 1024 * kTerabyte,
      .floor = kBounded,
@@ -105,9 +110,10 @@ constexpr auto kKeys = std::to_array<Key>({
                 "looked for there, in the directories of `path`."},
     {.path = "tools[].network",
      .shape = Shape::kList,
-     .type = Type::kEndpoint,
-     .meaning = "Destinations that it may reach, over TCP, and nothing else. Without it the tool "
-                "has no network."},
+     .type = Type::kGhostDestination,
+     .meaning = "Destinations that it may reach, `@GROUP` among them, over TCP or with `:PORT/udp` "
+                "over UDP, and nothing "
+                "else. Without it the tool has no network."},
     {.path = "tools[].secrets",
      .shape = Shape::kList,
      .type = Type::kVariable,
@@ -122,7 +128,7 @@ constexpr auto kKeys = std::to_array<Key>({
      .not_empty = true},
     {.path = "tools[].limits.memory",
      .type = Type::kSize,
-     .meaning = "Memory.",
+     .meaning = "Memory, as `limits.memory`.",
      .min = kMegabyte,
      .max = 1024 * kTerabyte},
     {.path = "tools[].limits.processes",
@@ -132,7 +138,7 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 4'194'304},
     {.path = "tools[].limits.cpus",
      .type = Type::kNumber,
-     .meaning = "Processors.",
+     .meaning = "Processors, as `limits.cpus`.",
      .min = 0.01,
      .max = 4096},
     {.path = "tools[].limits.files",
@@ -148,7 +154,10 @@ constexpr auto kKeys = std::to_array<Key>({
      .max = 365 * kDay},
     {.path = "tools[].limits.output",
      .type = Type::kSize,
-     .meaning = "Bytes that the command may print.",
+     .meaning =
+         "Bytes that may come out of its standard output and error together; then the "
+         "command is ended, and the caller with it, with status 123. It has no terminal, and "
+         "no other descriptor of its caller's.",
      .min = kKilobyte,
      .max = 1024 * kTerabyte},
 

@@ -92,6 +92,7 @@ void UniteLists(Profile* to, Profile* from) {
   UniteNamed(&to->tools, &from->tools);
   UniteNamed(&to->secrets, &from->secrets);
   to->network_groups.merge(from->network_groups);    // keeps those that are there
+  to->dns_split.merge(from->dns_split);              // the nearest of each domain
   to->environment_set.merge(from->environment_set);  // one value a name: the nearest
 }
 

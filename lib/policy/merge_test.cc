@@ -74,6 +74,22 @@ TEST(MergeTest, ListsUniteAndKeepTheNearestOrigin) {
   EXPECT_EQ(profile.environment_set.at("B").value, "base");
 }
 
+TEST(MergeTest, DomainsOfSplitDnsUniteAndTheNearestOfEachWins) {
+  const Profile profile =
+      LoadChain("network: {dns: {split: {a.example: 192.0.2.1}}}\n",
+                "network: {dns: {split: {A.example: 192.0.2.2, b.example: 192.0.2.3}}}\n");
+  EXPECT_THAT(profile.dns_split.at("a.example").value, ElementsAre("192.0.2.1"));
+  EXPECT_EQ(profile.dns_split.at("a.example").at.file, "p.yaml");
+  EXPECT_THAT(profile.dns_split.at("b.example").value, ElementsAre("192.0.2.3"));
+}
+
+TEST(MergeTest, ADomainOfSplitDnsStandsOnce) {
+  EXPECT_THAT(ProblemsOf("network: {dns: {split: {a.example: '::1', A.example: '::1'}}}\n"),
+              HasSubstr("a second domain 'a.example'; expected each domain once"));
+  EXPECT_THAT(ProblemsOf("network: {dns: {split: {a.example: [system, '::1']}}}\n"),
+              HasSubstr("'system' beside addresses"));
+}
+
 TEST(MergeTest, OfOneNameTheNearestWins) {
   const Profile profile = LoadChain(
       "tools: [{name: t, image: own}]\nsecrets: [{name: S, from: 'env:OWN'}]\n"

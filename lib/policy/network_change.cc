@@ -39,6 +39,11 @@ bool IsOfProfile(const NetworkRule& rule) {
 
 }  // namespace
 
+std::string RuleLettingOut(const Destination& destination) {
+  const Result<NetworkTarget> target = ReadHost(destination.host);
+  return target.ok() ? Yaml(RuleFor(destination, *target, Action::kAllow)) : "";
+}
+
 std::string SmallestNetworkChange(const Profile& profile, const Destination& destination,
                                   const GroupMembers& built_in) {
   const Result<NetworkTarget> target = ReadHost(destination.host);

@@ -15,4 +15,8 @@ namespace cellrun::policy {
 std::string SmallestNetworkChange(const Profile& profile, const Destination& destination,
                                   const GroupMembers& built_in = {});
 
+// The narrowest rule that names this destination and allows it, on one line; "" where it has no
+// name that a rule could have.
+std::string RuleLettingOut(const Destination& destination);
+
 }  // namespace cellrun::policy

@@ -152,6 +152,18 @@ Result<NetworkTarget> ParseEndpoint(std::string_view text) {
   return destination;
 }
 
+Result<GhostDestination> ParseGhostDestination(std::string_view text) {
+  constexpr std::string_view kUdp = "/udp";
+  const bool udp = text.ends_with(kUdp);
+  if (udp) text.remove_suffix(kUdp.size());
+  GhostDestination to{.target = TRY(ParseEndpoint(text)), .to = WithoutPorts(text), .udp = udp};
+  const NetworkTarget::Kind kind = to.target.kind;
+  if (!udp) return to;
+  if (!to.target.ports) return Refused("/udp stands behind a port");
+  if (kind == NetworkTarget::Kind::kCell) return Refused("what a cell publishes is TCP");
+  return to;
+}
+
 std::string WithoutPorts(std::string_view endpoint) {
   if (endpoint.starts_with('[')) return std::string(endpoint.substr(1, endpoint.find(']') - 1));
   const std::size_t colon = endpoint.find(':');

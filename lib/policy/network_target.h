@@ -41,6 +41,15 @@ struct NetworkTarget {
 Result<NetworkTarget> ParseTarget(std::string_view text);
 // The same, perhaps with ":PORT" or ":FIRST-LAST" behind it; IPv6 addresses then in brackets.
 Result<NetworkTarget> ParseEndpoint(std::string_view text);
+// What a ghost may reach: an endpoint, over UDP with "/udp" behind its port. A group is as in
+// `to`, over the ports that are written with it. No other cell over UDP: what a cell publishes is
+// TCP.
+struct GhostDestination {
+  NetworkTarget target;
+  std::string to;  // without the port, as `to` of a rule has it
+  bool udp = false;
+};
+Result<GhostDestination> ParseGhostDestination(std::string_view text);
 // The destination alone, as `to` of a rule has it: "[::1]:80" -> "::1".
 std::string WithoutPorts(std::string_view endpoint);
 // "443" or "8000-8010"; ports from 1 to 65535.

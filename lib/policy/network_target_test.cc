@@ -84,6 +84,25 @@ TEST(NetworkTargetTest, EndpointsWithoutTheirPortsAreTargets) {
   }
 }
 
+TEST(NetworkTargetTest, AGhostsMayBeOverUdp) {
+  const auto udp = ParseGhostDestination("[2001:db8::1]:53-54/udp");
+  ASSERT_TRUE(udp.ok());
+  EXPECT_TRUE(udp->udp);
+  EXPECT_EQ(udp->to, "2001:db8::1");
+  EXPECT_EQ(udp->target.ports, PortRange(53, 54));
+  const auto block = ParseGhostDestination("10.0.0.0/8:53");
+  ASSERT_TRUE(block.ok());
+  EXPECT_FALSE(block->udp);
+  EXPECT_EQ(block->to, "10.0.0.0/8");
+  EXPECT_EQ(ParseGhostDestination("host.cell/db:80")->target.kind, Kind::kCell);
+  EXPECT_EQ(ParseGhostDestination("@npm")->to, "@npm");
+  EXPECT_EQ(ParseGhostDestination("@own:443")->to, "@own");
+  for (const char* text : {"example.com/udp", "10.0.0.0/8/udp", "host.cell/db:80/udp", "@npm/udp",
+                           "@", "example.com:53/tcp", "example.com:53/udp/udp", "/udp", ""}) {
+    EXPECT_FALSE(ParseGhostDestination(text).ok()) << text;
+  }
+}
+
 TEST(NetworkTargetTest, RefusesMalformedPorts) {
   for (const char* text :
        {"example.com:", "example.com:0", "example.com:65536", "example.com:x", "[::1", "[::1]x",

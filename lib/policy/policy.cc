@@ -77,7 +77,7 @@ Checked<std::shared_ptr<const Policy>> Policy::Compile(Profile profile, const Pl
 
 CompiledPolicy::CompiledPolicy(Profile profile, const Places& places, const FileLookup& lookup,
                                Time now)
-    : profile_(std::move(profile)) {
+    : profile_(std::move(profile)), ahead_(now - std::chrono::system_clock::now()) {
   ProgramBinder binder(profile_, places, lookup);
   rules_.reserve(profile_.command_rules.size());
   for (const CommandRule& rule : profile_.command_rules) {
@@ -113,6 +113,7 @@ void CompiledPolicy::CompileRule(const CommandRule& rule, const Places& places,
                         .role = RoleOf(rule),
                         .expires = ParseExpiry(rule.expires)};
   compiled.expired = compiled.expires && *compiled.expires <= now;
+  some_expire_ = some_expire_ || (compiled.expires && !compiled.expired);
   rules_.push_back(std::move(compiled));
 }
 
@@ -161,7 +162,13 @@ Verdict CompiledPolicy::JudgeChain(const ExecRequest& request) const {
   return strictest;
 }
 
+std::optional<Time> CompiledPolicy::Now() const {
+  if (!some_expire_) return std::nullopt;
+  return std::chrono::system_clock::now() + ahead_;
+}
+
 Judgement CompiledPolicy::TryRules(const Link& link) const {
+  const std::optional<Time> now = Now();
   Judgement judgement;
   bool floor_done = false, workspace_done = false;
   RuleIndex::Candidates candidates(index_, link.program());
@@ -169,7 +176,7 @@ Judgement CompiledPolicy::TryRules(const Link& link) const {
     const CompiledRule& rule = rules_[*index];
     bool& layer_done = rule.source->layer == Layer::kFloor ? floor_done : workspace_done;
     if (rule.role == CompiledRule::Role::kLayerMinimum && layer_done) continue;
-    if (!rule.when.Matches(link)) continue;
+    if (rule.IsPast(now) || !rule.when.Matches(link)) continue;
     if (rule.role == CompiledRule::Role::kAnswer) {
       if (!judgement.answer && LetsRun(rule, link.program())) judgement.answer = &rule;
       continue;
@@ -265,6 +272,7 @@ std::optional<Action> CompiledPolicy::Uniform() const {
   bool named = false, anonymous = false;
   for (const CompiledRule& rule : rules_) {
     if (rule.expired) continue;
+    if (rule.expires) return std::nullopt;
     const CommandRule& source = *rule.source;
     if (action.value_or(source.then) != source.then || !source.rewrite.empty() ||
         source.run != Strategy::kInPlace || source.error != 0 || !source.check.empty()) {

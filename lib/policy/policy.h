@@ -54,15 +54,15 @@ using FileLookup = std::function<std::optional<FileFacts>(const std::string& abs
 // is made (a bare name is the first hit in `path:`); a name that is nowhere matches nothing.
 class Policy {
  public:
-  // Rules that have expired at `now` are gone.
+  // Rules that have expired at `now` are gone, and others when their time comes after it.
   static Checked<std::shared_ptr<const Policy>> Compile(
       Profile profile, const Places& places, const FileLookup& lookup,
       std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
   virtual ~Policy() = default;
 
   [[nodiscard]] virtual const Profile& profile() const = 0;
-  // Pure and linear in the size of the request; ≤ 2 µs with 10,000 literal rules. `ask` stays kAsk
-  // here.
+  // Linear in the size of the request, and pure, but for the clock where a rule expires; ≤ 2 µs
+  // with 10,000 literal rules. `ask` stays kAsk here.
   [[nodiscard]] virtual Verdict Decide(const ExecRequest& request) const = 0;
   // Whether some rule that could apply to this image wants its hash.
   [[nodiscard]] virtual bool NeedsHash(const ExecImage& image) const = 0;

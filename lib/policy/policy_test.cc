@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include "lib/policy/policy_fixture.h"
 
@@ -234,6 +235,37 @@ TEST_F(PolicyTest, ExpiredRulesAreGone) {
   EXPECT_EQ(Compile()->NextExpiry(), now_ + std::chrono::hours(24));
   AddRule({.exe = {"ls"}}, Action::kAllow).expires = "soon";
   EXPECT_THAT(CompileProblem(), HasSubstr("no date"));
+}
+
+// Without being made again; `why` says the same.
+TEST_F(PolicyTest, ARuleExpiresWhileThePolicyIsInUse) {
+  constexpr std::chrono::milliseconds kLife{300};
+  AddRule({.exe = {"git"}}, Action::kAllow).expires = "2025-06-02";
+  AddRule({.exe = {"git"}}, Action::kAsk);
+  now_ += std::chrono::hours(24) - kLife;
+  const auto before = std::chrono::steady_clock::now();
+  const auto policy = Compile();
+  const auto made = std::chrono::steady_clock::now();
+  const ExecRequest git = Request("/usr/bin/git");
+  const Action first = policy->Decide(git).action;
+  if (std::chrono::steady_clock::now() - before < kLife) {
+    EXPECT_EQ(first, Action::kAllow);
+  }
+  while (std::chrono::steady_clock::now() - made < kLife + std::chrono::milliseconds(1)) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(policy->Decide(git).action, Action::kAsk);
+  EXPECT_EQ(policy->Decide(git).rule.name, "rule1");
+  EXPECT_EQ(policy->Explain(git)[0].failed, "expires: 2025-06-02 is past");
+  EXPECT_FALSE(policy->Explain(git)[0].matched);
+}
+
+TEST_F(PolicyTest, UniformIsNotSaidOfRulesThatExpire) {
+  profile_.command_default.value = Action::kAllow;
+  AddRule({.anonymous = true}, Action::kAllow).expires = "2025-06-02";
+  EXPECT_EQ(Compile()->Uniform(), std::nullopt);
+  profile_.command_rules[0].expires = "";
+  EXPECT_EQ(Compile()->Uniform(), Action::kAllow);
 }
 
 TEST_F(PolicyTest, EnvironmentConditionsSeeEveryOccurrence) {

@@ -183,6 +183,8 @@ struct Profile {
   std::map<std::string, std::vector<std::string>> network_groups;
   std::vector<Placed<PublishedPort>> publish;
   std::vector<std::string> dns_upstream;  // empty: the system's
+  // By domain, in lower case (lib/policy/split_dns.h).
+  std::map<std::string, Placed<std::vector<std::string>>> dns_split;
   Placed<std::string> upstream_proxy, proxy_secret;
 
   std::vector<SyscallRule> syscall_rules;

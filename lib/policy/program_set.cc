@@ -2,7 +2,9 @@
 #include "lib/policy/program_set.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -36,6 +38,15 @@ void AddFile(const FileFacts& file, ProgramSet& set) {
   set.paths.push_back(file.canonical);
 }
 
+// Files that are another program for each name they are called by. Only these: nc and netcat lead
+// to one file as well, and a rule about one means both.
+constexpr std::array kOfApplets = {"busybox", "coreutils", "kmod", "lvm", "pg_wrapper", "toybox"};
+
+bool IsOfApplets(const FileFacts& file) {
+  return std::find(kOfApplets.begin(), kOfApplets.end(), FileName(file.canonical)) !=
+         kOfApplets.end();
+}
+
 template <typename T, typename Less>
 void SortUnique(std::vector<T>& values, Less less) {
   std::sort(values.begin(), values.end(), less);
@@ -44,15 +55,38 @@ void SortUnique(std::vector<T>& values, Less less) {
 
 }  // namespace
 
+std::string_view FileName(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
 bool Before(const FileId& a, const FileId& b) {
   return std::tie(a.device, a.inode) < std::tie(b.device, b.inode);
 }
 
 bool ProgramSet::Matches(const FileId& id, std::string_view canonical) const {
-  return std::binary_search(ids.begin(), ids.end(), id, Before) || MatchesPath(canonical);
+  return MatchesAs(id, canonical, std::nullopt, true);
 }
 
 bool ProgramSet::MatchesPath(std::string_view canonical) const {
+  return MatchesWholePath(canonical) ||
+         std::any_of(applets.begin(), applets.end(),
+                     [&](const Applet& applet) { return applet.file.canonical == canonical; });
+}
+
+bool ProgramSet::MatchesAs(const FileId& id, std::string_view canonical,
+                           std::optional<std::string_view> called, bool tightening) const {
+  if (MatchesWhole(id, canonical)) return true;
+  return std::any_of(applets.begin(), applets.end(), [&](const Applet& applet) {
+    if (applet.file.id != id && applet.file.canonical != canonical) return false;
+    return called ? *called == applet.name : tightening;
+  });
+}
+
+bool ProgramSet::MatchesWhole(const FileId& id, std::string_view canonical) const {
+  return std::binary_search(ids.begin(), ids.end(), id, Before) || MatchesWholePath(canonical);
+}
+
+bool ProgramSet::MatchesWholePath(std::string_view canonical) const {
   return std::binary_search(paths.begin(), paths.end(), canonical, std::less<>()) ||
          std::any_of(patterns.begin(), patterns.end(),
                      [&](const Pattern& pattern) { return pattern.Matches(canonical); });
@@ -130,7 +164,11 @@ Result<void> ProgramBinder::BindNameGlob(const std::string& glob, ProgramSet& se
 
 void ProgramBinder::BindName(const std::string& name, ProgramSet& set) {
   if (const std::optional<FileFacts> file = FindByName(name)) {
-    AddFile(*file, set);
+    if (IsOfApplets(*file) && FileName(file->canonical) != name) {
+      set.applets.push_back({*file, name});
+    } else {
+      AddFile(*file, set);
+    }
   } else {
     set.unknown.push_back(name);
   }

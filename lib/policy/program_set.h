@@ -16,19 +16,39 @@
 
 namespace cellrun::policy {
 
+// One of the programs that a file is, as the name by which it is called: busybox, the coreutils in
+// one file, pg_wrapper.
+struct Applet {
+  FileFacts file;
+  std::string name;
+};
+
 // The programs that one `exe`, `script`, `interpreter` or `parent` names, bound to files.
 struct ProgramSet {
   std::vector<FileId> ids;           // sorted
   std::vector<std::string> paths;    // sorted
   std::vector<Pattern> patterns;     // of canonical paths
+  std::vector<Applet> applets;       // bare names of such a file; it is not in ids and paths
   std::vector<std::string> unknown;  // bare names that are nowhere in `path`
 
-  // By identity (a hard link is the same program) or by canonical path.
+  // By identity (a hard link is the same program) or by canonical path; a file of applets is all of
+  // them.
   [[nodiscard]] bool Matches(const FileId& id, std::string_view canonical) const;
   [[nodiscard]] bool MatchesPath(std::string_view canonical) const;
+  // As Matches, but of a file of applets only those that are named. `called`: as which it certainly
+  // runs; nothing where that is not certain, which `tightening` takes for a match.
+  [[nodiscard]] bool MatchesAs(const FileId& id, std::string_view canonical,
+                               std::optional<std::string_view> called, bool tightening) const;
   // Whether ids and paths are all there is.
   [[nodiscard]] bool literal() const { return patterns.empty(); }
+
+ private:
+  [[nodiscard]] bool MatchesWhole(const FileId& id, std::string_view canonical) const;
+  [[nodiscard]] bool MatchesWholePath(std::string_view canonical) const;
 };
+
+// The last component of a path.
+std::string_view FileName(std::string_view path);
 
 // Orders identities, for searching.
 bool Before(const FileId& a, const FileId& b);

@@ -20,6 +20,10 @@ void RuleIndex::Add(std::uint32_t rule, const ProgramSet* programs) {
   }
   for (const FileId& id : programs->ids) Append(by_id_[id], rule);
   for (const std::string& path : programs->paths) Append(by_path_[path], rule);
+  for (const Applet& applet : programs->applets) {
+    Append(by_id_[applet.file.id], rule);
+    Append(by_path_[applet.file.canonical], rule);
+  }
 }
 
 RuleIndex::Candidates::Candidates(const RuleIndex& index, const ExecImage& image) {

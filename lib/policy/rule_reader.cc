@@ -153,7 +153,8 @@ void CheckNarrowing(const FieldReader& reader, const YamlNode& then, bool narrow
 
 void AddGroup(const FieldReader& reader, const YamlNode& node, Document* document) {
   if (!node.text.starts_with('@')) return;
-  document->groups.push_back({node.text.substr(1), reader.At(node)});
+  // The ports of a ghost's stand behind it.
+  document->groups.push_back({node.text.substr(1, node.text.find(':') - 1), reader.At(node)});
 }
 
 void ReadPorts(const YamlNode& map, NetworkRule* rule) {
@@ -184,6 +185,9 @@ void CheckSyscallRule(const FieldReader& reader, const YamlNode& map, const Sysc
 
 void ReadGhost(const FieldReader& reader, const YamlNode& map, Document* document, Ghost* ghost) {
   reader.Texts(map, "network", &ghost->network);
+  if (const YamlNode* network = map.Find("network")) {
+    for (const YamlNode& item : network->items) AddGroup(reader, item, document);
+  }
   reader.Texts(map, "secrets", &ghost->secrets);
   reader.Text(map, "image", &ghost->image);
   std::vector<Placed<std::string>> write;

@@ -59,6 +59,10 @@ TEST(RuleReaderTest, SyscallsOpenOnlyWhatWasReviewed) {
 TEST(RuleReaderTest, RefusesUnknownGroupsAndSecrets) {
   EXPECT_THAT(ProblemsOf("network: {rules: [{to: ['@nmp'], then: deny}]}\n"),
               HasSubstr("p.yaml:2:25: unknown group '@nmp'"));
+  EXPECT_THAT(ProblemsOfRule("then: ask, run: ghost, ghost: {network: ['@nmp:443']}"),
+              HasSubstr("unknown group '@nmp'"));
+  EXPECT_THAT(ProblemsOf("tools: [{name: x, network: ['@nmp']}]\n"),
+              HasSubstr("unknown group '@nmp'"));
   EXPECT_THAT(ProblemsOf("network: {groups: {npm: []}}\n"), HasSubstr("@npm is built in"));
   EXPECT_THAT(ProblemsOfRule("then: ask, run: ghost, ghost: {secrets: [NOPE]}"),
               HasSubstr("unknown secret 'NOPE'"));

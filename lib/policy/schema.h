@@ -19,9 +19,10 @@ enum class Shape : std::uint8_t {
   kSectionList,  // a list of such maps
   kScalar,
   kList,
-  kOneOrList,  // one scalar, or a list of them that is not empty
-  kNamed,      // a map from free names to scalars
-  kNamedLists  // a map from free names to lists
+  kOneOrList,      // one scalar, or a list of them that is not empty
+  kNamed,          // a map from free names to scalars
+  kNamedLists,     // a map from free names to lists
+  kNamedOneOrList  // the same, or one scalar for a list of one
 };
 
 // What a scalar (or each item of a list) may be; see value_type.cc for the exact form of each.
@@ -43,13 +44,15 @@ enum class Type : std::uint8_t {
   kHash,
   kErrno,
   kDate,
-  kTarget,    // a destination without a port
-  kEndpoint,  // a destination, perhaps with a port
-  kPorts,     // 443, "8000-8010"
-  kPublish,   // 3000, "8080:80", "127.0.0.1:8080:80"
-  kAddress,   // an IP address, perhaps with a port
-  kProxy,     // http://HOST:PORT
-  kResolver,  // "system" or an address
+  kTarget,            // a destination without a port
+  kEndpoint,          // a destination, perhaps with a port
+  kGhostDestination,  // the same, perhaps over UDP
+  kPorts,             // 443, "8000-8010"
+  kPublish,           // 3000, "8080:80", "127.0.0.1:8080:80"
+  kAddress,           // an IP address, perhaps with a port
+  kProxy,             // http://HOST:PORT
+  kResolver,          // "system" or an address
+  kDomain,            // a host name, for itself and everything below it
   kGroup,
   kVariable,
   kVariableGlob,
@@ -86,6 +89,7 @@ struct Key {
   bool not_empty = false;               // a list or section that must hold something
   Standing floor = Standing::kYes;      // in /etc/cellrun/floor.d
   Standing workspace = Standing::kYes;  // in .cellrun.yaml before `cellrun trust`
+  Type names = Type::kVariable;         // of a map from free names: what these are
 };
 
 // In the order of the documentation; a section stands before its keys.

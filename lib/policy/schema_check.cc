@@ -121,6 +121,7 @@ class Checker {
         return value.kind == YamlNode::Kind::kList ? List(key, value, true) : Scalar(key, value);
       case Shape::kNamed:
       case Shape::kNamedLists:
+      case Shape::kNamedOneOrList:
         return Named(key, value);
     }
   }
@@ -172,8 +173,9 @@ class Checker {
     for (const YamlEntry& entry : value.entries) {
       if (Enough()) return;
       Name(key, entry);
-      if (key.shape == Shape::kNamedLists) {
-        List(key, entry.value, false);
+      const bool list = entry.value.kind == YamlNode::Kind::kList;
+      if (key.shape == Shape::kNamedLists || (key.shape == Shape::kNamedOneOrList && list)) {
+        List(key, entry.value, key.shape == Shape::kNamedOneOrList);
       } else {
         Scalar(key, entry.value);
       }
@@ -182,8 +184,7 @@ class Checker {
 
   void Name(const Key& key, const YamlEntry& entry) {
     Key name = key;
-    // Groups are named like rules refer to them, everything else is a variable.
-    name.type = key.shape == Shape::kNamedLists ? Type::kGroup : Type::kVariable;
+    name.type = key.names;
     YamlNode node;
     node.kind = YamlNode::Kind::kScalar;
     node.quoted = true;

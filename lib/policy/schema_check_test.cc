@@ -109,6 +109,24 @@ TEST(SchemaCheckTest, RefusesMalformedValues) {
       {"network: {upstream-proxy: 'http://u:p@proxy.example:1'}\n", "user information"},
       {"network: {upstream-proxy: 'ftp://proxy.example:1'}\n", "does not fit"},
       {"network: {dns: {upstream: [resolver.example]}}\n", "does not fit"},
+      {"network: {dns: {split: [10.0.0.53]}}\n", "network.dns.split: a list"},
+      {"network: {dns: {split: {corp.example: []}}}\n", "an empty list"},
+      {"network: {dns: {split: {corp.example: }}}\n", "nothing"},
+      {"network: {dns: {split: {corp.example: resolver.example}}}\n",
+       "p.yaml:2:39: network.dns.split: 'resolver.example' does not fit; expected system, or the "
+       "IP"},
+      {"network: {dns: {split: {corp.example: 10.0.0.0/8}}}\n", "'10.0.0.0/8' does not fit"},
+      {"network: {dns: {split: {corp.example: '10.0.0.1:53-54'}}}\n", "does not fit"},
+      {"network: {dns: {split: {'*.corp.example': 10.0.0.53}}}\n",
+       "a domain stands for everything below it as well: write 'corp.example'"},
+      {"network: {dns: {split: {.corp.example: 10.0.0.53}}}\n", "write 'corp.example'"},
+      {"network: {dns: {split: {corp.example.: 10.0.0.53}}}\n", "not a host name"},
+      {"network: {dns: {split: {'*': 10.0.0.53}}}\n", "all other names are `network.dns.upstream`"},
+      {"network: {dns: {split: {10.0.0.1: 10.0.0.53}}}\n", "'10.0.0.1' does not fit"},
+      {"network: {dns: {split: {'@npm': 10.0.0.53}}}\n", "'@npm' does not fit"},
+      {"network: {dns: {split: {host: 10.0.0.53}}}\n", "'host' does not fit"},
+      {"network: {dns: {split: {'b\u00fccher.example': 10.0.0.53}}}\n", "not a host name"},
+      {"network: {dns: {splitt: {corp.example: 10.0.0.53}}}\n", "did you mean"},
       {"network: {groups: {'a b': []}}\n", "'a b': "},
       {"network: {groups: {g: ['@npm']}}\n", "a group has no meaning here"},
       {"syscalls: {rules: [{name: read, then: deny}]}\n", "'read' does not fit"},
@@ -212,6 +230,8 @@ TEST(SchemaCheckTest, TakesWellFormedValues) {
            "network: {rules: [{to: '*', ports: 443, then: deny}]}\n",
            "filesystem: {hide: [\"~\"]}\n",
            "network: {dns: {upstream: system}}\n",
+           "network: {dns: {split: {corp.example: 10.0.0.53, b: ['::1', '[::1]:5353']}}}\n",
+           "network: {dns: {split: {}}}\n",
        }) {
     EXPECT_THAT(ProblemsOf(body), IsEmpty()) << body;
   }

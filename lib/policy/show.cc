@@ -118,6 +118,10 @@ class Builder {
       network["publish"].push_back(Leaf(port, PublishedText(port.value)));
     }
     if (!profile_.dns_upstream.empty()) network["dns"]["upstream"] = profile_.dns_upstream;
+    for (const auto& [domain, split] : profile_.dns_split) {
+      network["dns"]["split"][domain] =
+          Leaf(split, split.value.empty() ? Json("system") : Json(split.value));
+    }
     Text(&network, "upstream-proxy", profile_.upstream_proxy);
     Text(&network, "proxy-secret", profile_.proxy_secret);
   }

@@ -52,26 +52,27 @@ Json RewriteValue(const Rewrite& rewrite) {
   return value;
 }
 
-void AddLimits(Json* map, const Limits& limits) {
-  Json shown;
+void AddGhost(Json* map, const Ghost& ghost) {
+  Text(map, "image", ghost.image);
+  Texts(map, "network", ghost.network);
+  Texts(map, "secrets", ghost.secrets);
+  Texts(map, "write", ghost.write);
+  const Json limits = LimitsValue(ghost.limits);
+  if (!limits.empty()) (*map)["limits"] = limits;
+}
+
+}  // namespace
+
+Json LimitsValue(const Limits& limits) {
+  Json shown = Json::object();
   if (limits.memory_bytes) shown["memory"] = FormatSize(limits.memory_bytes->value);
   if (limits.processes) shown["processes"] = limits.processes->value;
   if (limits.cpus) shown["cpus"] = limits.cpus->value;
   if (limits.files) shown["files"] = limits.files->value;
   if (limits.time) shown["time"] = FormatDuration(limits.time->value);
   if (limits.output_bytes) shown["output"] = FormatSize(limits.output_bytes->value);
-  if (!shown.is_null()) (*map)["limits"] = shown;
+  return shown;
 }
-
-void AddGhost(Json* map, const Ghost& ghost) {
-  Text(map, "image", ghost.image);
-  Texts(map, "network", ghost.network);
-  Texts(map, "secrets", ghost.secrets);
-  Texts(map, "write", ghost.write);
-  AddLimits(map, ghost.limits);
-}
-
-}  // namespace
 
 Json RuleValue(const CommandRule& rule) {
   Json value;

@@ -11,6 +11,7 @@ namespace cellrun::policy {
 nlohmann::ordered_json RuleValue(const CommandRule& rule);
 nlohmann::ordered_json RuleValue(const NetworkRule& rule);
 nlohmann::ordered_json RuleValue(const SyscallRule& rule);
+nlohmann::ordered_json LimitsValue(const Limits& limits);
 nlohmann::ordered_json ToolValue(const Tool& tool);
 nlohmann::ordered_json TestValue(const TestCase& test);
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
 #include <string>
 #include <vector>
 
 #include "lib/policy/load.h"
-#include "lib/policy/network_target.h"
 #include "lib/policy/profile.h"
 #include "lib/policy/syscalls.h"
 #include "lib/policy/value_type.h"
@@ -20,7 +18,6 @@ class Finder {
     Cell();
     Commands();
     Syscalls();
-    UsedLimits("limits.", profile_.limits);
     for (const Tool& tool : profile_.tools) GhostRights(tool.at, tool.ghost);
     return std::move(problems_);
   }
@@ -31,16 +28,12 @@ class Finder {
   }
 
   void Cell() {
-    constexpr std::array<std::string_view, 3> kLater{"cgroup.memory", "cgroup.pids", "cgroup.cpu"};
     for (const Placed<std::string>& layer : profile_.require) {
       if (layer.value == "landlock" && AllowsOptIn(profile_, "userns")) {
         problems_.push_back({layer.at,
                              "landlock cannot be required where userns is allowed: a process under "
                              "Landlock may not mount anything",
                              "", ""});
-      }
-      for (const std::string_view later : kLater) {
-        if (layer.value == later) Note(layer.at, "require: " + layer.value);
       }
     }
     if (profile_.backend.value != "native") {
@@ -62,12 +55,6 @@ class Finder {
   }
 
   void GhostRights(const Position& at, const Ghost& rights) {
-    for (const std::string& to : rights.network) {
-      const Result<NetworkTarget> target = ParseEndpoint(to);
-      if (target.ok() && target->kind == NetworkTarget::Kind::kCell)
-        Note(at, "ghost: network to another cell, '" + to + "'");
-    }
-    UsedLimits("ghost: limits.", rights.limits);
     if (!rights.image.empty() && !rights.image.starts_with("/"))
       Note(at, "ghost: image " + rights.image + " (only a directory)");
   }
@@ -76,12 +63,6 @@ class Finder {
     for (const SyscallRule& rule : profile_.syscall_rules) {
       if (rule.then == Action::kAsk) Note(rule.at, "a syscalls rule with then: ask");
     }
-  }
-
-  void UsedLimits(const std::string& where, const Limits& limits) {
-    if (limits.memory_bytes) Note(limits.memory_bytes->at, where + "memory");
-    if (limits.cpus) Note(limits.cpus->at, where + "cpus");
-    if (limits.output_bytes) Note(limits.output_bytes->at, where + "output");
   }
 
   const Profile& profile_;

@@ -125,6 +125,11 @@ std::optional<std::string> FormOfEndpoint(const std::string& text) {
   return FormOfTarget(parsed);
 }
 
+std::optional<std::string> FormOfGhostDestination(const std::string& text) {
+  const Result<GhostDestination> parsed = ParseGhostDestination(text);
+  return parsed.ok() ? std::nullopt : std::optional<std::string>(parsed.error().operation());
+}
+
 std::optional<std::string> FormOfAddress(const std::string& text) {
   const Result<NetworkTarget> parsed = ParseTarget(text);
   return Fits(parsed.ok() && parsed->kind == NetworkTarget::Kind::kBlock &&
@@ -138,6 +143,17 @@ std::optional<std::string> FormOfResolver(const std::string& text) {
   return Fits(parsed.ok() && parsed->kind == NetworkTarget::Kind::kBlock &&
               text.find('/') == std::string::npos &&
               (!parsed->ports || parsed->ports->first == parsed->ports->second));
+}
+
+// It stands for itself and everything below it.
+std::optional<std::string> FormOfDomain(const std::string& text) {
+  using Kind = NetworkTarget::Kind;
+  const Result<NetworkTarget> parsed = ParseTarget(text);
+  if (!parsed.ok()) return parsed.error().operation();
+  if (parsed->kind == Kind::kBelow || parsed->kind == Kind::kWithBelow)
+    return "a domain stands for everything below it as well: write '" + parsed->name + "'";
+  if (parsed->kind == Kind::kEverything) return "all other names are `network.dns.upstream`";
+  return Fits(parsed->kind == Kind::kName);
 }
 
 std::optional<std::string> FormOfPublish(const std::string& text) {
@@ -259,11 +275,13 @@ constexpr auto kForms = std::to_array<TypeForm>({
     {Type::kDate, FormOfDate},
     {Type::kTarget, [](const std::string& text) { return FormOfTarget(ParseTarget(text)); }},
     {Type::kEndpoint, FormOfEndpoint},
+    {Type::kGhostDestination, FormOfGhostDestination},
     {Type::kPorts, [](const std::string& text) { return Fits(ParsePorts(text).has_value()); }},
     {Type::kPublish, FormOfPublish},
     {Type::kAddress, FormOfAddress},
     {Type::kProxy, FormOfProxy},
     {Type::kResolver, FormOfResolver},
+    {Type::kDomain, FormOfDomain},
     {Type::kGroup, [](const std::string& text) { return FormOfTarget(ParseTarget("@" + text)); }},
     {Type::kVariable, FormOfVariable},
     {Type::kVariableGlob, FormOfVariableGlob},

@@ -7,6 +7,7 @@
 
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <sys/syscall.h>
 
 #include <cstddef>
 #include <limits>
@@ -155,6 +156,8 @@ class Generator {
   }
 
   Label TargetOf(const SyscallEntry& entry) {
+    if (options_.keep_processors && entry.number == SYS_sched_setaffinity)
+      return AnswerLabel(Answer::kEperm);
     if (IsOptedIn(entry.opt_in)) {
       return entry.rule != nullptr ? RuleLabel(entry.rule) : AnswerLabel(Answer::kAllow);
     }

@@ -48,6 +48,7 @@ struct FilterOptions {
   bool allow_perf = false;
   bool allow_keyctl = false;
   bool allow_userns = false;
+  bool keep_processors = false;  // nobody says anew which ones it runs on: sched_setaffinity: EPERM
 };
 // Names that `syscalls.rules … then: allow` may contain.
 std::span<const std::string_view> OptInNames();

@@ -455,6 +455,19 @@ TEST_F(FilterTest, UsernsOpensWhatSandboxesNeedAndNothingElse) {
   EXPECT_THAT(program.Unreached(), testing::IsEmpty());
 }
 
+TEST_F(FilterTest, ProcessorsThatAreKeptCannotBeChanged) {
+  BpfInterpreter free(BuildFilter({}));
+  BpfInterpreter kept(BuildFilter({.keep_processors = true}));
+  EXPECT_EQ(Run(free, "sched_setaffinity", {0}), kAllow);
+  for (const std::uint64_t pid : {0U, 1U, 2U, 77U})
+    EXPECT_EQ(Run(kept, "sched_setaffinity", {pid}), kEperm) << pid;
+  for (const Vector& vector : kVectors) {
+    if (vector.name == std::string_view("sched_setaffinity")) continue;
+    EXPECT_EQ(Run(kept, vector.name, vector.arguments), vector.expected)
+        << testing::PrintToString(vector);
+  }
+}
+
 struct OptInCase {
   FilterOptions options;
   std::set<std::string_view> allowed;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/sys/internet.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -38,6 +41,11 @@ Result<sockaddr_storage> LocalAddress(const UniqueFd& socket) {
 
 Result<void> SetOption(const UniqueFd& socket, int level, int name, int value) {
   return Check(setsockopt(socket.get(), level, name, &value, sizeof value), "setsockopt");
+}
+Result<void> SetCongestionControl(const UniqueFd& socket, std::string_view name) {
+  return Check(setsockopt(socket.get(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                          static_cast<socklen_t>(name.size())),
+               "setsockopt(TCP_CONGESTION)");
 }
 
 Result<std::size_t> SendBytes(const UniqueFd& socket, std::string_view bytes) {

@@ -27,6 +27,9 @@ Result<int> PendingError(const UniqueFd& socket);
 Result<sockaddr_storage> LocalAddress(const UniqueFd& socket);
 // An option whose value is an int.
 Result<void> SetOption(const UniqueFd& socket, int level, int name, int value);
+// TCP_CONGESTION; of what a listener accepts too. Before it is connected: a control that paces
+// would go on doing so.
+Result<void> SetCongestionControl(const UniqueFd& socket, std::string_view name);
 
 // Never waits and raises no SIGPIPE; how much was taken. EAGAIN is an error.
 Result<std::size_t> SendBytes(const UniqueFd& socket, std::string_view bytes);

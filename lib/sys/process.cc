@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -41,6 +42,10 @@ Result<UniqueFd> PidfdOpen(pid_t pid) {
 Result<void> PidfdSendSignal(const UniqueFd& pidfd, int signal) {
   return Check(syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0),
                "pidfd_send_signal");
+}
+bool HasEnded(const UniqueFd& pidfd, std::chrono::milliseconds within) {
+  pollfd polled{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+  return poll(&polled, 1, static_cast<int>(within.count())) > 0;
 }
 Result<UniqueFd> PidfdGetfd(const UniqueFd& pidfd, int remote_fd) {
   return Own(syscall(SYS_pidfd_getfd, pidfd.get(), remote_fd, 0), "pidfd_getfd");
@@ -128,6 +133,29 @@ Result<rlimit64> GetLimit(int resource) {
 Result<void> SetLimit(int resource, rlimit64 limit) {
   return Check(prlimit64(0, static_cast<__rlimit_resource>(resource), &limit, nullptr),
                "prlimit64");
+}
+namespace {
+// 8192 processors: more than any kernel is built for.
+using ProcessorMask = std::array<unsigned long, 128>;
+constexpr unsigned kBits = 64;
+}  // namespace
+
+Result<std::vector<unsigned>> Processors() {
+  ProcessorMask mask{};
+  const long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask.data());
+  if (bytes < 0) return ErrnoError("sched_getaffinity");
+  std::vector<unsigned> numbers;
+  for (unsigned number = 0; number < static_cast<unsigned>(bytes) * 8; ++number) {
+    if (((mask.at(number / kBits) >> (number % kBits)) & 1) != 0) numbers.push_back(number);
+  }
+  return numbers;
+}
+Result<void> KeepProcessors(std::span<const unsigned> numbers) {
+  ProcessorMask mask{};
+  for (const unsigned number : numbers) mask.at(number / kBits) |= 1UL << (number % kBits);
+  if (syscall(SYS_sched_setaffinity, 0, sizeof mask, mask.data()) != 0)
+    return ErrnoError("sched_setaffinity");
+  return {};
 }
 Result<void> SetNamespace(const UniqueFd& fd, int type) {
   return Check(setns(fd.get(), type), "setns");

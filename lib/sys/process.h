@@ -9,7 +9,9 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
@@ -21,6 +23,8 @@ namespace cellrun::sys {
 Result<pid_t> Clone3(clone_args arguments);
 Result<UniqueFd> PidfdOpen(pid_t pid);
 Result<void> PidfdSendSignal(const UniqueFd& pidfd, int signal);
+// Within that time; it waits.
+bool HasEnded(const UniqueFd& pidfd, std::chrono::milliseconds within);
 Result<UniqueFd> PidfdGetfd(const UniqueFd& pidfd, int remote_fd);
 
 struct WaitStatus {
@@ -50,6 +54,10 @@ Result<void> ChangeRoot(const UniqueFd& directory);  // the working directory to
 Result<void> CloseRange(unsigned first, unsigned last, unsigned flags);
 Result<rlimit64> GetLimit(int resource);
 Result<void> SetLimit(int resource, rlimit64 limit);
+// The numbers of those that the calling thread may run on, ascending; and that it may run on from
+// now on.
+Result<std::vector<unsigned>> Processors();
+Result<void> KeepProcessors(std::span<const unsigned> numbers);
 Result<void> SetNamespace(const UniqueFd& fd, int type);
 Result<void> Unshare(int flags);
 Result<void> SetIds(uid_t uid,

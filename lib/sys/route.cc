@@ -108,7 +108,13 @@ Result<void> RouteSocket::Ask(std::string_view message) const {
 
 Result<void> RouteSocket::AddVeth(const Veth& veth) const {
   Request request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, UpLink(veth.index));
+  // One queue: each more is a kernel object of its own, and the link has no use for it.
+  const auto one_queue = [&request] {
+    request.AddNumber(IFLA_NUM_TX_QUEUES, 1);
+    request.AddNumber(IFLA_NUM_RX_QUEUES, 1);
+  };
   request.Add(IFLA_IFNAME, WithEnd(veth.name));
+  one_queue();
   const std::size_t info = request.Open(IFLA_LINKINFO);
   request.Add(IFLA_INFO_KIND, std::string_view("veth"));
   const std::size_t data = request.Open(IFLA_INFO_DATA);
@@ -117,6 +123,7 @@ Result<void> RouteSocket::AddVeth(const Veth& veth) const {
   other.ifi_index = veth.index;
   request.AppendHead(other);
   request.Add(IFLA_IFNAME, WithEnd(veth.peer_name));
+  one_queue();
   request.AddNumber(IFLA_NET_NS_FD, static_cast<std::uint32_t>(veth.peer_namespace.get()));
   request.Close(peer);
   request.Close(data);
@@ -143,7 +150,8 @@ Result<void> RouteSocket::AddAddress(int index, std::span<const std::uint8_t> ad
   return Ask(request.Finish());
 }
 
-Result<void> RouteSocket::AddDefaultRoute(int index, std::span<const std::uint8_t> gateway) const {
+Result<void> RouteSocket::AddDefaultRoute(int index, std::span<const std::uint8_t> gateway,
+                                          const Tcp* tcp) const {
   rtmsg head{};
   head.rtm_family = FamilyOf(gateway);
   head.rtm_table = RT_TABLE_MAIN;
@@ -153,6 +161,12 @@ Result<void> RouteSocket::AddDefaultRoute(int index, std::span<const std::uint8_
   Request request(RTM_NEWROUTE, NLM_F_CREATE, head);
   request.Add(RTA_GATEWAY, gateway);
   request.AddNumber(RTA_OIF, static_cast<std::uint32_t>(index));
+  if (tcp != nullptr) {
+    const std::size_t metrics = request.Open(RTA_METRICS);
+    request.Add(RTAX_CC_ALGO, WithEnd(tcp->congestion_control));
+    request.AddNumber(RTAX_INITCWND, tcp->first_segments);
+    request.Close(metrics);
+  }
   return Ask(request.Finish());
 }
 

@@ -31,7 +31,13 @@ class RouteSocket {
   Result<void> RaiseLink(int index) const;
   // `address`: 4 or 16 bytes in network order. Without duplicate address detection.
   Result<void> AddAddress(int index, std::span<const std::uint8_t> address, int prefix) const;
-  Result<void> AddDefaultRoute(int index, std::span<const std::uint8_t> gateway) const;
+  // What TCP has on a route, instead of what it has elsewhere.
+  struct Tcp {
+    const char* congestion_control;
+    std::uint32_t first_segments;  // sent before anything has been acknowledged
+  };
+  Result<void> AddDefaultRoute(int index, std::span<const std::uint8_t> gateway,
+                               const Tcp* tcp = nullptr) const;
   // Every address of the family is this namespace's own, but for those with a route of their own.
   Result<void> OwnEverything(int family) const;
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "lib/sys/file.h"
 #include "lib/sys/returned.h"
@@ -122,7 +123,9 @@ Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, 
   message.msg_control = control.data();
   message.msg_controllen = control.size();
   ssize_t got = recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR) got = recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC);
+  bool told = false;
+  while (got < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(told, true))))
+    got = recvmsg(socket.get(), &message, flags | MSG_CMSG_CLOEXEC);
   if (got < 0) return ErrnoError("recvmsg");
   received.bytes.resize(static_cast<std::size_t>(got));
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;

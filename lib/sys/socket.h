@@ -42,7 +42,9 @@ struct Message {
 Result<void> PassCredentials(const UniqueFd& socket);
 // One packet with descriptors; MSG_NOSIGNAL. EAGAIN is an error.
 Result<void> SendMessage(const UniqueFd& socket, std::string_view bytes, std::span<const int> fds);
-// One packet of at most `limit_bytes`. EAGAIN is an error.
+// One packet of at most `limit_bytes`. EAGAIN is an error. Of a peer that has gone with something
+// unread (ECONNRESET, which the kernel tells once and first) what it has sent still comes, and then
+// an empty packet.
 Result<Message> ReceiveMessage(const UniqueFd& socket, std::size_t limit_bytes, int flags = 0);
 
 }  // namespace cellrun::sys

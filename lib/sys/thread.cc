@@ -2,10 +2,13 @@
 #include "lib/sys/thread.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -38,6 +41,20 @@ class MaskAllButWake {
  private:
   sigset_t before_{};
 };
+
+// The kernel's, of its first version: <linux/sched/types.h> clashes with <sched.h>.
+struct SchedulingAttributes {
+  std::uint32_t size;
+  std::uint32_t policy;
+  std::uint64_t flags;
+  std::int32_t nice;
+  std::uint32_t priority;
+  std::uint64_t runtime;  // of an ordinary policy: the slice
+  std::uint64_t deadline;
+  std::uint64_t period;
+};
+static_assert(sizeof(SchedulingAttributes) == 48);
+constexpr std::uint64_t kResetOnFork = 1;
 
 timespec ToTimespec(std::chrono::nanoseconds duration) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
@@ -123,6 +140,32 @@ void ThreadTicker::Arm(std::chrono::nanoseconds period) noexcept {
 }
 void ThreadTicker::Disarm() noexcept {
   Arm(std::chrono::nanoseconds(0));
+}
+
+void ReleaseUnusedStack() noexcept {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+  void* low = nullptr;
+  std::size_t bytes = 0;
+  const bool known = pthread_attr_getstack(&attributes, &low, &bytes) == 0;
+  pthread_attr_destroy(&attributes);
+  if (!known) return;
+  constexpr std::uintptr_t kPage = 4096;
+  const auto lowest = reinterpret_cast<std::uintptr_t>(low);
+  // A page is left for this frame's red zone and the call itself.
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  const std::uintptr_t end = (here & ~(kPage - 1)) - kPage;
+  if (end > lowest) (void)madvise(low, end - lowest, MADV_DONTNEED);  // a matter of memory only
+}
+
+void ShortenTimeSlice(std::chrono::nanoseconds slice) noexcept {
+  SchedulingAttributes attributes{};
+  // Read first: the priority shall stay.
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
+  if (attributes.policy != SCHED_OTHER) return;
+  attributes.flags |= kResetOnFork;
+  attributes.runtime = static_cast<std::uint64_t>(slice.count());
+  (void)syscall(SYS_sched_setattr, 0, &attributes, 0);  // it runs as before then
 }
 
 pid_t ThreadId() noexcept {

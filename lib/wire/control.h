@@ -31,7 +31,8 @@ enum ControlType : uint32_t {
   // launcher's child -> broker, before it becomes init. fds: shim (O_RDONLY, through the cell's
   // read-only mount), denials (O_WRONLY | O_APPEND), its user namespace, its mount namespace, the
   // directory of script copies (writable through it), a socket that listens on kBrokerSocket;
-  // where the plan has a cgroup, a socket of its network namespace.
+  // where the plan has a cgroup, a socket of its network namespace; where it has no gateway, the
+  // unbound sockets of its resolver (UDP and TCP).
   kCellBuilt = 1,
   // launcher's child -> broker, before that, where the plan has a gateway. fds: its network
   // namespace, and unbound sockets in it: one of UDP, the rest of TCP, those of IPv6 last.

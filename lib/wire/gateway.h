@@ -17,6 +17,10 @@ inline constexpr char kCellAddress6[] = "fd63:656c:6c72:ffff::2";
 inline constexpr char kGatewayAddress6[] = "fd63:656c:6c72:ffff::3";
 inline constexpr int kLinkPrefix6 = 127;
 
+// What TCP has that never leaves this machine: there is no congestion to control, and the host's
+// choice may be one that paces what it sends (bbr). Every kernel has it, for every user.
+inline constexpr char kCongestionControl[] = "reno";
+
 // Sockets that the launcher's child makes in the gateway before anything runs: the resolver's two,
 // and enough for the first destinations. The broker makes more when it needs them.
 inline constexpr int kFirstSockets4 = 8;

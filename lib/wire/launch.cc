@@ -78,6 +78,7 @@ std::string Encode(const RunRequest& request) {
               {"read", TextsToJson(request.read)},
               {"write", TextsToJson(request.write)},
               {"publish", TextsToJson(request.publish)},
+              {"network", TextsToJson(request.network)},
               {"observe", request.observe},
               {"report", request.report},
               {"time_limit_ms", request.time_limit.count()},
@@ -113,6 +114,7 @@ Result<RunRequest> DecodeRunRequest(const json& message) {
   reader.Texts("read", request.read);
   reader.Texts("write", request.write);
   reader.Texts("publish", request.publish);
+  reader.Texts("network", request.network);
   reader.Bool("observe", request.observe);
   reader.Bool("report", request.report);
   reader.Number("time_limit_ms", 0, kMaxMilliseconds, time_limit_ms);
@@ -160,6 +162,8 @@ std::string Encode(const ExitReport& report) {
               {"exec_error", report.exec_error},
               {"wait_status", report.wait_status},
               {"timed_out", report.timed_out},
+              {"output_ended", report.output_ended},
+              {"memory_kills", report.memory_kills},
               {"lost", TextToJson(report.lost)},
               {"allowed", report.allowed},
               {"asked", report.asked},
@@ -178,6 +182,8 @@ Result<ExitReport> DecodeExitReport(const json& message) {
   reader.Small("exec_error", report.exec_error, 0, 4095);
   reader.Small("wait_status", report.wait_status, INT32_MIN, INT32_MAX);
   reader.Bool("timed_out", report.timed_out);
+  reader.Bool("output_ended", report.output_ended);
+  reader.Count("memory_kills", report.memory_kills);
   reader.Text("lost", report.lost);
   reader.Count("allowed", report.allowed);
   reader.Count("asked", report.asked);
@@ -270,6 +276,18 @@ Result<int> DecodeSignal(const json& message) {
   return signal;
 }
 
+std::string EncodeCgroups() {
+  return json{{"type", "cgroups"}}.dump();
+}
+std::string EncodeRelay() {
+  return json{{"type", "relay"}}.dump();
+}
+std::string EncodeStreams() {
+  return json{{"type", "streams"}}.dump();
+}
+std::string EncodeOutputEnd() {
+  return json{{"type", "output-end"}}.dump();
+}
 std::string EncodeTerminal() {
   return json{{"type", "terminal"}}.dump();
 }

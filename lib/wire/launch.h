@@ -59,6 +59,7 @@ struct RunRequest {
   std::vector<std::pair<std::string, std::string>> set_environment;  // --env
   std::vector<std::string> read, write;  // --read, --write: canonical, absolute
   std::vector<std::string> publish;      // --publish, as a profile writes it
+  std::vector<std::string> network;      // --net: destinations, perhaps with ports
   bool observe = false;
   bool report = false;
   std::chrono::milliseconds time_limit{0};  // 0: what the profile says
@@ -129,6 +130,8 @@ struct CellPlan {
   std::vector<LandlockRule> landlock;
   bool landlock_required = false;
   std::vector<ResourceLimit> limits;
+  // How many of the launcher's processors the cell keeps, for good; 0: all.
+  std::uint32_t processors = 0;
   std::vector<std::string> layers;  // in force if the plan is carried out
   std::vector<std::string>
       warnings;  // said to the user before the command starts (not enforced, read-only, …)
@@ -137,6 +140,7 @@ struct CellPlan {
   // `userns`. Mounting needs a process without Landlock's file rules.
   std::uint64_t namespaces = 0;
   std::chrono::milliseconds time_limit{0};  // the broker enforces it; here for messages
+  std::uint64_t output_bytes = 0;  // the launcher counts what the cell prints; 0: it may print all
   bool gateway =
       false;  // something may be let out: a second network namespace (lib/wire/gateway.h)
   // The directory of the cgroup that init enters before it is init; "" for none. Only root's.
@@ -154,7 +158,9 @@ struct ExitReport {
   int exec_error = 0;    // errno of the failed first exec, 0 if it succeeded
   int wait_status = 0;   // as wait(2)
   bool timed_out = false;
-  std::string lost;  // why the cell ended before the command did; "" if it did not
+  bool output_ended = false;       // it printed more than it may
+  std::uint64_t memory_kills = 0;  // processes that the kernel has ended for want of memory
+  std::string lost;                // why the cell ended before the command did; "" if it did not
   std::uint64_t allowed = 0, asked = 0, denied = 0;
   std::vector<std::string> denials;      // JSON records, at most 1000
   std::vector<std::string> quarantined;  // paths
@@ -216,6 +222,15 @@ Result<std::vector<policy::Source>> DecodeDocuments(const nlohmann::json& messag
 std::string EncodeSignal(int signal);
 Result<int> DecodeSignal(const nlohmann::json& message);
 std::string EncodeTerminal();
+// Behind it are directories of cgroups, which the process that becomes init enters before it gets
+// the plan.
+std::string EncodeCgroups();
+// The broker wants every output of the command to come through the launcher, who answers with the
+// given streams anew.
+std::string EncodeRelay();
+std::string EncodeStreams();
+// From the launcher: the command has printed more than it may.
+std::string EncodeOutputEnd();
 // From a broker of another build that has no cells: it leaves, and the launcher starts its own.
 std::string EncodeDraining();
 

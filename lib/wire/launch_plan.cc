@@ -58,12 +58,14 @@ void PlanFields(Archive& archive, Plan& plan, std::int64_t& time_limit_ms) {
   archive.List(plan.landlock, [](Archive& to, auto& rule) { RuleFields(to, rule); });
   archive.Flag(plan.landlock_required);
   archive.List(plan.limits, [](Archive& to, auto& limit) { LimitFields(to, limit); });
+  archive.Number(plan.processors);
   archive.List(plan.layers, text);
   archive.List(plan.warnings, text);
   archive.Number(plan.inotify_instances);
   archive.Number(plan.inotify_watches);
   archive.Number(plan.namespaces);
   archive.Number(time_limit_ms);
+  archive.Number(plan.output_bytes);
   archive.Flag(plan.gateway);
   archive.Text(plan.cgroup);
 }

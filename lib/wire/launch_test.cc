@@ -66,6 +66,7 @@ RunRequest SomeRequest() {
   request.read = {"/etc/x"};
   request.write = {"/srv/y"};
   request.publish = {"3000", "127.0.0.2:8080:80"};
+  request.network = {"example.com:443", "host"};
   request.observe = true;
   request.time_limit = std::chrono::milliseconds(1500);
   request.streams[0] = Stream::kGiven;
@@ -93,6 +94,7 @@ TEST(RunRequestTest, SurvivesTheTrip) {
   EXPECT_EQ(got->read, sent.read);
   EXPECT_EQ(got->write, sent.write);
   EXPECT_EQ(got->publish, sent.publish);
+  EXPECT_EQ(got->network, sent.network);
   EXPECT_TRUE(got->observe);
   EXPECT_EQ(got->time_limit, sent.time_limit);
   EXPECT_EQ(got->streams[0], Stream::kGiven);

@@ -76,6 +76,16 @@ class ObjectReader {
       if (!finished.ok()) return Adopt(finished.error());
     }
   }
+  // Calls `each(ObjectReader&)` for an object, where there is one; its members are checked too.
+  template <typename Each>
+  void MaybeObject(const char* name, Each each) {
+    const nlohmann::json* object = Has(name) ? Find(name) : nullptr;
+    if (object == nullptr) return;
+    ObjectReader reader(*object, where_ + "." + name);
+    if (reader.ok()) each(reader);
+    const Result<void> finished = reader.Finish();
+    if (!finished.ok()) Adopt(finished.error());
+  }
   [[nodiscard]] bool Has(const char* name) const;
   void Fail(const char* name, std::string_view what);
   [[nodiscard]] bool ok() const { return problem_.empty(); }

@@ -29,6 +29,7 @@ class AgentRun : public Sandbox {
   [[nodiscard]] Options InCell(const AgentSetup& setup) const;
   // The driver's command line; `prefix` is what it starts the agent with.
   [[nodiscard]] Words Driver(const AgentSetup& setup, const Words& prefix = {}) const;
+  [[nodiscard]] const std::string& packages() const { return packages_; }
   Outcome RunAgent(const AgentSetup& setup);
   Outcome RunAgent(const AgentSetup& setup, const Options& options);
 

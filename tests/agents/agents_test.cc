@@ -4,10 +4,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
 #include "tests/agents/agent_run.h"
+#include "tests/emulator/emulator.h"
 #include "tests/support/remains.h"
 
 namespace cellrun::test {
@@ -290,6 +292,71 @@ TEST_P(BareAgentSlowTest, LeavesItsCommandRunningWithoutACell) {
   const std::vector<pid_t> left = DescendantsRunning("sleep");
   EXPECT_THAT(left, Not(IsEmpty()));
   for (const pid_t pid : left) kill(pid, SIGKILL);
+}
+
+class ModelOutsideAgentSlowTest : public AgentRun,
+                                  public testing::WithParamInterface<AgentSetup> {};
+INSTANTIATE_TEST_SUITE_P(Each, ModelOutsideAgentSlowTest, testing::Values(kCodex, kOpencode),
+                         NameOf);
+
+// As people have it: only the agent is in the cell. 127.0.0.1 is the cell's own, so the agent's
+// settings name `host`.
+TEST_P(ModelOutsideAgentSlowTest, IsReachedThroughARuleOnHost) {
+  Script(json::parse(R"json([{"shell": "cc -o hello hello.c && ./hello"}])json"));
+  const std::string profile =
+      WriteProfile("cellrun: 1\nname: outside\nextends: [" + std::string(GetParam().profile) +
+                   "]\nnetwork:\n  rules:\n    - {name: its-model, to: host, then: allow}\n");
+  const std::string prefix =
+      Write(Path("prefix"),
+            "set -eu\n"
+            "sed -i 's#http://127.0.0.1:#http://host:#' $(grep -rlF http://127.0.0.1: \"$HOME\" "
+            "--include=*.toml --include=*.json)\n"
+            "exec " +
+                Prefix() + "/bin/cellrun run --profile " + profile + " --read " + packages() +
+                " -- \"$@\"\n");
+  StartBroker();
+  Command command = CellrunCommand({}, InCell(GetParam()));
+  command.argv = Driver(GetParam(), {"bash", prefix});
+  command.environment["AGENT_HOME"] = Home();
+  command.environment["AGENT_PASS"] = "XDG_STATE_HOME XDG_CONFIG_HOME";
+  const Outcome outcome = Process(command).Wait();
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_TRUE(SaidTheLastWord()) << outcome;
+  EXPECT_THAT(Told(0), HasSubstr("hello"));
+  const std::vector<json> records = History({"--kind", "connect"});
+  EXPECT_TRUE(std::any_of(records.begin(), records.end(), [](const json& record) {
+    return record.value("name", "") == "host" && record["rule"]["name"] == "its-model" &&
+           record.value("result", "") == "connected";
+  })) << json(records);
+  for (const json& record : records)
+    EXPECT_TRUE(record.value("name", "") == "host" || record.value("verdict", "") != "allow")
+        << record;
+}
+
+class ScreenAgentSlowTest : public AgentRun, public testing::WithParamInterface<AgentSetup> {};
+INSTANTIATE_TEST_SUITE_P(Each, ScreenAgentSlowTest, testing::Values(kCodex, kOpencode), NameOf);
+
+// As most people use them. Both start further programs for it, without a question.
+TEST_P(ScreenAgentSlowTest, IsDrawnOnATerminal) {
+  constexpr int kRows = 30, kColumns = 100;
+  const bool codex = std::string_view(GetParam().agent) == "codex";
+  Words agent = {packages() + "/node_modules/.bin/" + GetParam().agent};
+  if (codex) agent.insert(agent.end(), {"--sandbox", "danger-full-access"});
+  const Options options{.profile = GetParam().profile, .flags = {"--read", packages()}};
+  Terminal terminal(CellrunCommand(RunArguments(agent, options), options), kRows, kColumns);
+  Emulator screen(kRows, kColumns);
+  EXPECT_TRUE(terminal.WaitUntil([&](const std::string& shown) {
+    screen.Follow(shown);
+    if (const std::string answers = screen.Answers(); !answers.empty()) terminal.Send(answers);
+    return screen.Shows(codex ? "Welcome to Codex" : "ctrl+p commands");
+  })) << screen.Text();
+  EXPECT_THAT(screen.Text(), Not(HasSubstr("waiting for approval")));
+  terminal.HangUp();
+  EXPECT_FALSE(terminal.Wait().timed_out);
+  for (const json& record : History({"--kind", "ask"})) {
+    if (!record.contains("argv")) continue;              // for a connection
+    EXPECT_EQ(record["exe"], "/usr/bin/git") << record;  // codex: for a catalogue of plugins
+  }
 }
 
 class CodexTest : public AgentRun {};

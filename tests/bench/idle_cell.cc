@@ -42,6 +42,14 @@ IdleCell::IdleCell(IdleCell&& other) noexcept
       input_(std::exchange(other.input_, -1)),
       output_(std::exchange(other.output_, -1)) {}
 
+void IdleCell::Tell(const char* line) const {
+  if (dprintf(input_, "%s\n", line) < 0) perror("bench: a cell's input");
+}
+
+void IdleCell::Terminate() const {
+  kill(pid_, SIGTERM);
+}
+
 IdleCell::~IdleCell() {
   if (pid_ <= 0) return;
   close(input_);

@@ -18,6 +18,9 @@ class IdleCell {
   IdleCell(const IdleCell&) = delete;
   IdleCell& operator=(const IdleCell&) = delete;
 
+  void Tell(const char* line) const;  // to its standard input
+  // SIGTERM, without waiting: many end at the same time.
+  void Terminate() const;
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:

@@ -19,10 +19,11 @@ struct Part {
   const char* name;
   nlohmann::json (*measure)(const Setting&);
 };
-constexpr Part kParts[] = {{"start", MeasureStart},         {"exec", MeasureExec},
-                           {"build", MeasureBuild},         {"work", MeasureWork},
-                           {"neighbour", MeasureNeighbour}, {"memory", MeasureMemory},
-                           {"decide", MeasureDecide},       {"asks", MeasureAsks}};
+constexpr Part kParts[] = {
+    {"start", MeasureStart},     {"exec", MeasureExec},           {"build", MeasureBuild},
+    {"work", MeasureWork},       {"neighbour", MeasureNeighbour}, {"memory", MeasureMemory},
+    {"decide", MeasureDecide},   {"asks", MeasureAsks},           {"pending", MeasurePending},
+    {"network", MeasureNetwork}, {"gateway", MeasureGateway}};
 
 int Main(int argc, char** argv) {
   if (argc < 8) {

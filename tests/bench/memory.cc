@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/bench/broker_process.h"
 #include "tests/bench/idle_cell.h"
 #include "tests/bench/runners.h"
 #include "tests/bench/timing.h"
@@ -27,26 +28,11 @@ long Pss(pid_t pid) {
   return 0;  // init's memory map is closed to others than root
 }
 
-long Rss(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("VmRSS:")) return std::stol(line.substr(6));
-  }
-  return 0;
-}
-
 std::vector<pid_t> Children(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
   std::vector<pid_t> children;
   for (pid_t child = 0; file >> child;) children.push_back(child);
   return children;
-}
-
-pid_t Broker(const Setting& setting) {
-  const Finished status =
-      RunCommand({setting.prefix + "/bin/cellrun", "broker", "status", "-o", "json"});
-  const auto json = nlohmann::json::parse(status.out, nullptr, false);
-  return json.is_object() ? json.value("pid", 0) : 0;
 }
 
 // Both let go of what only starting needed: the launcher after 0.1 s, the broker after 2 s.
@@ -77,9 +63,9 @@ nlohmann::json StartMany(const Setting& setting, double ours) {
 
 nlohmann::json MeasureMemory(const Setting& setting) {
   RunCommand(setting.InCell({"/bin/true"}), setting.work);
-  const pid_t broker = Broker(setting);
+  const pid_t broker = BrokerPid(setting);
   Settle();
-  const long idle = Rss(broker);
+  const long idle = ResidentKib(broker);
   printf("memory\n  broker (RSS), no cell        %7ld KiB\n", idle);
   nlohmann::json json = {{"broker_idle_rss_kib", idle}};
   std::vector<IdleCell> cells;
@@ -87,7 +73,7 @@ nlohmann::json MeasureMemory(const Setting& setting) {
   for (const std::size_t count : {std::size_t{1}, std::size_t{50}, kMany}) {
     seconds += Grow(cells, count, setting.InCell(kWaits));
     Settle();
-    const long now = Rss(broker);
+    const long now = ResidentKib(broker);
     printf("  broker, %3zu cells            %7ld KiB   %ld KiB a cell\n", count, now,
            (now - idle) / static_cast<long>(count));
     json["broker_" + std::to_string(count) + "_cells_rss_kib"] = now;

@@ -50,9 +50,10 @@ std::vector<Runner> Find(const Setting& setting) {
 }
 
 // One job by every runner that can do it; the first trial of each does not count.
-std::vector<Standing> Compete(const Setting& setting, const Job& job) {
+std::vector<Standing> Compete(const Setting& setting, const std::vector<Runner>& runners,
+                              const Job& job) {
   std::vector<Contender> contenders;
-  for (const Runner& runner : Runners(setting)) {
+  for (const Runner& runner : runners) {
     const bool ours = runner.name == "bare" || runner.name == "cellrun";
     if (!ours && job.seconds(runner) < 0) {
       fprintf(stderr, "note: %s cannot do this: %s\n", runner.name.c_str(), job.name.c_str());
@@ -72,15 +73,20 @@ const std::vector<Runner>& Runners(const Setting& setting) {
 
 nlohmann::json CompareRunners(const Setting& setting, const std::string& heading,
                               const std::vector<Job>& jobs) {
+  return CompareRunners(setting, Runners(setting), heading, jobs);
+}
+
+nlohmann::json CompareRunners(const Setting& setting, const std::vector<Runner>& runners,
+                              const std::string& heading, const std::vector<Job>& jobs) {
   printf("%-30s", heading.c_str());
-  for (const Runner& runner : Runners(setting)) printf(" %11s", runner.name.c_str());
+  for (const Runner& runner : runners) printf(" %11s", runner.name.c_str());
   printf("\n");
   nlohmann::json all = nlohmann::json::array();
   for (const Job& job : jobs) {
     printf("  %-28s", job.name.c_str());
     nlohmann::json one = {{"name", job.name}, {"unit", job.unit_name}};
-    const std::vector<Standing> standings = Compete(setting, job);
-    for (const Runner& runner : Runners(setting)) {
+    const std::vector<Standing> standings = Compete(setting, runners, job);
+    for (const Runner& runner : runners) {
       const auto found = std::find_if(standings.begin(), standings.end(),
                                       [&](const Standing& s) { return s.name == runner.name; });
       if (found == standings.end()) {

@@ -33,5 +33,8 @@ struct Job {
 // [{name, unit, bare, cellrun, ratio, peers: {NAME: {value, ratio}}}].
 nlohmann::json CompareRunners(const Setting& setting, const std::string& heading,
                               const std::vector<Job>& jobs);
+// The same for other runners, of which the first two are "bare" and "cellrun" as well.
+nlohmann::json CompareRunners(const Setting& setting, const std::vector<Runner>& runners,
+                              const std::string& heading, const std::vector<Job>& jobs);
 
 }  // namespace cellrun::bench

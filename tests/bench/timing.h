@@ -56,5 +56,8 @@ nlohmann::json MeasureNeighbour(const Setting& setting);
 nlohmann::json MeasureMemory(const Setting& setting);
 nlohmann::json MeasureDecide(const Setting& setting);
 nlohmann::json MeasureAsks(const Setting& setting);
+nlohmann::json MeasurePending(const Setting& setting);
+nlohmann::json MeasureNetwork(const Setting& setting);
+nlohmann::json MeasureGateway(const Setting& setting);
 
 }  // namespace cellrun::bench

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "tests/escape/escape.h"
+#include "tests/support/time_factor.h"
 
 namespace cellrun::test {
 namespace {
@@ -226,7 +227,7 @@ void DeepTree(Escape& escape) {
   // The next cell must walk it.
   options.flags.insert(options.flags.end(), {"--report", escape.Path("report")});
   const Outcome second = escape.Run({"true"}, options);
-  escape.MustHold(second.status != 0 || second.seconds > 20,
+  escape.MustHold(second.status != 0 || second.seconds > 20 * TimeFactor(),
                   "the tree holds up the next cell: " + second.err);
   EXPECT_EQ(escape.Bare({"rm", "-rf", "d"}).status, 0);
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // F and G: out over the network, past a rule. One port of the host's loopback is let out, another
 // one is not; what reaches that one is counted by who listens there.
+#include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "tests/escape/escape.h"
@@ -13,32 +16,6 @@
 
 namespace cellrun::test {
 namespace {
-
-// Counts datagrams until it is destroyed.
-class DatagramServer {
- public:
-  DatagramServer() : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
-  }
-  [[nodiscard]] std::string port_text() const { return std::to_string(port_); }
-  // On loopback they have arrived when the sender has ended.
-  [[nodiscard]] int Take() const {
-    char bytes[16];  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by recv
-    int count = 0;
-    while (recv(fd_.get(), &bytes[0], sizeof bytes, MSG_DONTWAIT) >= 0) ++count;
-    return count;
-  }
-
- private:
-  UniqueFd fd_;
-  std::uint16_t port_ = 0;
-};
 
 Words Attack_(const char* name, const std::string& good, const std::string& evil) {
   return {Escape::Program("escape_network"), name, good, evil};
@@ -66,14 +43,14 @@ void Streams(Escape& escape) {
 
 void Datagrams(Escape& escape) {
   const Server good(Server::Say("good"));
-  const DatagramServer evil;
-  int came = 0;
+  DatagramServer evil;
+  int seen = 0;
   escape.Try({.argv = Attack_("datagrams", good.port_text(), evil.port_text()),
               .profile = Letting(escape, good.port_text()),
-              .prepare = [&] { came = 0; },
+              .prepare = [&] { seen = evil.received(); },
               .damage =
                   [&] {
-                    came += evil.Take();
+                    const int came = evil.received() - seen;
                     return came == 0 ? "" : std::to_string(came) + " datagrams";
                   }});
 }
@@ -163,14 +140,14 @@ std::string WithResolver(Escape& escape, const DatagramServer& resolver) {
 }
 
 void AskOutside(Escape& escape, const std::string& script) {
-  const DatagramServer resolver;
-  int came = 0;
+  DatagramServer resolver;
+  int seen = 0;
   escape.Try({.argv = Python(kQuestion + script, {resolver.port_text()}),
               .profile = WithResolver(escape, resolver),
-              .prepare = [&] { came = 0; },
+              .prepare = [&] { seen = resolver.received(); },
               .damage =
                   [&] {
-                    came += resolver.Take();
+                    const int came = resolver.received() - seen;
                     return came == 0 ? "" : std::to_string(came) + " questions";
                   }});
 }
@@ -230,7 +207,49 @@ void Unpublished(Escape& escape) {
   outside.join();
 }
 
+// A cell has ended, and somebody makes the place of its second wall again; then another cell comes.
+void CgroupReuse(Escape& escape) {
+  const Server good(Server::Say("good")), evil(Server::Say("evil"));
+  const auto place = [&] {
+    const auto cells = nlohmann::json::parse(escape.Cellrun({"ps", "-o", "json"}).out);
+    return cells.empty() ? std::string() : cells[0].value("cgroup", "");
+  };
+  const auto hold = [&](const std::string& port) {
+    Options options = escape.Using(Letting(escape, port));
+    options.hold_input = true;
+    Process cell = escape.Start({"bash", "-c",
+                                 "echo up; read line; cat < /dev/tcp/host/$0; cat < "
+                                 "/dev/tcp/127.0.0.1/$0; true",
+                                 evil.port_text()},
+                                options);
+    EXPECT_TRUE(cell.WaitForOutput("up\n")) << cell.err();
+    return cell;
+  };
+  escape.ShownBare(Shown::kAsRoot);
+  Process first = hold(evil.port_text());
+  const std::string left = place();
+  first.CloseInput();
+  EXPECT_THAT(first.Wait().out, testing::HasSubstr("evil")) << "it may";
+  if (Escape::IsRootLane()) {
+    const auto removed = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (mkdir(left.c_str(), 0755) != 0)
+      ASSERT_LT(std::chrono::steady_clock::now(), removed) << "the cell's own is still there";
+    const Outcome bare =
+        escape.Bare({"bash", "-c", "echo $$ > $0/cgroup.procs; cat < /dev/tcp/127.0.0.1/$1", left,
+                     evil.port_text()});
+    escape.MustWin(bare.out.starts_with("evil"), bare.err);
+  }
+  const int seen = evil.accepted();
+  Process second = hold(good.port_text());
+  escape.MustHold(!left.empty() && place() == left, "two cells have had one cgroup");
+  second.CloseInput();
+  const Outcome outcome = second.Wait();
+  escape.MustHold(evil.accepted() > seen, outcome.out);
+  EXPECT_EQ(Escape::IsRootLane() ? rmdir(left.c_str()) : 0, 0) << left;
+}
+
 constexpr Case kCases[] = {
+    {"F20", "cgroup_reuse", "take the place of a cell that has ended", CgroupReuse},
     {"F1", "denied_streams", "connect to a denied port in every way", Streams},
     {"F4", "denied_datagrams", "send datagrams where no rule says udp", Datagrams},
     {"F5", "address_spellings", "write the host's loopback in every way", Spellings},

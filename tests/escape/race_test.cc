@@ -9,6 +9,7 @@
 
 #include "tests/escape/escape.h"
 #include "tests/support/remains.h"
+#include "tests/support/time_factor.h"
 
 namespace cellrun::test {
 namespace {
@@ -274,7 +275,8 @@ void BrokerKilled(Escape& escape) {
                                   "for i in 1 2 3 4 5 6 7 8; do (while :; do " +
                                       Escape::Program("mark") + " as=good; done) & done; wait"},
                                  escape.Using(""));
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::seconds(20) * TimeFactor();
     while (escape.Marks("good") < 20 + round % 7) {
       ASSERT_LT(std::chrono::steady_clock::now(), deadline) << storm.err();
     }

@@ -6,16 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <filesystem>
-#include <iterator>
-#include <memory>
-#include <sstream>
-
-#include "tests/faults/fault_plan.h"
-#include "tests/support/remains.h"
-#include "tests/support/sandbox.h"
+#include "tests/faults/faulty_broker.h"
 
 namespace cellrun::test {
 namespace {
@@ -23,128 +14,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// What a cell is, from inside, and what becomes of programs that are allowed and denied.
-constexpr char kScript[] = R"(
-exec 2>&1
-while read -r id parent device root point options rest; do echo "$point $options"; done \
-  < /proc/self/mountinfo
-ls -A / /run /run/cellrun; cat .env; echo x >> kept
-touch mark; echo "denied $?"; echo "end"
-)";
-
-class BrokerFaultSlowTest : public Sandbox {
- protected:
-  void SetUp() override {
-    Sandbox::SetUp();
-    Write(Work(".env"), "SECRET\n");
-    Write(Work("kept"), "kept\n");
-    profile_ = WriteProfile(
-        "cellrun: 1\nname: guarded\nextends: [base]\n"
-        "commands:\n  default: allow\n  rules:\n    - {when: {exe: touch}, then: deny}\n"
-        "filesystem:\n  hide: [.env]\n  protect: [kept]\n");
-  }
-
-  // A broker with the fault library, in front.
-  Process StartBroker() {
-    Command command = CellrunCommand({});
-    command.argv = {Prefix() + "/libexec/cellrun/cellrun-broker", "--ready-fd", "3",
-                    "--idle-seconds", "600"};
-    command.environment["LD_PRELOAD"] =
-        std::filesystem::path(Probe()).parent_path().string() + "/faults.so";
-    command.environment["CELLRUN_TEST_FAULTS"] = Path("faults");
-    command.in_child = [] { (void)dup2(STDOUT_FILENO, 3); };  // it makes the first three its own
-    command.time_limit = std::chrono::seconds(600);
-    Process broker(std::move(command));
-    EXPECT_TRUE(broker.WaitForOutput("ready")) << broker.err();
-    return broker;
-  }
-
-  Outcome Play() {
-    return Run({"bash", "-c", kScript},
-               {.profile = profile_, .time_limit = std::chrono::seconds(20)});
-  }
-  // How often the calls of one play are made, when everything is there that is made once.
-  std::int64_t CountCalls() {
-    std::int64_t most = 0;
-    for (int i = 0; i < 3; ++i) {
-      faults().Count();
-      EXPECT_EQ(Play().status, 0);
-      most = std::max(most, faults().Disarm());
-    }
-    return most;
-  }
-  // The kernel lists mounts in an order of its own.
-  static bool IsWhole(const Outcome& outcome, const std::string& whole) {
-    return outcome.status == 0 && SortedLines(outcome.out) == SortedLines(whole);
-  }
-  // Whether a cell is whole again within some seconds; some faults are felt a little longer.
-  bool Recovers(const std::string& whole) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    do {
-      if (IsWhole(Play(), whole)) return true;
-    } while (std::chrono::steady_clock::now() < until);
-    return false;
-  }
-  // Once the last cell is gone. -1, -1: an ordinary user cannot count them.
-  static bool HoldsAtMost(pid_t pid, long descriptors) {
-    for (int i = 0; i < 500 && DescriptorCount(pid) > descriptors; ++i) usleep(20000);
-    return DescriptorCount(pid) <= descriptors;
-  }
-  void ExpectHonest(const Outcome& outcome, const std::string& whole, const std::string& what) {
-    EXPECT_FALSE(outcome.timed_out) << what << ": it hangs: " << outcome;
-    EXPECT_FALSE(Exists(Work("mark"))) << what << ": what is denied ran: " << outcome;
-    EXPECT_EQ(Read(Work("kept")), "kept\n") << what;
-    EXPECT_THAT(outcome.out, Not(HasSubstr("SECRET"))) << what;
-    if (IsWhole(outcome, whole)) return;
-    if (outcome.out.ends_with("end\n") && outcome.status == 0)
-      return ExpectDenied(outcome, whole, what);
-    // Where exec can no longer fail, the kernel leaves nothing but to kill.
-    if (outcome.status == 128 + SIGKILL && outcome.out.empty()) return;
-    EXPECT_NE(outcome.status, 0) << what << ": less than whole, and nothing is said: " << outcome;
-    EXPECT_THAT(outcome.err, HasSubstr("error: ")) << what << ": " << outcome;
-  }
-  // The cell is whole, but an exec in it was denied, or killed where it was too late for that: its
-  // line is missing, another one says so.
-  void ExpectDenied(const Outcome& outcome, const std::string& whole, const std::string& what) {
-    int said = 0;
-    std::istringstream lines(outcome.out);
-    for (std::string line; std::getline(lines, line);) {
-      const bool known = whole.find(line + "\n") != std::string::npos;
-      if (known) continue;
-      const bool honest = line.find("Permission denied") != std::string::npos ||
-                          line.find("Input/output error") != std::string::npos ||
-                          line.find(" Killed ") != std::string::npos ||
-                          line.starts_with("cellrun: ") || line.starts_with("denied 1");
-      EXPECT_TRUE(honest) << what << ": a line that is not there otherwise: " << line;
-      said += honest ? 1 : 0;
-    }
-    EXPECT_GT(said, 0) << what << ": nothing is said, and missing is: "
-                       << testing::PrintToString(Missing(outcome.out, whole));
-  }
-  static Words SortedLines(const std::string& text) {
-    Words lines;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    std::sort(lines.begin(), lines.end());
-    return lines;
-  }
-  static Words Missing(const std::string& part, const std::string& whole) {
-    const Words have = SortedLines(part), wanted = SortedLines(whole);
-    Words missing;
-    std::set_difference(wanted.begin(), wanted.end(), have.begin(), have.end(),
-                        std::back_inserter(missing));
-    return missing;
-  }
-
-  FaultMap& faults() {
-    if (!faults_) faults_ = std::make_unique<FaultMap>(Path("faults"));
-    return *faults_;
-  }
-
- private:
-  std::string profile_;
-  std::unique_ptr<FaultMap> faults_;
-};
+class BrokerFaultSlowTest : public FaultyBroker {};
 
 TEST_F(BrokerFaultSlowTest, ACallThatFailsDeniesOrChangesNothing) {
   (void)faults();
@@ -172,6 +42,47 @@ TEST_F(BrokerFaultSlowTest, ACallThatFailsDeniesOrChangesNothing) {
   EXPECT_TRUE(HoldsAtMost(broker.pid(), descriptors + 2)) << DescriptorCount(broker.pid());
   EXPECT_EQ(Cellrun({"broker", "stop"}).status, 0);
   EXPECT_EQ(broker.Wait().status, 0);
+}
+
+// Where this host can limit a cell as a whole, a cell that must be limited is, or there is none.
+TEST_F(BrokerFaultSlowTest, AsRootALimitThatFailsStartsNothing) {
+  if (access("/sys/fs/cgroup/cpu/cgroup.procs", W_OK) != 0) return;  // its lines are of version 1
+  const std::string limited = WriteProfile(
+      "cellrun: 1\nname: limited\ncommands: {default: allow}\nrequire: [cgroup.cpu, cgroup.pids]\n"
+      "limits: {cpus: 1, processes: 100}\n");
+  const auto play = [&] {
+    return Run({"grep", "-cE", ":(cpu|pids):/.*cellrun-", "/proc/self/cgroup"},
+               {.profile = limited, .time_limit = std::chrono::seconds(20)});
+  };
+  (void)faults();
+  Process broker = StartBroker();
+  ASSERT_EQ(play().out, "2\n");
+  faults().Count();
+  ASSERT_EQ(play().status, 0);
+  const std::int64_t calls = faults().Disarm();
+  int refused = 0;
+  constexpr int kEvery = 3;
+  for (std::int64_t at = 1; at <= calls; at += kEvery) {
+    faults().Arm(kFaultError, at, ENOSPC);
+    const Outcome outcome = play();
+    (void)faults().Disarm();
+    const std::string what = "call " + std::to_string(at) + ", " + faults().fired();
+    EXPECT_FALSE(outcome.timed_out) << what << ": it hangs: " << outcome;
+    if (outcome.status == 0) {
+      EXPECT_EQ(outcome.out, "2\n") << what << ": it is not limited: " << outcome;
+    } else {
+      EXPECT_THAT(outcome.out, testing::AnyOf("", "2\n")) << what;
+      // Where exec can no longer fail, the kernel leaves nothing but to kill.
+      if (outcome.status != 128 + SIGKILL) {
+        EXPECT_THAT(outcome.err, HasSubstr("error: ")) << what << ": " << outcome;
+      }
+      ++refused;
+    }
+    EXPECT_TRUE(Until([&] { return play().out == "2\n"; })) << what << ": it does not recover";
+  }
+  EXPECT_GT(refused, 5);
+  EXPECT_EQ(Cellrun({"broker", "stop", "--force"}).status, 0);
+  (void)broker.Wait();
 }
 
 TEST_F(BrokerFaultSlowTest, ABrokerKilledAtAnyCallLeavesNothing) {

@@ -28,6 +28,7 @@ void FaultMap::Arm(FaultAction action, std::int64_t at, int error) {
   plan_->error = error;
   plan_->at = at;
   plan_->calls = 0;
+  plan_->held = 0;
   std::memset(&plan_->fired[0], 0, sizeof plan_->fired);
   __atomic_store_n(&plan_->armed, 1, __ATOMIC_RELEASE);
 }
@@ -37,6 +38,12 @@ std::int64_t FaultMap::Disarm() {
 }
 std::string FaultMap::fired() const {
   return {&plan_->fired[0], strnlen(&plan_->fired[0], sizeof plan_->fired)};
+}
+bool FaultMap::held() const {
+  return __atomic_load_n(&plan_->held, __ATOMIC_ACQUIRE) != 0;
+}
+void FaultMap::Release() {
+  __atomic_store_n(&plan_->held, 0, __ATOMIC_RELEASE);
 }
 void FaultMap::ShiftWallClock(std::int64_t seconds) {
   __atomic_store_n(&plan_->wall_shift_s, seconds, __ATOMIC_RELEASE);

@@ -25,6 +25,9 @@ class FaultMap {
   // How many calls were made since.
   std::int64_t Disarm();
   [[nodiscard]] std::string fired() const;  // "" while no call was hit
+  // Whether a thread of the broker waits before its call (kFaultHold), and lets it make it.
+  [[nodiscard]] bool held() const;
+  void Release();
   void ShiftWallClock(std::int64_t seconds);
 
  private:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Preloaded into a broker: fails or kills at one of its calls, as a test's plan says (plan.h).
- * Calls that cannot fail (a few random bytes, an unlock, the arming of a timer), or whose failure
- * cannot be answered (memory), are left alone. */
+/* Preloaded into a broker: fails, kills or holds it at one of its calls, as a test's plan says
+ * (plan.h). Calls that cannot fail (a few random bytes, an unlock, the arming of a timer), or whose
+ * failure cannot be answered (memory), are left alone. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -49,6 +49,13 @@ __attribute__((constructor(101))) static void MapPlan(void) {
   plan = mapped;
 }
 
+/* Until the test has done what it does at this moment; not for ever, should it be gone. */
+static void Hold(void) {
+  __atomic_store_n(&plan->held, 1, __ATOMIC_RELEASE);
+  for (int i = 0; i < 50000 && __atomic_load_n(&plan->held, __ATOMIC_ACQUIRE) != 0; ++i)
+    usleep(200);
+}
+
 /* The errno to fail with; 0: the call is made. */
 static int Fault(const char* call, long detail) {
   if (plan == NULL || __atomic_load_n(&plan->armed, __ATOMIC_ACQUIRE) == 0) return 0;
@@ -58,6 +65,10 @@ static int Fault(const char* call, long detail) {
   if (action == kFaultNone) return 0;
   snprintf(plan->fired, sizeof plan->fired, "%s %#lx", call, detail);
   if (action == kFaultKill) kill(getpid(), SIGKILL);
+  if (action == kFaultHold) {
+    Hold();
+    return 0;
+  }
   return __atomic_load_n(&plan->error, __ATOMIC_RELAXED);
 }
 

@@ -385,5 +385,39 @@ TEST_F(ApprovalsTest, ACellCannotAnswerItself) {
   EXPECT_THAT(cell.Wait().out, HasSubstr("done"));
 }
 
+TEST_F(ApprovalsTest, WhatTheBrokerRunsForACellCannotAnswerEither) {
+  Write(Work("answer.py"), kAnswerItself);
+  const std::string elsewhere =
+      "    - {when: {exe: python3, args: ['**', mirror]}, then: allow, run: mirror}\n"
+      "    - {when: {exe: python3, args: ['**', ghost]}, then: allow, "
+      "run: ghost, ghost: {write: ['" +
+      RuntimeDirectory() + "']}}\n";
+  Process cell =
+      Start({"bash", "-c",
+             "id -u & read -r line; for how in mirror ghost; do python3 answer.py " +
+                 RuntimeDirectory() + " $how; done; echo tried; read -r line; echo done"},
+            {.profile = WriteProfile("cellrun: 1\nname: asks\nextends: [base]\n"
+                                     "approvals: {timeout: 60s}\ncommands:\n"
+                                     "  default: allow\n  rules:\n"
+                                     "    - {when: {exe: id}, then: ask}\n" +
+                                     elsewhere),
+             .flags = {"--write", RuntimeDirectory()},
+             .hold_input = true});
+  const std::string id = AwaitAsk();
+  cell.Write("go\n");
+  ASSERT_TRUE(cell.WaitForOutput("tried\n")) << cell.err();
+  EXPECT_EQ(AwaitAsk(), id) << "it answered";
+  EXPECT_THAT(cell.out(), Not(HasSubstr("200 OK")));
+  EXPECT_THAT(cell.out(), Not(HasSubstr("answered:")));
+  // Both reached its socket, and were sent away.
+  int refused = 0;
+  for (const char* end : {"api.sock: [Errno 104]", "api.sock: [Errno 32]"}) {
+    for (std::size_t at = 0; (at = cell.out().find(end, at)) != std::string::npos; ++at) ++refused;
+  }
+  EXPECT_EQ(refused, 2) << cell.out() << cell.err();
+  cell.CloseInput();
+  cell.Wait();
+}
+
 }  // namespace
 }  // namespace cellrun::test

@@ -157,10 +157,6 @@ TEST_F(BadProfileTest, SaysWhatIsNotSupportedYetInsteadOfIgnoringIt) {
       "filesystem: {workspace: overlay}\n",
       "filesystem: {workspace: snapshot}\n",
       "cell: {backend: docker, image: 'debian:12'}\n",
-      "limits: {memory: 1G}\n",
-      "tools: [{name: t, limits: {memory: 1G}}]\n",
-      "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {limits: {cpus: "
-      "1}}}]}\n",
       "commands: {rules: [{when: {exe: git}, then: allow, run: ghost, ghost: {image: a}}]}\n",
   };
   for (const char* feature : features) ExpectRefused(Head() + feature, {"not supported yet"}, true);

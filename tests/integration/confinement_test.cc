@@ -320,14 +320,15 @@ TEST_F(ConfinementTest, AppliesTheLimitsThatItCan) {
   EXPECT_EQ(outcome.out, "200\n200\n") << outcome;
 }
 
-TEST_F(ConfinementTest, DoesNotStartWithoutALayerThatTheProfileRequires) {
+// A controller of cgroups: LimitsTest.
+TEST_F(ConfinementTest, AsUserDoesNotStartWithoutALayerThatTheProfileRequires) {
   Options options = Open();
   options.profile = WriteProfile(
-      "cellrun: 1\nname: demanding\nextends: [base]\nrequire: [cgroup.memory]\n"
+      "cellrun: 1\nname: demanding\nextends: [base]\nrequire: [idmap]\n"
       "commands: {default: allow}\n");
   const Outcome outcome = Run({"true"}, options);
   EXPECT_EQ(outcome.status, 125) << outcome;
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("error: "), HasSubstr("cgroup.memory")));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("error: "), HasSubstr("idmap")));
 }
 
 }  // namespace

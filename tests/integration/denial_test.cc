@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
+#include "tests/support/moment.h"
 #include "tests/support/sandbox.h"
 
 namespace cellrun::test {
@@ -49,6 +52,31 @@ TEST_F(DenialTest, IsExplainedOnStandardErrorWithStatus126) {
                                  HasSubstr("instead: read `whoami` in the manual")));
   const auto lines = std::count(outcome.err.begin(), outcome.err.end(), '\n');
   EXPECT_LE(lines, 4) << outcome.err;
+}
+
+// Nobody changes anything, and the cell goes on under the rules below it.
+TEST_F(DenialTest, ARuleThatExpiresStopsApplyingInARunningCell) {
+  const std::time_t then = std::time(nullptr) + 6;
+  const Outcome outcome = Shell(
+      "tac /dev/null && date +%s; while tac /dev/null; do sleep 0.05; done; date +%s",
+      With("    - {name: for-now, when: {exe: tac}, then: allow, expires: \"" + MomentText(then) +
+           "\"}\n"
+           "    - {name: later, when: {exe: tac}, then: deny, message: the time is over}\n"));
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  std::istringstream times(outcome.out);
+  std::time_t ran = 0, denied = 0;
+  times >> ran >> denied;
+  ASSERT_LT(ran, then) << outcome << "the cell took too long to start";
+  EXPECT_GT(ran, 0) << outcome;
+  EXPECT_GE(denied, then) << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("the time is over"));
+  std::set<std::string> verdicts;
+  for (const nlohmann::json& record : History({"--kind", "exec"})) {
+    if (record.value("exe", "").ends_with("/tac")) {
+      verdicts.insert(record.value("verdict", "") + " by " + record["rule"].value("name", ""));
+    }
+  }
+  EXPECT_THAT(verdicts, testing::ElementsAre("allow by for-now", "deny by later"));
 }
 
 TEST_F(DenialTest, OfTheFirstCommandIsStatus126OfCellrun) {

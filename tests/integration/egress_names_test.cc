@@ -2,22 +2,13 @@
 // Names in a cell: a rule's name leads to its host and is asked for when it connects, every other
 // one does not exist, and nothing that a program asks for leaves. The oracle is the DNS server
 // outside, which sees every question.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 
-#include <array>
-#include <atomic>
-#include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
-#include <thread>
 
-#include "broker/net/message/wire_fixture.h"
+#include "tests/support/name_server.h"
 #include "tests/support/sandbox.h"
 #include "tests/support/server.h"
 
@@ -30,89 +21,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-using Addresses = std::map<std::string, std::string>;
-
-// On 127.0.0.1: has the IPv4 addresses that it was given, and remembers what it was asked for.
-class NameServer {
- public:
-  explicit NameServer(Addresses addresses)
-      : addresses_(std::move(addresses)), socket_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof any;
-    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&any), size), 0);
-    EXPECT_EQ(getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&any), &size), 0);
-    port_ = ntohs(any.sin_port);
-    thread_ = std::thread([this] { Run(); });
-  }
-  ~NameServer() {
-    stopping_ = true;
-    (void)shutdown(socket_.get(), SHUT_RDWR);
-    thread_.join();
-  }
-  NameServer(const NameServer&) = delete;
-  NameServer& operator=(const NameServer&) = delete;
-
-  [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-  [[nodiscard]] std::uint16_t port() const { return port_; }
-  std::set<std::string> asked() {
-    const std::lock_guard lock(mutex_);
-    return asked_;
-  }
-
- private:
-  void Run() {
-    while (!stopping_) {
-      pollfd waiting{.fd = socket_.get(), .events = POLLIN, .revents = 0};
-      if (poll(&waiting, 1, 50) != 1) continue;
-      std::array<char, 4096> buffer{};
-      sockaddr_storage from{};
-      socklen_t size = sizeof from;
-      const ssize_t count = recvfrom(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT,
-                                     reinterpret_cast<sockaddr*>(&from), &size);
-      if (count < 12) continue;
-      const std::string answer = AnswerTo({buffer.data(), static_cast<std::size_t>(count)});
-      (void)sendto(socket_.get(), answer.data(), answer.size(), 0,
-                   reinterpret_cast<sockaddr*>(&from), size);
-    }
-  }
-  std::string AnswerTo(const std::string& query) {
-    using namespace net::wire_fixture;  // NOLINT(google-build-using-namespace)
-    constexpr std::size_t kHeader = 12;
-    std::string name;
-    std::size_t at = kHeader;
-    while (at < query.size() && query[at] != '\0') {
-      const auto label = static_cast<std::size_t>(query[at]);
-      name += (name.empty() ? "" : ".") + query.substr(at + 1, label);
-      at += label + 1;
-    }
-    {
-      const std::lock_guard lock(mutex_);
-      asked_.insert(name);
-    }
-    const std::string question = query.substr(kHeader, at + 5 - kHeader);
-    const auto known = addresses_.find(name);
-    constexpr std::size_t kNoName = 0x8183, kIpv4 = 1;
-    const std::size_t id = WordAt(query, 0);
-    if (known == addresses_.end()) return Header(id, kNoName, {}) + question;
-    if (WordAt(query, at + 1) != kIpv4) return Header(id, kResponse, {}) + question;
-    in_addr address{};
-    EXPECT_EQ(inet_pton(AF_INET, known->second.c_str(), &address), 1);
-    const std::string data(reinterpret_cast<const char*>(&address), sizeof address);
-    return Header(id, kResponse, {.answers = 1}) + question +
-           ResourceRecord("\xC0\x0C", kIpv4, data);
-  }
-
-  const Addresses addresses_;
-  UniqueFd socket_;
-  std::uint16_t port_ = 0;
-  std::mutex mutex_;
-  std::set<std::string> asked_;  // guarded by mutex_
-  std::atomic<bool> stopping_{false};
-  std::thread thread_;
-};
 
 class EgressNamesTest : public Sandbox {
  protected:
@@ -142,7 +50,7 @@ class EgressNamesTest : public Sandbox {
 };
 
 TEST_F(EgressNamesTest, ANameLeadsToItsHost) {
-  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
   const Server web(Server::Say("hello\n"));
   const Outcome outcome =
       Shell("cat < /dev/tcp/web.example.com/" + web.port_text(), Letting(names, ToWeb(web)));
@@ -180,7 +88,7 @@ TEST_F(EgressNamesTest, NpmInstallsFromTheConfiguredSourceUnderStandard) {
             "": {"name": "x", "version": "1.0.0", "dependencies": {"small": "1.0.0"}},
             "node_modules/small": {"version": "1.0.0", "resolved": ")" +
             url + R"(small/-/small-1.0.0.tgz"}}})");
-  NameServer names(Addresses{{"npm.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"npm.example.com", {"127.0.0.1"}}});
   const Options options = {
       .profile = WriteProfile("cellrun: 1\nname: packages\nextends: [standard]\nnetwork:\n"
                               "  dns: {upstream: \"" +
@@ -197,7 +105,7 @@ TEST_F(EgressNamesTest, NpmInstallsFromTheConfiguredSourceUnderStandard) {
 }
 
 TEST_F(EgressNamesTest, NobodyIsAskedBeforeAConnection) {
-  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
   const Server web(Server::Say("hello\n"));
   const Outcome outcome = Python(
       "print(sorted({a[4][0] for a in socket.getaddrinfo('web.example.com', 80)}))\n"
@@ -211,7 +119,8 @@ TEST_F(EgressNamesTest, NobodyIsAskedBeforeAConnection) {
 }
 
 TEST_F(EgressNamesTest, ANameThatNoRuleLetsOutDoesNotExist) {
-  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}, {"other.example.com", "127.0.0.1"}});
+  NameServer names(
+      Addresses{{"web.example.com", {"127.0.0.1"}}, {"other.example.com", {"127.0.0.1"}}});
   const Server web(Server::Say("hello\n"));
   const Outcome outcome = Python(
       "for name in ('other.example.com', 'data.web.example.com', 'example.com', 'com'):\n"
@@ -234,7 +143,7 @@ TEST_F(EgressNamesTest, ANameThatNoRuleLetsOutDoesNotExist) {
 // G4: what an allowed name resolves to is judged as well.
 TEST_F(EgressNamesTest, AnAnswerThatPointsInwardsIsNotDialled) {
   NameServer names(
-      Addresses{{"web.example.com", "127.0.0.1"}, {"meta.example.com", "169.254.169.254"}});
+      Addresses{{"web.example.com", {"127.0.0.1"}}, {"meta.example.com", {"169.254.169.254"}}});
   const Server web(Server::Say("hello\n"));
   ASSERT_EQ(Bare({"bash", "-c", "cat < /dev/tcp/127.0.0.1/" + web.port_text()}).out, "hello\n");
   const std::string script =
@@ -252,7 +161,7 @@ TEST_F(EgressNamesTest, AnAnswerThatPointsInwardsIsNotDialled) {
 }
 
 TEST_F(EgressNamesTest, ANameWithoutAnAddressIsUnreachableAndTheCellGoesOn) {
-  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
   const Server web(Server::Say("hello\n"));
   std::vector<std::string> rules = ToWeb(web);
   rules.insert(rules.begin(), "{to: gone.example.com, then: allow}");
@@ -265,7 +174,7 @@ TEST_F(EgressNamesTest, ANameWithoutAnAddressIsUnreachableAndTheCellGoesOn) {
 
 // G1, G2: questions to other servers, other types and labels carry nothing out.
 TEST_F(EgressNamesTest, QuestionsCarryNothingOut) {
-  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
   const Server web(Server::Say("hello\n"));
   const std::string ask =
       "import struct\n"
@@ -299,7 +208,7 @@ TEST_F(EgressNamesTest, QuestionsCarryNothingOut) {
 }
 
 TEST_F(EgressNamesTest, ClientsOfAllKindsAgree) {
-  NameServer names(Addresses{{"web.example.com", "127.0.0.1"}});
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
   const Server web(Server::Say("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"));
   const std::string url = "http://web.example.com:" + web.port_text() + "/";
   const Outcome outcome = Shell(

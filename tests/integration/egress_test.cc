@@ -20,6 +20,7 @@ namespace cellrun::test {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -54,6 +55,50 @@ std::string ConnectTo(const std::string& port, const std::string& host = "host")
   return "s = socket.socket()\n"
          "code = s.connect_ex(('" +
          host + "', " + port + "))\n";
+}
+
+// What a server reads until the end, with '|' where the urgent byte is next, and how it ended.
+std::string ReadAll(int fd) {
+  std::string all;
+  std::array<char, 64> bytes{};
+  ssize_t got = 0;
+  while ((got = recv(fd, bytes.data(), bytes.size(), 0)) > 0) {
+    int at_mark = 0;
+    (void)ioctl(fd, SIOCATMARK, &at_mark);
+    all.append(bytes.data(), static_cast<std::size_t>(got));
+    if (at_mark != 0) all += '|';
+  }
+  return all + (got < 0 ? " reset" : " end");
+}
+
+TEST_F(EgressTest, TheCommandLineLetsOutMoreAndAReloadKeepsIt) {
+  const Server open(Server::Say("hello\n")), closed(Server::Say("secret\n"));
+  Options options = Letting({});
+  const std::string script =
+      ConnectTo(std::to_string(open.port())) + "print('open', code == 0 and s.recv(9))\n" +
+      ConnectTo(std::to_string(closed.port())) + "print('closed', code != 0)\n";
+  EXPECT_THAT(Python(script, options).err, HasSubstr("gaierror")) << "there is no such name";
+  options.flags = {"--net", "host:" + std::to_string(open.port())};
+  options.hold_input = true;
+  Process cell =
+      Start({"python3", "-c",
+             "import socket\ninput()\n" + script + "print('done', flush=True)\ninput()\n"},
+            options);
+  const auto ps = [&] { return json::parse(Cellrun({"ps", "-o", "json"}).out); };
+  ASSERT_TRUE(Until([&] { return ps().size() == 1; }));
+  const std::string name = ps()[0]["name"];
+  EXPECT_EQ(Cellrun({"egress", "reload", name}).status, 0);
+  EXPECT_THAT(Cellrun({"egress", "list", name}).out, HasSubstr("--net"));
+  cell.Write("\n");
+  EXPECT_TRUE(cell.WaitForOutput("done"));
+  cell.Write("\n");
+  EXPECT_THAT(cell.Wait().out, AllOf(HasSubstr("open b'hello"), HasSubstr("closed True")));
+  const std::vector<json> connections = Connections();
+  const auto let = std::find_if(connections.begin(), connections.end(), [](const json& record) {
+    return record.value("verdict", "") == "allow";
+  });
+  ASSERT_NE(let, connections.end());
+  EXPECT_THAT((*let)["rule"].dump(), HasSubstr("--net host:"));
 }
 
 TEST_F(EgressTest, ReachesOnlyWhatARuleLetsOut) {
@@ -101,6 +146,52 @@ TEST_F(EgressTest, ANonBlockingOneIsResetWhenTheDialFails) {
   EXPECT_EQ(outcome.out, "EINPROGRESS ECONNRESET\n") << outcome;
 }
 
+// The broker has looked at the socket for each call, and holds it for none of them.
+TEST_F(EgressTest, AConnectThatIsRepeatedEndsWithItsSocket) {
+  std::promise<std::string> read;
+  const Server server([&](int fd) { read.set_value(ReadAll(fd)); });
+  Options options = LettingHost(server.port_text());
+  options.hold_input = true;
+  Process cell = Start({"python3", "-c",
+                        "import socket, errno, select, sys\n"
+                        "s = socket.socket(); s.setblocking(False)\n"
+                        "to = ('host', " +
+                            server.port_text() +
+                            ")\n"
+                            "codes = {errno.errorcode.get(s.connect_ex(to), 'done') for _ in "
+                            "range(50)}\n"
+                            "select.select([], [s], [], 10)\n"
+                            "codes |= {errno.errorcode.get(s.connect_ex(to), 'done') for _ in "
+                            "range(50)}\n"
+                            "print(codes <= {'EINPROGRESS', 'EALREADY', 'EISCONN', 'done'})\n"
+                            "s.close(); print('closed', flush=True); sys.stdin.readline()\n"},
+                       options);
+  ASSERT_TRUE(cell.WaitForOutput("True\nclosed\n")) << cell.out() << cell.err();
+  auto ended = read.get_future();
+  EXPECT_EQ(ended.wait_for(std::chrono::seconds(4)), std::future_status::ready);
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+  EXPECT_EQ(ended.get(), " end");
+  EXPECT_EQ(server.accepted(), 1);
+}
+
+// Go asks for multipath TCP first (since 1.24 whoever listens), and takes TCP where the kernel says
+// that it has none.
+TEST_F(EgressTest, WhoWantsMultipathTcpGetsTcp) {
+  const Server server(Server::Say("hello"));
+  const Outcome outcome = Python(
+      "def stream():\n"
+      "  try: return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262), 'mptcp'\n"
+      "  except OSError as e: return socket.socket(socket.AF_INET6), errno.errorcode[e.errno]\n"
+      "l, how = stream(); l.bind(('::', 0)); l.listen()\n"
+      "c = socket.create_connection(('127.0.0.1', l.getsockname()[1])); a, _ = l.accept()\n"
+      "a.sendall(b'inside'); print(how, c.recv(9))\n"
+      "d, how = stream(); d.connect(('host', " +
+          server.port_text() + ")); print(how, d.recv(9))\n",
+      LettingHost(server.port_text()));
+  EXPECT_EQ(outcome.out, "EPROTONOSUPPORT b'inside'\nEPROTONOSUPPORT b'hello'\n") << outcome;
+}
+
 TEST_F(EgressTest, PortsBelow1024AreLikeOthers) {
   // Nobody listens on it outside: that, and not that the broker could not, is the answer.
   const Outcome outcome =
@@ -123,20 +214,6 @@ TEST_F(EgressTest, MovesBytesBothWaysUnchanged) {
           "print(count == len(data), got.digest() == hashlib.sha256(data).digest())\n",
       LettingHost(echo.port_text()));
   EXPECT_EQ(outcome.out, "True True\n") << outcome;
-}
-
-// What a server reads until the end, with '|' where the urgent byte is next, and how it ended.
-std::string ReadAll(int fd) {
-  std::string all;
-  std::array<char, 64> bytes{};
-  ssize_t got = 0;
-  while ((got = recv(fd, bytes.data(), bytes.size(), 0)) > 0) {
-    int at_mark = 0;
-    (void)ioctl(fd, SIOCATMARK, &at_mark);
-    all.append(bytes.data(), static_cast<std::size_t>(got));
-    if (at_mark != 0) all += '|';
-  }
-  return all + (got < 0 ? " reset" : " end");
 }
 
 TEST_F(EgressTest, PassesAnEndAndUrgentDataOn) {
@@ -214,6 +291,88 @@ TEST_F(EgressTest, RecordsWhoWentWhereAndHowMuch) {
   EXPECT_TRUE((*ended)["detail"].contains("duration_ms"));
 }
 
+// Later ones to a port are dialled on another thread than the first.
+TEST_F(EgressTest, EveryConnectToAPortIsLikeTheFirst) {
+  auto server = std::make_unique<Server>(Server::Say("hello"));
+  Options options = LettingHost(server->port_text());
+  options.hold_input = true;
+  options.flags = {"--name", "again"};
+  Process cell = Start({"python3", "-c",
+                        "import socket, errno, os, sys\nfor i in range(20):\n  " +
+                            ("s = socket.socket(); s.connect(('host', " + server->port_text() +
+                             "))\n  print(i, s.recv(9), flush=True)\nsys.stdin.readline()\n") +
+                            ConnectTo(server->port_text()) +
+                            "print(errno.errorcode[code], flush=True); sys.stdin.readline()\n" +
+                            ConnectTo(server->port_text()) + "print(errno.errorcode[code])\n"},
+                       options);
+  ASSERT_TRUE(cell.WaitForOutput("19 b'hello'\n")) << cell.err();
+  EXPECT_EQ(server->accepted(), 20);
+  const std::string port = server->port_text();
+  server.reset();
+  cell.Write("\n");
+  ASSERT_TRUE(cell.WaitForOutput("ECONNREFUSED\n")) << cell.out() << cell.err();
+  ASSERT_EQ(Cellrun({"egress", "remove", "again", "host:" + port}).status, 0);
+  cell.Write("\n");
+  EXPECT_THAT(cell.Wait().out, HasSubstr("EACCES"));
+  int connected = 0, ended = 0;
+  for (const json& record : Connections()) {
+    connected += record.value("result", "") == "connected" ? 1 : 0;
+    ended += record.contains("bytes_in") && record["bytes_in"] == 5 ? 1 : 0;
+    EXPECT_EQ(record.value("name", ""), "host");
+  }
+  EXPECT_EQ(connected, 20);
+  EXPECT_EQ(ended, 20);
+}
+
+// The host's choice may be one that paces; in the cell, in the gateway and on the host's loopback
+// there is nothing to pace for.
+TEST_F(EgressTest, WhatStaysOnThisMachineIsNotPaced) {
+  const Server server(Server::Say("hello\n"));
+  const Outcome outcome =
+      Python(ConnectTo(server.port_text()) +
+                 "print(code, s.getsockopt(6, socket.TCP_CONGESTION, 16).rstrip(b'\\0'))\n",
+             LettingHost(server.port_text()));
+  EXPECT_EQ(outcome.out, "0 b'reno'\n") << outcome;
+}
+
+// What is known of a process from its connect before does not stand for its socket, nor for another
+// thread or process.
+TEST_F(EgressTest, EachConnectOfAProcessIsThatOfItsOwnSocket) {
+  const Server server(Server::Say("hello\n"));
+  const ClosedPort closed;
+  const std::string script =
+      "import select, threading\n"
+      "def blocking(port):\n"
+      "  with socket.socket() as s: print(errno.errorcode.get(s.connect_ex(('host', port)), 0))\n"
+      "def waiting(port):\n"
+      "  with socket.socket() as s:\n"
+      "    s.setblocking(False); s.connect_ex(('host', port)); select.select([], [s], [], 5)\n"
+      "    print(errno.errorcode.get(s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0))\n"
+      "def datagram(port):\n"
+      "  with socket.socket(type=socket.SOCK_DGRAM) as s:\n"
+      "    print(errno.errorcode.get(s.connect_ex(('host', port)), 0))\n"
+      "def all():\n"
+      "  for how, port in ((blocking, OPEN), (datagram, OPEN), (blocking, CLOSED),\n"
+      "                    (waiting, OPEN), (blocking, CLOSED), (blocking, OPEN)): how(port)\n"
+      "all()\n"
+      "thread = threading.Thread(target=all); thread.start(); thread.join()\n"
+      "sys.stdout.flush()\n"
+      "child = os.fork()\n"
+      "if child == 0: all(); sys.stdout.flush(); os._exit(0)\n"
+      "os.waitpid(child, 0)\n"
+      "all()\n";
+  const std::string ports = "OPEN, CLOSED = " + server.port_text() + ", " + closed.text() + "\n";
+  const Outcome outcome =
+      Python(ports + script, LettingHost(server.port_text() + ", " + closed.text()));
+  const std::string once = "0\nEACCES\nECONNREFUSED\n0\nECONNREFUSED\n0\n";
+  EXPECT_EQ(outcome.out, once + once + once + once) << outcome;
+  const std::vector<json> connections = Connections();
+  const auto made = std::count_if(connections.begin(), connections.end(), [](const json& record) {
+    return record.value("result", "") == "connected";
+  });
+  EXPECT_EQ(made, 12);
+}
+
 TEST_F(EgressTest, ANameThatNothingLetsOutIsADenialThatProgramsCanRead) {
   const Outcome outcome = Shell(
       "getent ahosts other.example || echo unknown; getent ahosts other.example; "
@@ -227,6 +386,35 @@ TEST_F(EgressTest, ANameThatNothingLetsOutIsADenialThatProgramsCanRead) {
   ASSERT_EQ(records.size(), 1U);
   EXPECT_EQ(records[0].value("name", ""), "other.example");
   EXPECT_EQ(records[0].value("verdict", ""), "deny");
+}
+
+// Over UDP and TCP, and while a thousand questions come at once; the cell has its loopback and
+// nothing else.
+TEST_F(EgressTest, ACellWithoutANetworkIsToldThatNoNameExists) {
+  const std::string script =
+      "import os, socket, struct\n"
+      "def lookup(name):\n"
+      "  try: return socket.getaddrinfo(name, 80)[0][4][0]\n"
+      "  except socket.gaierror as e: return e.errno == socket.EAI_NONAME\n"
+      "print(lookup('web.example'), lookup('web.example'), lookup('host'), lookup('localhost'))\n"
+      "query = struct.pack('>6H', 7, 256, 1, 0, 0, 0) + b'\\3web\\7example\\0\\0\\1\\0\\1'\n"
+      "tcp = socket.create_connection(('127.0.0.1', 53))\n"
+      "tcp.sendall(struct.pack('>H', len(query)) + query)\n"
+      "print('rcode', tcp.recv(512)[5] & 15)\n"
+      "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+      "for i in range(1000): udp.sendto(query[:i % len(query)], ('127.0.0.1', 53))\n"
+      "print(lookup('last.example'))\n"
+      "print(open(os.environ['CELLRUN_DENIALS']).read())\n";
+  const Outcome outcome = Run({"python3", "-c", script}, {.profile = OpenProfile()});
+  EXPECT_EQ(outcome.status, 0) << outcome;
+  EXPECT_THAT(outcome.out, testing::StartsWith("True True True ::1\nrcode 3\nTrue\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("`- {to: web.example, then: allow}` would")) << outcome;
+  std::vector<std::string> refused;
+  for (const json& record : Connections()) {
+    EXPECT_EQ(record.value("verdict", ""), "deny") << record;
+    refused.push_back(record.value("name", ""));
+  }
+  EXPECT_THAT(refused, testing::ElementsAre("web.example", "host", "last.example"));
 }
 
 TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
@@ -243,52 +431,8 @@ TEST_F(EgressTest, HoldsNobodyUpWhileAnotherIsConnected) {
 
 // ---- Datagrams.
 
-// Sends back what it gets, to whom it got it from.
-class DatagramEcho {
- public:
-  DatagramEcho() : fd_(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { Run(); });
-  }
-  ~DatagramEcho() {
-    stop_ = true;
-    thread_.join();
-  }
-  DatagramEcho(const DatagramEcho&) = delete;
-  DatagramEcho& operator=(const DatagramEcho&) = delete;
-  [[nodiscard]] std::string port_text() const { return std::to_string(port_); }
-  [[nodiscard]] int received() const { return received_; }
-
- private:
-  void Run() {
-    std::array<char, 2048> bytes{};
-    while (!stop_) {
-      pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-      if (poll(&ready, 1, 20) != 1) continue;
-      sockaddr_storage from{};
-      socklen_t size = sizeof from;
-      auto* peer = reinterpret_cast<sockaddr*>(&from);
-      const ssize_t got = recvfrom(fd_.get(), bytes.data(), bytes.size(), 0, peer, &size);
-      if (got < 0) continue;
-      ++received_;
-      (void)sendto(fd_.get(), bytes.data(), static_cast<std::size_t>(got), 0, peer, size);
-    }
-  }
-  const UniqueFd fd_;
-  std::uint16_t port_ = 0;
-  std::atomic<bool> stop_{false};
-  std::atomic<int> received_{0};
-  std::thread thread_;
-};
-
 TEST_F(EgressTest, DatagramsLeaveOnlyWhereARuleSaysUdp) {
-  const DatagramEcho open, closed;
+  DatagramServer open(DatagramServer::Manner::kEcho), closed(DatagramServer::Manner::kEcho);
   const std::string script =
       "def ask(port, connected):\n"
       "  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.5)\n"

@@ -68,15 +68,6 @@ class ElsewhereTest : public Sandbox {
   }
   static constexpr std::size_t kCases = std::size(kCorpus);
 
-  // The condition, or the end of the limit.
-  static bool Until(const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!holds()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return true;
-  }
   Command Bash(const Options& options) {
     Write(Work("rc"), "PS1='<$((40+2))> '\nbind 'set enable-bracketed-paste off' 2>/dev/null\n");
     return CellrunCommand(RunArguments({"bash", "--rcfile", "rc", "-i"}, options), options);
@@ -427,6 +418,31 @@ TEST_F(ElsewhereTest, ToolsComeAndGoWhileTheCellRuns) {
   EXPECT_EQ(cell.Wait().status, 0);
   // Nobody else has it.
   EXPECT_EQ(Shell("ls /run/cellrun/tools", {.profile = profile}).out, "uname\n");
+}
+
+TEST_F(ElsewhereTest, AToolThatIsAddedHasTheLimitsItIsGiven) {
+  const std::string profile =
+      WriteProfile("cellrun: 1\nname: tools\nextends: [base]\ncommands: {default: allow}\n");
+  Process cell = Start({"bash", "-c", "echo up; read -r line; eval \"$line\""},
+                       {.profile = profile, .flags = {"--name", "busy-bee"}, .hold_input = true});
+  ASSERT_TRUE(cell.WaitForOutput("up\n"));
+  const auto add = [&](const std::string& limit) {
+    return Cellrun({"tool", "add", "busy-bee", "bash", "--limit", limit, "--limit", "time=1s"});
+  };
+  for (const auto& [limit, said] :
+       {std::pair{"colour=3", "colour"}, {"processes=0", "processes"}, {"files=many", "files"}}) {
+    const Outcome refused = add(limit);
+    EXPECT_EQ(refused.status, 2) << refused;
+    EXPECT_THAT(refused.err, HasSubstr(said)) << limit;
+  }
+  const Outcome added = add("files=50");
+  ASSERT_EQ(added.status, 0) << added;
+  EXPECT_THAT(Cellrun({"tool", "ls", "busy-bee"}).out, HasSubstr("files=50,time=1s"));
+  cell.Write(
+      "ulimit -n; t=/run/cellrun/tools/bash; $t -c 'ulimit -n'; $t -c 'sleep 100'; echo $?\n");
+  const Outcome outcome = cell.Wait();
+  EXPECT_THAT(outcome.out, testing::EndsWith("\n50\n124\n")) << outcome;
+  EXPECT_THAT(outcome.out, Not(testing::StartsWith("up\n50\n"))) << "the cell has its own";
 }
 
 TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -77,6 +78,24 @@ TEST_F(LifecycleTest, SignalsReachTheCommandAndItsStatusComesBack) {
     process.Signal(signal);
     const Outcome outcome = process.Wait();
     EXPECT_EQ(outcome.status, 128 + signal) << outcome;
+  }
+}
+
+// The one that is signalled may have gone with the order unread: what it said before counts.
+TEST_F(LifecycleTest, ACommandThatEndsWhileItIsSignalledHasItsOwnStatus) {
+  for (int n = 0; n < 40; ++n) {
+    Options options = Open();
+    options.hold_input = true;
+    Process process = Start({"bash", "-c", "trap '' USR1; echo up; read line; exit 7"}, options);
+    ASSERT_TRUE(process.WaitForOutput("up\n")) << process.err();
+    process.CloseInput();
+    siginfo_t ended{};
+    while (waitid(P_PID, static_cast<id_t>(process.pid()), &ended, WEXITED | WNOHANG | WNOWAIT) ==
+               0 &&
+           ended.si_pid == 0)
+      process.Signal(SIGUSR1);
+    const Outcome outcome = process.Wait();
+    ASSERT_EQ(outcome.status, 7) << outcome << n;
   }
 }
 

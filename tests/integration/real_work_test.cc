@@ -78,6 +78,43 @@ TEST_F(RealWorkTest, CommitsInARepositoryThatExists) {
   EXPECT_EQ(Bare({"git", "branch", "--show-current"}).out, "other\n");
 }
 
+// What git runs itself is not what the rules about destroying work mean.
+TEST_F(RealWorkTest, DoesWhatPeopleDoWithGitWithoutAQuestion) {
+  for (const char* profile : {"strict", "standard"}) {
+    Options options = Git();
+    options.profile = profile;
+    const Outcome outcome = Shell(
+        "set -e\n"
+        "rm -rf repo tree && git init -q -b main repo && cd repo\n"
+        "for i in 1 2 3; do echo $i > file; git add file; git commit -qm $i; done\n"
+        "echo 4 > file && git stash -q && git stash pop -q && cat file\n"
+        "echo new > untracked && git stash push -q -u && test ! -e untracked && git stash pop -q\n"
+        "git checkout -q . && cat untracked\n"
+        "git worktree add -q ../tree && cat ../tree/file && git worktree remove ../tree\n"
+        "git checkout -q -b topic HEAD~1 && echo t > t && git add t && git commit -qm t\n"
+        "git rebase -q main && git checkout -q main && git merge -q --no-ff -m m topic\n"
+        "git branch -q -d topic && git gc -q && git fsck --no-dangling && git log --format=%s | "
+        "head -1\n",
+        options);
+    EXPECT_EQ(outcome.status, 0) << profile << outcome;
+    EXPECT_EQ(outcome.out, "4\nnew\n3\nm\n") << profile << outcome;
+  }
+}
+
+TEST_F(RealWorkTest, RunsTheTestsThatGoAndRustdocBuildInTheirOwnPlaces) {
+  Write(Work("go/go.mod"), "module x\n");
+  Write(Work("go/x_test.go"), "package x\nimport \"testing\"\nfunc TestX(t *testing.T) {}\n");
+  Write(Work("x.rs"), "//! ```\n//! assert_eq!(6 * 7, 42);\n//! ```\n");
+  for (const char* profile : {"strict", "standard"}) {
+    const Outcome outcome =
+        Shell("(cd go && GOFLAGS=-mod=mod go test ./...) && rustdoc --test --crate-name x x.rs",
+              {.profile = profile, .time_limit = std::chrono::seconds(100)});
+    EXPECT_EQ(outcome.status, 0) << profile << outcome;
+    EXPECT_THAT(outcome.out, HasSubstr("ok  \tx")) << profile << outcome;
+    EXPECT_THAT(outcome.out, HasSubstr("1 passed")) << profile << outcome;
+  }
+}
+
 TEST_F(RealWorkTest, InstallsNpmPackagesFromATarballUnderStandard) {
   Write(Work("dep/package.json"), R"({"name":"dep","version":"1.0.0","main":"index.js"})");
   Write(Work("dep/index.js"), "module.exports = 42;\n");

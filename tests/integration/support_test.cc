@@ -15,7 +15,13 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-class SupportTest : public Sandbox {};
+class SupportTest : public Sandbox {
+ protected:
+  static std::string Variable(const char* name) {
+    const char* value = getenv(name);
+    return value == nullptr ? "" : value;
+  }
+};
 
 TEST_F(SupportTest, RunsAsTheLaneSays) {
   const std::string lane = getenv("CELLRUN_TEST_LANE");
@@ -48,6 +54,29 @@ TEST_F(SupportTest, FindsADaemonThatWasLeftBehind) {
   ASSERT_EQ(left.size(), 1U);
   EXPECT_THAT(left[0], HasSubstr("sleep 1000"));
   EXPECT_THAT(Descendants(), IsEmpty()) << "what was found is ended";
+}
+
+// Where the programs are built with a sanitizer: its report is in a file of a process that nobody
+// waits for.
+TEST_F(SupportTest, ACaseFailsForWhatASanitizerReports) {
+  const auto play = [&](const std::string& script, const std::string& sanitizer) {
+    Write(Path("staged/tests/case"), "#!/bin/bash\n" + script, 0755);
+    const std::string runner = Variable("CELLRUN_TEST_ROOT") + "/run_in_lane";
+    return Bare({runner, Variable("CELLRUN_TEST_LANE"), "case", "Suite.Case"},
+                {.environment = {{"CELLRUN_TEST_ROOT", Path("staged")},
+                                 {"CELLRUN_TEST_USER", Variable("CELLRUN_TEST_USER")},
+                                 {"CELLRUN_TEST_SANITIZER", sanitizer}}});
+  };
+  const std::string report = "to=${ASAN_OPTIONS#*log_path=}; echo found >${to%%:*}.broker.7";
+  const std::string log = "echo 'WARNING: ThreadSanitizer: data race' >>$HOME/broker.log";
+  EXPECT_EQ(play("echo said; test -n \"$TSAN_OPTIONS\"", "thread").status, 0);
+  EXPECT_EQ(play("test -z \"$ASAN_OPTIONS$TSAN_OPTIONS\"; " + log, "").status, 0);
+  const Outcome reported = play(report, "address");
+  EXPECT_EQ(reported.status, 1);
+  EXPECT_THAT(reported.out, HasSubstr("a sanitizer reports, in reports/of.broker.7:\nfound\n"));
+  const Outcome logged = play(log, "thread");
+  EXPECT_EQ(logged.status, 1);
+  EXPECT_THAT(logged.out, HasSubstr("in home/broker.log:\nWARNING: ThreadSanitizer: data race\n"));
 }
 
 TEST_F(SupportTest, TalksToAProgramOnATerminal) {

@@ -145,7 +145,7 @@ TEST_F(VerbsTest, WhatComesLaterSaysSo) {
     EXPECT_NE(outcome.status, 0) << verb;
     EXPECT_THAT(outcome.err, HasSubstr("not supported yet")) << verb << outcome;
   }
-  const Outcome option = Run({"true"}, {.flags = {"--net", "example.com"}});
+  const Outcome option = Run({"true"}, {.flags = {"--memory", "1G"}});
   EXPECT_THAT(option.status, testing::AnyOf(2, 125));
   EXPECT_THAT(option.err, HasSubstr("not supported yet"));
 }

@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 
 #include "tests/support/sandbox.h"
 
@@ -23,17 +22,6 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-
-void Until(const char* what, const std::function<bool()>& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + 30s;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      ADD_FAILURE() << "never: " << what;
-      return;
-    }
-    std::this_thread::sleep_for(2ms);
-  }
-}
 
 class WaitingTest : public Sandbox {
  protected:
@@ -50,7 +38,7 @@ class WaitingTest : public Sandbox {
   // The next ask that was not returned before.
   json NextAsk() {
     json next;
-    Until("an ask", [&] {
+    EXPECT_TRUE(Until([&] {
       const Outcome list = Cellrun({"approvals", "list", "-o", "json"});
       if (list.status != 0) return false;
       for (const json& ask : json::parse(list.out)) {
@@ -59,7 +47,7 @@ class WaitingTest : public Sandbox {
         return true;
       }
       return false;
-    });
+    })) << "no ask came";
     return next;
   }
   std::string NextId() { return NextAsk().value("id", "none"); }
@@ -71,7 +59,7 @@ class WaitingTest : public Sandbox {
   }
   void Deny(const std::string& id) { EXPECT_EQ(Cellrun({"deny", id}).status, 0); }
   void AwaitNoAsk() {
-    Until("no ask", [&] { return Cellrun({"approvals", "list", "-o", "json"}).out == "[]\n"; });
+    EXPECT_TRUE(Until([&] { return Cellrun({"approvals", "list", "-o", "json"}).out == "[]\n"; }));
   }
 
   std::set<std::string> seen_;
@@ -125,7 +113,7 @@ TEST_P(WaitingCallerTest, GoesOnMeanwhileAndGetsTheStatus) {
   options.flags = {"--env", "GOCACHE=/tmp/go", "--env", "GOFLAGS=-mod=mod"};
   Process cell = Start(caller.argv, options);
   const std::string id = NextId();
-  Until("the caller went on", [&] { return Exists(Work("went-on")); });
+  EXPECT_TRUE(Until([&] { return Exists(Work("went-on")); }));
   Approve(id);
   const Outcome outcome = cell.Wait();
   EXPECT_EQ(outcome.status, 0) << outcome;
@@ -184,7 +172,7 @@ TEST_F(WaitingTest, IsStoppedAndContinuedLikeAnyCommand) {
   const std::string stat = "/proc/" + std::to_string(ask["pid"].get<int>()) + "/stat";
   cell.Write("stop\n");
   ASSERT_TRUE(cell.WaitForOutput("stopped"));
-  Until("stopped", [&] { return Read(stat).find(") T ") != std::string::npos; });
+  EXPECT_TRUE(Until([&] { return Read(stat).find(") T ") != std::string::npos; }));
   Approve(ask["id"].get<std::string>());
   EXPECT_THAT(Read(stat), HasSubstr(") T ")) << "it does nothing until it goes on";
   cell.Write("go on\n");
@@ -273,6 +261,22 @@ TEST_F(WaitingTest, TheSocketOfTheCellTakesNothingButProposalsAndQuestions) {
   options.hold_input = false;
   const Outcome outcome = Run({"python3", "client"}, options);
   EXPECT_EQ(outcome.out, "38 refused but []\nTrue True\nrefused\nrefused\n") << outcome;
+}
+
+TEST_F(WaitingTest, VerbsForPeopleSayInACellThatTheyAreNotForIt) {
+  const std::string cellrun = Prefix() + "/bin/cellrun ";
+  const Outcome outcome = Shell(
+      "for verb in 'approve x' 'deny x' approvals 'approvals show x' ps "
+      "'tool ls x' 'approvals rules'; do " +
+          cellrun + "$verb; echo \"$verb=$?\"; done",
+      {.profile = OpenProfile(), .flags = {"--read", Prefix()}});
+  EXPECT_EQ(outcome.out,
+            "approve x=1\ndeny x=1\napprovals=1\napprovals show x=1\nps=1\ntool ls x=1\n"
+            "approvals rules=1\n")
+      << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("this is a cell")) << outcome;
+  EXPECT_THAT(outcome.err, HasSubstr("try:   cellrun request --reason")) << outcome;
+  EXPECT_THAT(outcome.err, Not(HasSubstr("no broker runs"))) << outcome;
 }
 
 TEST_F(WaitingTest, WhyInACellSaysWhatWasAndWhatWouldBeDecided) {

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -13,8 +14,10 @@
 
 #include <atomic>
 #include <filesystem>
+#include <set>
 #include <thread>
 
+#include "broker/net/wall/cgroup.h"
 #include "broker/net/wall/wall.h"
 #include "lib/sys/file.h"
 #include "lib/sys/network.h"
@@ -145,6 +148,14 @@ TEST_F(WallLiveTest, AsRootItGuardsACgroupThatExists) {
     ASSERT_TRUE(enclosure.Open(inhabitant.pid(), Reach(inhabitant, {{kRange, kRangePrefix}})).ok());
     EXPECT_EQ(inhabitant.RefusedOf(1), 0);
     EXPECT_EQ(enclosure.Loss(), "");
+    // A broker without descriptors cannot look: that is no loss.
+    rlimit files{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+    const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const std::string loss = enclosure.Loss();
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+    EXPECT_EQ(loss, "");
     enclosure.Settle();
     ASSERT_EQ(records_.kept.size(), 2U);
     EXPECT_EQ(records_.kept[0].cell, "contained");
@@ -179,6 +190,71 @@ TEST_F(WallLiveTest, AsRootAnUpdateIsSeenAsAWhole) {
             0);
   EXPECT_GT(while_exchanging(Reach(inhabitant, {names}), Reach(inhabitant, {other})), 0)
       << "the exchanges met the connects";
+}
+
+// A cgroup goes, and somebody else's takes its place: the path is the same, the number is not.
+TEST_F(WallLiveTest, AsRootAPlaceThatIsTakenAgainInheritsNothing) {
+  const auto number = [&] {
+    return sys::Fstat(sys::OpenAt(AT_FDCWD, path_.c_str(), O_RDONLY | O_DIRECTORY).value())
+        .value()
+        .st_ino;
+  };
+  const auto take_again = [&] {
+    const auto empty = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!sys::UnlinkAt(AT_FDCWD, path_.c_str(), AT_REMOVEDIR).ok())
+      ASSERT_LT(std::chrono::steady_clock::now(), empty);
+    ASSERT_TRUE(sys::MkdirAt(AT_FDCWD, path_.c_str(), 0755).ok());
+  };
+  const Reach4 names{kRange, kRangePrefix};
+  const auto first_number = number();
+  {
+    std::unique_ptr<Wall::Enclosure> first;
+    {
+      const Inhabitant inhabitant(path_);
+      auto enclosed = wall_->EncloseExisting(path_, "first");
+      ASSERT_TRUE(enclosed.ok()) << enclosed.error().ToString();
+      first = std::move(*enclosed);
+      EXPECT_EQ(inhabitant.RefusedOf(1), 1);
+      ASSERT_TRUE(first->Open(inhabitant.pid(), Reach(inhabitant, {names})).ok());
+      EXPECT_EQ(inhabitant.RefusedOf(1), 0);
+    }
+    EXPECT_EQ(first->Loss(), "");
+    take_again();
+    const Inhabitant stranger(path_);
+    EXPECT_EQ(stranger.RefusedOf(1), 0) << "whoever goes by the path guards nobody";
+    // The kernel lets go of the hooks a moment later.
+    const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (first->Loss().empty() || first->Replace(Reach(stranger, {})).ok())
+      ASSERT_LT(std::chrono::steady_clock::now(), soon) << "it is not noticed: " << first->Loss();
+  }
+  EXPECT_NE(number(), first_number);
+  take_again();
+  const Inhabitant inhabitant(path_);
+  const auto second = wall_->EncloseExisting(path_, "second");
+  ASSERT_TRUE(second.ok()) << second.error().ToString();
+  EXPECT_EQ(inhabitant.RefusedOf(1), 1) << "what the first one might reach is not there";
+  ASSERT_TRUE((*second)->Open(inhabitant.pid(), Reach(inhabitant, {})).ok());
+  EXPECT_EQ(inhabitant.RefusedOf(3), 3);
+  (*second)->Settle();
+  EXPECT_EQ((*second)->tally().refused, 4U) << "nor is what it was refused";
+  ASSERT_EQ(records_.kept.size(), 5U);
+  EXPECT_EQ(records_.kept.front().cell, "first");
+  for (std::size_t i = 1; i < records_.kept.size(); ++i)
+    EXPECT_EQ(records_.kept[i].cell, "second") << i;
+}
+
+// The kernel numbers cgroups one after the other, with a generation above the 32 bits of an inode.
+TEST_F(WallLiveTest, AsRootANumberDoesNotComeAgain) {
+  constexpr int kCgroups = 2000;
+  std::set<ino_t> numbers;
+  for (int i = 0; i < kCgroups; ++i) {
+    const std::string path = path_ + "/again";
+    ASSERT_TRUE(sys::MkdirAt(AT_FDCWD, path.c_str(), 0755).ok());
+    const Result<Cgroup> made = Cgroup::Open(path);
+    ASSERT_TRUE(made.ok());
+    EXPECT_TRUE(numbers.insert(made->id()).second) << made->id();
+    ASSERT_TRUE(sys::UnlinkAt(AT_FDCWD, path.c_str(), AT_REMOVEDIR).ok());
+  }
 }
 
 }  // namespace

@@ -15,11 +15,13 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "lib/base/unique_fd.h"
+#include "tests/support/moment.h"
 #include "tests/support/sandbox.h"
 #include "tests/support/server.h"
 
@@ -203,6 +205,26 @@ TEST_F(WallTest, AsRootItFollowsTheRulesOfARunningCell) {
   EXPECT_THAT(reach(), ElementsAre("udp,192.0.2.1,53 EPERM"));
 }
 
+// By the broker's own timer: nobody changes anything.
+TEST_F(WallTest, AsRootARuleThatExpiresGoesFromIt) {
+  const std::time_t then = std::time(nullptr) + 6;
+  Running cell =
+      Begin(With("network:\n  rules:\n    - {to: host, then: allow}\n    - {to: 192.0.2.1, "
+                 "then: allow, expires: " +
+                 MomentText(then) + "}\n"));
+  const auto reach = [&] { return Try(cell.init, cell.cgroup, {"udp,192.0.2.1,53"}); };
+  const Words open = {"udp,192.0.2.1,53 ok"}, closed = {"udp,192.0.2.1,53 EPERM"};
+  const Words before = reach();
+  ASSERT_LT(std::time(nullptr), then) << "the cell took too long to start";
+  EXPECT_EQ(before, open);
+  EXPECT_TRUE(Await([&] { return reach() == closed; }));
+  // time(2) may be a tick behind.
+  EXPECT_TRUE(std::chrono::system_clock::now() >= std::chrono::system_clock::from_time_t(then));
+  EXPECT_THAT(Try(cell.init, cell.cgroup, {"tcp,198.18.0.1,9"}),
+              ElementsAre("tcp,198.18.0.1,9 ECONNREFUSED"))
+      << "what does not expire stays";
+}
+
 TEST_F(WallTest, AsRootNothingIsLostInAFlood) {
   constexpr int kMany = 5000;
   Running cell = Begin(With(""));
@@ -290,13 +312,49 @@ TEST_F(WallTest, AsRootACellEndsWhenAHookIsDetached) {
   EXPECT_EQ(Refusals()[0]["result"], "lost");
 }
 
+// Into the cgroup around the cell's.
+void MoveOut(const std::string& cgroup, const std::string& pid) {
+  const std::string outside =
+      std::filesystem::path(cgroup).parent_path().string() + "/cgroup.procs";
+  const UniqueFd processes(open(outside.c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(write(processes.get(), pid.data(), pid.size()), static_cast<ssize_t>(pid.size()));
+}
+
+// Not init, but one that it has started.
+TEST_F(WallTest, AsRootACellEndsWhenAnyProcessOfItIsMovedOut) {
+  Running cell = Begin(With(""));
+  std::istringstream inside(Read(cell.cgroup + "/cgroup.procs"));
+  std::string other;
+  for (std::string pid; inside >> pid;) {
+    if (pid != std::to_string(cell.init)) other = pid;
+  }
+  ASSERT_NE(other, "");
+  MoveOut(cell.cgroup, other);
+  const Outcome outcome = cell.process.Wait();
+  EXPECT_EQ(outcome.status, 125);
+  EXPECT_THAT(outcome.err, HasSubstr("a process was moved out of its cgroup"));
+}
+
+// Processes that come and go, and such as have ended and nobody waits for, are no loss.
+TEST_F(WallTest, AsRootComingAndGoingIsNoLoss) {
+  const Outcome outcome = Run({"bash", "-c",
+                               "end=$((SECONDS + 4)); while [ $SECONDS -lt $end ]; do true & true; "
+                               "(true) & done; wait; echo whole"},
+                              With(""));
+  EXPECT_EQ(outcome.out, "whole\n") << outcome;
+  const Outcome zombies = Run({"python3", "-c",
+                               "import os, time\n"
+                               "for i in range(20):\n"
+                               "  if os.fork() == 0: os._exit(0)\n"
+                               "time.sleep(3.5)\n"
+                               "print('whole')\n"},
+                              With(""));
+  EXPECT_EQ(zombies.out, "whole\n") << zombies;
+}
+
 TEST_F(WallTest, AsRootACellEndsWhenItIsMovedOutOfItsCgroup) {
   Running cell = Begin(With(""));
-  const std::string outside =
-      std::filesystem::path(cell.cgroup).parent_path().string() + "/cgroup.procs";
-  const UniqueFd processes(open(outside.c_str(), O_WRONLY | O_CLOEXEC));
-  const std::string pid = std::to_string(cell.init);
-  ASSERT_EQ(write(processes.get(), pid.data(), pid.size()), static_cast<ssize_t>(pid.size()));
+  MoveOut(cell.cgroup, std::to_string(cell.init));
   const Outcome outcome = cell.process.Wait();
   EXPECT_EQ(outcome.status, 125);
   EXPECT_THAT(outcome.err, HasSubstr("a process was moved out of its cgroup"));

@@ -15,6 +15,7 @@
 #include <ostream>
 
 #include "lib/base/text.h"
+#include "tests/support/time_factor.h"
 
 namespace cellrun::test {
 namespace {
@@ -93,7 +94,7 @@ Process::Process(Command command)
     : pending_input_(std::move(command.input)),
       hold_input_(command.hold_input),
       started_(Clock::now()),
-      deadline_(started_ + command.time_limit) {
+      deadline_(started_ + command.time_limit * TimeFactor()) {
   PipeEnds in, out, err;
   if (command.stdin_fd < 0) in = MakePipe();
   if (command.stdout_fd < 0) out = MakePipe();

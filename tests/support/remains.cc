@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "lib/base/text.h"
+#include "tests/support/time_factor.h"
 
 namespace cellrun::test {
 namespace {
@@ -99,7 +100,7 @@ long DescriptorCount(pid_t pid) {
 }
 
 std::vector<std::string> WaitForNoDescendants(std::chrono::milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit * TimeFactor();
   while (true) {
     const pid_t reaped = waitpid(-1, nullptr, WNOHANG);
     if (reaped < 0) return {};  // ECHILD: nobody is left, neither child nor orphan

@@ -15,8 +15,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "tests/support/remains.h"
+#include "tests/support/time_factor.h"
 
 namespace cellrun::test {
 namespace {
@@ -175,6 +177,15 @@ std::vector<nlohmann::json> Sandbox::History(const Words& filters) {
     }
   }
   return records;
+}
+
+bool Sandbox::Until(const std::function<bool()>& holds, std::chrono::seconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit * TimeFactor();
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
 }
 
 pid_t Sandbox::StartBroker() {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -50,6 +51,10 @@ class Sandbox : public testing::Test {
   Outcome Bare(const Words& argv, const Options& options = {});
   Command CellrunCommand(const Words& arguments, const Options& options = {}) const;
   Words RunArguments(const Words& argv, const Options& options) const;
+
+  // Looks every few milliseconds; false: it did not hold within that time.
+  static bool Until(const std::function<bool()>& holds,
+                    std::chrono::seconds limit = std::chrono::seconds(20));
 
   // Records of the journal, oldest first. What was found out later about one (`of`) is folded into
   // it.

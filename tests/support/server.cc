@@ -4,15 +4,15 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 
 namespace cellrun::test {
-namespace {
 
-UniqueFd Bound(const std::string& address, std::uint16_t* port) {
+UniqueFd BoundSocket(int type, const std::string& address, std::uint16_t port) {
   sockaddr_storage storage{};
   auto* four = reinterpret_cast<sockaddr_in*>(&storage);
   auto* six = reinterpret_cast<sockaddr_in6*>(&storage);
@@ -20,18 +20,27 @@ UniqueFd Bound(const std::string& address, std::uint16_t* port) {
   const int six_read = is_four ? 1 : inet_pton(AF_INET6, address.c_str(), &six->sin6_addr);
   EXPECT_EQ(six_read, 1) << address;
   storage.ss_family = is_four ? AF_INET : AF_INET6;
+  four->sin_port = htons(port);  // at the same place in both
   socklen_t size = is_four ? sizeof *four : sizeof *six;
-  UniqueFd fd(socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd fd(socket(storage.ss_family, type | SOCK_CLOEXEC, 0));
+  constexpr int kOn = 1;
+  if (port != 0) (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn);
   EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), size), 0) << address;
-  EXPECT_EQ(getsockname(fd.get(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
-  *port = ntohs(four->sin_port);  // at the same place in both
   return fd;
 }
 
-}  // namespace
+std::uint16_t PortOf(const UniqueFd& bound) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  EXPECT_EQ(getsockname(bound.get(), reinterpret_cast<sockaddr*>(&storage), &size), 0);
+  return ntohs(reinterpret_cast<sockaddr_in*>(&storage)->sin_port);  // at the same place in IPv6
+}
 
-Server::Server(Serve serve, const std::string& address)
-    : serve_(std::move(serve)), listener_(Bound(address, &port_)) {
+Server::Server(Serve serve, const std::string& address, std::uint16_t port)
+    : Server(std::move(serve), BoundSocket(SOCK_STREAM, address, port)) {}
+
+Server::Server(Serve serve, UniqueFd bound)
+    : serve_(std::move(serve)), port_(PortOf(bound)), listener_(std::move(bound)) {
   EXPECT_EQ(listen(listener_.get(), SOMAXCONN), 0);
   thread_ = std::thread([this] { Run(); });
 }
@@ -83,6 +92,45 @@ Server::Serve Server::Say(const std::string& text) {
   return [text](int fd) { (void)send(fd, text.data(), text.size(), MSG_NOSIGNAL); };
 }
 
-ClosedPort::ClosedPort() : held_(Bound("127.0.0.1", &port_)) {}
+DatagramServer::DatagramServer(Manner manner, const std::string& address, std::uint16_t port)
+    : manner_(manner), fd_(BoundSocket(SOCK_DGRAM, address, port)), port_(PortOf(fd_)) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+DatagramServer::~DatagramServer() {
+  stop_ = true;
+  thread_.join();
+}
+
+void DatagramServer::Run() {
+  while (!stop_) {
+    pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+    if (poll(&ready, 1, 20) != 1) continue;
+    const std::lock_guard lock(mutex_);
+    TakeAll();
+  }
+}
+
+void DatagramServer::TakeAll() {
+  std::array<char, 2048> bytes{};
+  for (;;) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    auto* peer = reinterpret_cast<sockaddr*>(&from);
+    const ssize_t got = recvfrom(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT, peer, &size);
+    if (got < 0) return;
+    ++received_;
+    if (manner_ == Manner::kEcho)
+      (void)sendto(fd_.get(), bytes.data(), static_cast<std::size_t>(got), 0, peer, size);
+  }
+}
+
+int DatagramServer::received() {
+  const std::lock_guard lock(mutex_);
+  TakeAll();
+  return received_;
+}
+
+ClosedPort::ClosedPort() : held_(BoundSocket(SOCK_STREAM, "127.0.0.1")), port_(PortOf(held_)) {}
 
 }  // namespace cellrun::test

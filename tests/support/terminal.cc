@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "lib/base/text.h"
+#include "tests/support/time_factor.h"
 
 namespace cellrun::test {
 namespace {
@@ -31,7 +32,7 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 }  // namespace
 
 Terminal::Terminal(Command command, std::uint16_t rows, std::uint16_t columns)
-    : started_(Clock::now()), deadline_(started_ + command.time_limit) {
+    : started_(Clock::now()), deadline_(started_ + command.time_limit * TimeFactor()) {
   int master = -1;
   int slave = -1;
   const winsize size = {rows, columns, 0, 0};

@@ -9,9 +9,7 @@
 #include <regex>
 #include <sstream>
 
-#include "tests/support/sandbox.h"
-#include "tests/watch/emulator.h"
-#include "tests/watch/fake_broker.h"
+#include "tests/watch/watch_fixture.h"
 
 namespace cellrun::test {
 namespace {
@@ -22,7 +20,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
-using Clock = std::chrono::steady_clock;
 
 json Ask(const std::string& id, const Words& argv = {"git", "push", "origin", "main"}) {
   std::size_t bytes = 0;
@@ -67,77 +64,6 @@ json Changed(json ask, const char* state) {
 std::string WithoutTimers(const std::string& text) {
   return std::regex_replace(text, std::regex("[0-9]+:[0-9][0-9]"), "MM:SS");
 }
-
-class WatchTest : public Sandbox {
- protected:
-  void SetUp() override {
-    Sandbox::SetUp();
-    broker_ = std::make_unique<FakeBroker>(RuntimeDirectory() + "/api.sock");
-  }
-  void TearDown() override {
-    terminal_.reset();
-    broker_.reset();
-    Sandbox::TearDown();
-  }
-  void Open(std::uint16_t rows = 24, std::uint16_t columns = 80,
-            const Environment& environment = {}) {
-    OpenCommand(CellrunCommand({"approvals", "watch"}, {.environment = environment}), rows,
-                columns);
-  }
-  void OpenCommand(Command command, std::uint16_t rows = 24, std::uint16_t columns = 80) {
-    command.time_limit = std::chrono::seconds(60);
-    screen_ = std::make_unique<Emulator>(rows, columns);
-    terminal_ = std::make_unique<Terminal>(std::move(command), rows, columns);
-  }
-  bool Until(const std::function<bool()>& condition) {
-    const bool met = terminal_->WaitUntil([&](const std::string& shown) {
-      screen_->Follow(shown);
-      return condition();
-    });
-    if (!met) ADD_FAILURE() << screen_->Text();
-    return met;
-  }
-  bool Shows(const std::string& text) {
-    return Until([&] { return screen_->Shows(text); });
-  }
-  bool ShowsNot(const std::string& text) {
-    return Until([&] { return !screen_->Shows(text); });
-  }
-  // Presses a key until it counts: the guard drops what comes too early.
-  bool PressUntil(const std::string& key, const std::function<bool()>& condition) {
-    Clock::time_point next = Clock::now();
-    return Until([&] {
-      if (condition()) return true;
-      if (Clock::now() >= next) {
-        terminal_->Send(key);
-        next = Clock::now() + std::chrono::milliseconds(100);
-      }
-      return false;
-    });
-  }
-  bool PressUntilShows(const std::string& key, const std::string& text) {
-    return PressUntil(key, [&] { return screen_->Shows(text); });
-  }
-  bool PressUntilReceived(const std::string& key, std::size_t count = 1) {
-    return PressUntil(key, [&] { return broker_->received().size() >= count; });
-  }
-  // One ask, listed and loaded.
-  void OpenWith(const json& ask) {
-    broker_->Put(ask);
-    Open();
-    ASSERT_TRUE(Shows("4711"));
-  }
-  void ExpectGivenBack() {
-    screen_->Follow(terminal_->screen());
-    EXPECT_TRUE(terminal_->IsCooked());
-    EXPECT_FALSE(screen_->on_second_screen());
-    EXPECT_TRUE(screen_->cursor_visible());
-    EXPECT_GT(terminal_->screen().rfind("\033[?2004l"), terminal_->screen().rfind("\033[?2004h"));
-  }
-  std::unique_ptr<FakeBroker> broker_;
-  std::unique_ptr<Emulator> screen_;
-  std::unique_ptr<Terminal> terminal_;
-};
 
 constexpr char kHash[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -532,19 +458,6 @@ TEST_F(WatchTest, AThousandAsksAreQuickToGoThrough) {
   ASSERT_TRUE(Shows("a999: "));
   EXPECT_LT(Clock::now() - started, std::chrono::seconds(5)) << "10 ms a key, whole";
 }
-
-// The same with a broker and a cell behind it.
-class WatchedCellTest : public WatchTest {
- protected:
-  void SetUp() override {
-    WatchTest::SetUp();
-    broker_->Stop();
-    profile_ = WriteProfile(
-        "cellrun: 1\nname: tested\nextends: [base]\ncommands:\n  default: allow\n  rules:\n"
-        "    - name: who\n      when: {exe: id}\n      then: ask\n      reason: tells who it is\n");
-  }
-  std::string profile_;
-};
 
 TEST_F(WatchedCellTest, WhatIsApprovedRunsAndWhatIsDeniedSaysWhy) {
   StartBroker();

@@ -175,6 +175,9 @@ void Datagrams::Connect(const FlowKey& key) {
     journal::Record record = RecordOf(parts_.cell, opened->origin, opened->target);
     if (opened->approved) record.verdict = policy::Action::kAllow;
     record.result = made.ok() ? "connected" : "failed:" + ErrnoName(made.error().code());
+    nlohmann::json way = ResolverMember(opened->way_out->resolver());
+    if (made.ok()) way["dialled"] = FormatAddress(made->to.address);
+    record.detail = DetailOf(parts_.cell, way);
     const bool kept = opened->target.verdict.audit;
     opened->seq = kept ? parts_.journal.Append(std::move(record)) : 1;
     if (!made.ok() || opened->seq == 0) {

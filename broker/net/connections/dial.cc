@@ -3,7 +3,6 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "lib/sys/internet.h"
+#include "lib/wire/gateway.h"
 
 namespace cellrun::net {
 namespace {
@@ -23,12 +23,9 @@ int Begin(const UniqueFd& socket, const Endpoint& to) {
   const SocketAddress address = SocketAddressOf(to);
   if (connect(socket.get(), address.get(), address.size) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
-  // On the host's own loopback it has come about already.
-  pollfd now{.fd = socket.get(), .events = POLLOUT, .revents = 0};
-  if (poll(&now, 1, 0) != 1) return EINPROGRESS;
-  int code = 0;
-  socklen_t length = sizeof code;
-  return getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno;
+  // On the host's own loopback it has come about already, or failed, which a second call tells.
+  if (connect(socket.get(), address.get(), address.size) == 0) return 0;
+  return errno == EALREADY ? EINPROGRESS : errno;
 }
 
 void SetOptions(const UniqueFd& socket) {
@@ -38,6 +35,9 @@ void SetOptions(const UniqueFd& socket) {
   // A peer that has vanished ends the connection, whatever the program asked for on its side.
   (void)setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &kOn, sizeof kOn);
 }
+
+// For the next AtOnce of this thread.
+thread_local UniqueFd spare;
 
 }  // namespace
 
@@ -57,6 +57,23 @@ class Dial::Try : public Source {
  private:
   Dial* dial_;
 };
+
+void Dial::PrepareAtOnce() {
+  if (spare.valid()) return;
+  Result<UniqueFd> made = sys::InternetSocket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
+  if (!made.ok()) return;
+  SetOptions(*made);
+  (void)sys::SetCongestionControl(*made, &wire::kCongestionControl[0]);
+  spare = std::move(*made);
+}
+
+std::optional<Dial::Made> Dial::AtOnce(std::uint16_t port) {
+  PrepareAtOnce();
+  UniqueFd socket = std::move(spare);
+  const Endpoint to{.address = Ipv4(INADDR_LOOPBACK), .port = port};
+  if (!socket.valid() || Begin(socket, to) != 0) return std::nullopt;
+  return Made{.socket = std::move(socket), .to = to};
+}
 
 std::shared_ptr<Dial> Dial::Make(Reactor& reactor, std::vector<Endpoint> to, Done done,
                                  MakeSocket make) {
@@ -90,6 +107,14 @@ void Dial::Clear() {
   tries_.clear();
 }
 
+void Dial::Note(int code) {
+  const bool no_way = code == ENETUNREACH || code == EAFNOSUPPORT || code == EADDRNOTAVAIL;
+  if (no_way && tried_) return;
+  tried_ = !no_way;
+  // The program has a socket of that family: it is the network that is not there.
+  last_code_ = code == EAFNOSUPPORT ? ENETUNREACH : code;
+}
+
 void Dial::Next() {
   const std::shared_ptr<Dial> self = shared_from_this();
   while (next_ < to_.size()) {
@@ -98,21 +123,23 @@ void Dial::Next() {
     Result<UniqueFd> socket =
         make_ ? make_(family) : sys::InternetSocket(family, SOCK_STREAM | SOCK_NONBLOCK);
     if (!socket.ok()) {
-      last_code_ = socket.error().code();
+      Note(socket.error().code());
       continue;
     }
     UniqueFd made = std::move(*socket);
     SetOptions(made);
+    if (ReachOf(to.address) == Reach::kLoopback)
+      (void)sys::SetCongestionControl(made, &wire::kCongestionControl[0]);
     const int code = Begin(made, to);
     if (code == 0) return Finish(Made{.socket = std::move(made), .to = to});
     if (code != EINPROGRESS) {
-      last_code_ = code;
+      Note(code);
       continue;
     }
     auto tried = std::make_shared<Try>(*this, std::move(made), to);
     const Result<void> watched = reactor_.Watch(tried->socket.get(), EPOLLOUT, tried);
     if (!watched.ok()) {
-      last_code_ = watched.error().code();
+      Note(watched.error().code());
       continue;
     }
     tries_.push_back(std::move(tried));
@@ -137,7 +164,7 @@ void Dial::OnTry(Try& tried, int code) {
     std::erase_if(tries_, [&](const auto& one) { return one.get() == &tried; });
     return Finish(std::move(made));
   }
-  last_code_ = code;
+  Note(code);
   std::erase_if(tries_, [&](const auto& one) { return one.get() == &tried; });
   if (stagger_ != 0) reactor_.Cancel(stagger_);
   stagger_ = 0;

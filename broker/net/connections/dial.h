@@ -4,6 +4,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "broker/net/address/address.h"
@@ -24,13 +26,20 @@ class Dial : public std::enable_shared_from_this<Dial> {
     Endpoint to;
     std::shared_ptr<Lease> lease{};  // of a connection into another cell
     bool by_proxy = false;           // `to` is the proxy
+    std::string resolver{};          // that the name's addresses are from
   };
-  // The error is that of the address that failed last.
+  // The error is that of the address that failed last; that this host has no way to one (it lacks
+  // the family) counts only if there was none to any.
   using Done = std::function<void(Result<Made>)>;
   // An unconnected, non-blocking socket of that family; without one they are of this process's
   // network.
   using MakeSocket = std::function<Result<UniqueFd>(int family)>;
 
+  // To a port of this machine's loopback, where that comes about at once; nothing where it does
+  // not, whatever the reason. On any thread.
+  static std::optional<Made> AtOnce(std::uint16_t port);
+  // What the thread's next AtOnce needs, when nobody waits.
+  static void PrepareAtOnce();
   static std::shared_ptr<Dial> Make(Reactor& reactor, std::vector<Endpoint> to, Done done,
                                     MakeSocket make = nullptr);
   void Start();
@@ -45,6 +54,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
   class Try;
   void Next();
   void OnTry(Try& tried, int code);
+  void Note(int code);
   void Finish(Result<Made> result);
   void Clear();
 
@@ -54,6 +64,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
   const MakeSocket make_;
   std::size_t next_ = 0;
   int last_code_;
+  bool tried_ = false;  // last_code_ is of an address that there was a way to
   std::vector<std::shared_ptr<Try>> tries_;
   Reactor::TimerId stagger_ = 0;
 };

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,9 @@ class Egress : public std::enable_shared_from_this<Egress> {
     Ask ask = nullptr;          // null: nobody is there to be asked
     ReachCell reach_cell = nullptr;
     std::shared_ptr<ProxyAccess> proxy = nullptr;
+    // For the programs of the cell: a connection that was denied after its connect(2) was judged,
+    // and the number of its record. On any thread. Null: nobody reads it.
+    std::function<void(const journal::Record& record, std::uint64_t seq)> tell = nullptr;
   };
   static std::shared_ptr<Egress> Make(Parts parts);
   ~Egress();
@@ -77,8 +81,9 @@ class Egress : public std::enable_shared_from_this<Egress> {
 
   // The policy has changed: what it no longer allows is cut. Thread-safe.
   void Rejudge();
-  // Cuts everything; no reply comes after it has returned. Not on a reactor's thread.
-  void Stop();
+  // The cell has ended: cuts everything, but for `leftovers`, which go on by themselves. No reply
+  // comes after it has returned. Not on a reactor's thread.
+  void Stop(Leftovers leftovers = Leftovers::kCut);
 
  private:
   class Gate;
@@ -87,35 +92,48 @@ class Egress : public std::enable_shared_from_this<Egress> {
   using ConnectionId = std::uint64_t;
 
   explicit Egress(Parts parts);
+  // On the caller's thread. false: it has to go the long way.
+  bool ConnectAtOnce(const std::shared_ptr<Waiting>& waiting);
   // All of these on the home reactor's thread.
-  void Begin(Attempt attempt, Reply reply);
+  void Begin(const std::shared_ptr<Waiting>& waiting);
+  void TakeIncoming(const std::lock_guard<std::mutex>& held);
   void BeginDatagrams(const Attempt& attempt, const Reply& reply);
   Result<void> Listen(const Endpoint& endpoint);
   void DropOldestGate();
   void CloseGate(const Endpoint& endpoint);
+  void CloseGate(const Endpoint& endpoint, const std::lock_guard<std::mutex>& held);
   void StartDial(const std::shared_ptr<Waiting>& waiting);
   void OnDialled(const std::shared_ptr<Waiting>& waiting);
   void Sweep();
   void OnAccept(int listener);
+  bool RefuseOne(int listener, int why);
   void PauseGate(int listener);
-  void Admit(UniqueFd accepted);
+  void Admit(UniqueFd accepted, int obstacle);
   std::shared_ptr<Waiting> Match(const Endpoint& to, const Endpoint& peer);
+  void RecordFailure(const Origin& origin, const Target& target, const Outgoing* outgoing,
+                     std::string result) const;
   void AskPerson(Connection& connection);
   void Proceed(ConnectionId id);
   void Join(ConnectionId id);
   void StartRelay(Connection& connection, Dial::Made made);
   void OnRelayed(ConnectionId id, const Traffic& traffic, const char* how);
-  void RecordEnd(const Connection& connection, const Traffic& traffic, const char* how) const;
+  void LetGo(ConnectionId id);
+  static void RecordEnd(const Connection& connection, const CellIdentity& cell,
+                        journal::Sink& journal, const Traffic& traffic, const char* how);
   void Fail(ConnectionId id, int code, const char* result);
   void CutDenied();
-  void Close(std::function<void()> closed);
+  void Close(Leftovers leftovers, std::function<void()> closed);
   void Refuse(const Attempt& attempt, const Reply& reply, int code, const char* why);
   std::shared_ptr<Outgoing> MakeOutgoing(const Target& target);
 
   Parts parts_;
   Reactor& home_;
-  std::mutex stop_mutex_;
-  bool stopped_ = false;  // guarded by stop_mutex_
+  std::atomic<std::size_t> held_{0};  // how many connections there are
+  std::mutex mutex_;
+  bool stopped_ = false;                            // guarded by mutex_, as the next three
+  std::set<Endpoint> open_;                         // where there are gates
+  std::vector<std::shared_ptr<Waiting>> incoming_;  // on their way to waiting_
+  bool sweeping_ = false;                           // there is, or will be, a sweep
   // The rest belongs to the home reactor's thread.
   std::map<Endpoint, std::shared_ptr<Gate>> gates_;
   std::uint64_t uses_ = 0;

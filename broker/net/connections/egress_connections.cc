@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the accepted socket to the last byte.
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -16,8 +15,6 @@
 
 namespace cellrun::net {
 namespace {
-
-constexpr int kAcceptsATurn = 64;
 
 using NameCall = int (*)(int, sockaddr*, socklen_t*);
 std::optional<Endpoint> NameOf(NameCall call, const UniqueFd& socket) {
@@ -47,17 +44,27 @@ class Departure : public Source {
 
 }  // namespace
 
+// One at a time: mostly there is no other, and those that have come before are due.
 void Egress::OnAccept(int listener) {
-  for (int i = 0; i < kAcceptsATurn; ++i) {
-    UniqueFd accepted(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!accepted.valid() && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
-      return PauseGate(listener);
-    if (!accepted.valid()) return;
-    Admit(std::move(accepted));
-  }
+  UniqueFd accepted(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (accepted.valid()) return Admit(std::move(accepted), 0);
+  if (errno != EMFILE && errno != ENFILE && errno != ENOMEM) return;
+  if (!RefuseOne(listener, errno)) PauseGate(listener);
 }
 
-// No descriptors: who connects waits in the backlog until some have come back.
+// No descriptors: who has connected is told so by a reset. False: there was nobody, or not even the
+// descriptor that this takes.
+bool Egress::RefuseOne(int listener, int why) {
+  bool refused = false;
+  (void)home_.WithSpare([&] {
+    UniqueFd accepted(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    refused = accepted.valid();
+    if (refused) Admit(std::move(accepted), why);
+  });
+  return refused;
+}
+
+// Who connects waits in the backlog.
 void Egress::PauseGate(int listener) {
   constexpr std::chrono::milliseconds kPause{50};
   home_.Change(listener, 0);
@@ -73,6 +80,10 @@ void Egress::PauseGate(int listener) {
 
 // Whose it is: the one whose socket has the address that it comes from.
 std::shared_ptr<Egress::Waiting> Egress::Match(const Endpoint& to, const Endpoint& peer) {
+  {
+    const std::lock_guard lock(mutex_);
+    TakeIncoming(lock);
+  }
   const auto matches = [&](const std::shared_ptr<Waiting>& waiting, bool known) {
     const Attempt& attempt = waiting->attempt;
     if (attempt.target.endpoint != to || attempt.socket.valid() != known) return false;
@@ -90,8 +101,8 @@ std::shared_ptr<Egress::Waiting> Egress::Match(const Endpoint& to, const Endpoin
 }
 
 // The verdict is bound here: what the kernel connected to is what is judged, whatever was read from
-// the program's memory before.
-void Egress::Admit(UniqueFd accepted) {
+// the program's memory before. `obstacle`: 0, or why it cannot go on whatever the verdict.
+void Egress::Admit(UniqueFd accepted, int obstacle) {
   const std::optional<Endpoint> to = NameOf(getsockname, accepted);
   const std::optional<Endpoint> peer = NameOf(getpeername, accepted);
   if (!to || !peer) return ResetOnClose(accepted);
@@ -102,9 +113,14 @@ void Egress::Admit(UniqueFd accepted) {
                                    waiting ? waiting->attempt.origin : Origin{}, std::move(target));
   Connection& connection = *made;
   connections_[connection.id] = std::move(made);
+  held_ = connections_.size();
   if (waiting && waiting->hold != 0) home_.Cancel(std::exchange(waiting->hold, 0));
   if (waiting && waiting->reply) std::exchange(waiting->reply, nullptr)(0);
   if (waiting) waiting->attempt.socket.Reset();
+  if (obstacle != 0) {
+    if (waiting && waiting->outgoing) waiting->outgoing->Cancel();
+    return Fail(connection.id, obstacle, nullptr);
+  }
   const policy::Action action = connection.target.verdict.action;
   const bool full = connections_.size() > kMaxConnections;
   if (action == policy::Action::kDeny || full) {
@@ -163,9 +179,9 @@ void Egress::Join(ConnectionId id) {
     const auto found = self->connections_.find(id);
     if (found == self->connections_.end()) return;
     Result<Dial::Made> made = found->second->outgoing->Take();
+    if (!made.ok()) return self->Fail(id, made.error().code(), nullptr);
     found->second->outgoing.reset();
-    if (made.ok()) return self->StartRelay(*found->second, std::move(*made));
-    self->Fail(id, made.error().code(), nullptr);
+    self->StartRelay(*found->second, std::move(*made));
   });
 }
 
@@ -175,15 +191,14 @@ void Egress::StartRelay(Connection& connection, Dial::Made made) {
   journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
   if (connection.approved) record.verdict = policy::Action::kAllow;
   record.result = "connected";
-  nlohmann::json dialled = {{"dialled", FormatAddress(made.to.address)}};
+  nlohmann::json dialled = ResolverMember(made.resolver);
+  dialled["dialled"] = FormatAddress(made.to.address);
   if (made.by_proxy) dialled["proxy"] = true;
   record.detail = DetailOf(parts_.cell, std::move(dialled));
   connection.seq = connection.target.verdict.audit ? parts_.journal.Append(std::move(record)) : 0;
   if (connection.target.verdict.audit && connection.seq == 0)
     return Fail(id, EIO, "the journal cannot keep it");
-  constexpr int kOn = 1;
-  (void)setsockopt(connection.cell.get(), IPPROTO_TCP, TCP_NODELAY, &kOn, sizeof kOn);
-  connection.place = parts_.engine.Enter();
+  connection.place = parts_.engine.Enter(home_);
   connection.placed = true;
   Reactor& reactor = *connection.place.reactor;
   connection.relay = Relay::Make(
@@ -209,25 +224,43 @@ void Egress::OnRelayed(ConnectionId id, const Traffic& traffic, const char* how)
   if (found == connections_.end()) return;
   const std::unique_ptr<Connection> connection = std::move(found->second);
   connections_.erase(found);
+  held_ = connections_.size();
   parts_.engine.Leave(connection->place);
   if (connection->lease != nullptr) connection->lease->End(traffic, how);
-  if (connection->target.verdict.audit) RecordEnd(*connection, traffic, how);
+  RecordEnd(*connection, parts_.cell, parts_.journal, traffic, how);
   if (connections_.empty() && on_empty_) std::exchange(on_empty_, nullptr)();
 }
 
-void Egress::RecordEnd(const Connection& connection, const Traffic& traffic,
-                       const char* how) const {
+// It needs nothing any more of what goes with the cell.
+void Egress::LetGo(ConnectionId id) {
+  const std::shared_ptr<Connection> connection = std::move(connections_.at(id));
+  connections_.erase(id);
+  held_ = connections_.size();
+  const std::shared_ptr<Relay> relay = std::move(connection->relay);
+  const auto over = [connection, cell = parts_.cell, &journal = parts_.journal,
+                     &engine = parts_.engine](const Traffic& traffic, const char* how) {
+    engine.Leave(connection->place);
+    if (connection->lease != nullptr) connection->lease->End(traffic, how);
+    RecordEnd(*connection, cell, journal, traffic, how);
+  };
+  // The relay's own word that it has ended, should it be under way, finds no connection.
+  connection->place.reactor->Post([relay, over] { relay->Finish(kLeftoversArrive, over); });
+}
+
+void Egress::RecordEnd(const Connection& connection, const CellIdentity& cell,
+                       journal::Sink& journal, const Traffic& traffic, const char* how) {
+  if (!connection.target.verdict.audit) return;
   const auto lasted = std::chrono::steady_clock::now() - connection.since;
-  journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
+  journal::Record record = RecordOf(cell, connection.origin, connection.target);
   if (connection.approved) record.verdict = policy::Action::kAllow;
   record.result = how;
   record.bytes_in = traffic.in;
   record.bytes_out = traffic.out;
   record.detail = DetailOf(
-      parts_.cell,
+      cell,
       {{"connection", connection.seq},
        {"duration_ms", std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count()}});
-  (void)parts_.journal.Append(std::move(record));  // it is over either way
+  (void)journal.Append(std::move(record));  // it is over either way
 }
 
 // One that has not come as far as a relay, or must not go on. `code`: what the way out failed with.
@@ -243,12 +276,32 @@ void Egress::Fail(ConnectionId id, int code, const char* result) {
   if (connection.withdraw) connection.withdraw();
   if (connection.outgoing != nullptr) connection.outgoing->Cancel();
   ResetOnClose(connection.cell);
-  journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
-  const bool refused = result != nullptr && std::string_view(result) == "denied";
-  if (refused) record.verdict = policy::Action::kDeny;
-  record.result = result != nullptr ? result : "failed:" + ErrnoName(code);
-  (void)parts_.journal.Append(std::move(record));  // nothing has left
+  RecordFailure(connection.origin, connection.target, connection.outgoing.get(),
+                result != nullptr ? result : "failed:" + ErrnoName(code));
   connections_.erase(found);
+  held_ = connections_.size();
+}
+
+// Nothing has left. What the policy or a person has denied, programs read of.
+void Egress::RecordFailure(const Origin& origin, const Target& target, const Outgoing* outgoing,
+                           std::string result) const {
+  journal::Record record = RecordOf(parts_.cell, origin, target);
+  record.result = std::move(result);
+  if (outgoing != nullptr)
+    record.detail = DetailOf(parts_.cell, ResolverMember(outgoing->resolver()));
+  if (outgoing != nullptr && outgoing->refused()) {
+    const auto& [address, verdict] = *outgoing->refused();
+    record.result = "denied";
+    record.rule = verdict.rule;
+    record.reason = RefusalOf(parts_.cell, verdict,
+                              {.host = FormatAddress(address),
+                               .port = target.destination.port,
+                               .protocol = target.destination.protocol});
+  }
+  const bool denied = record.result == "denied";
+  if (denied) record.verdict = policy::Action::kDeny;
+  const std::uint64_t seq = parts_.journal.Append(record);
+  if (denied && parts_.tell) parts_.tell(record, seq);
 }
 
 void Egress::CutDenied() {

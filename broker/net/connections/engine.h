@@ -14,17 +14,23 @@ namespace cellrun::net {
 class Engine {
  public:
   static constexpr std::size_t kThreads = 2;
+  Engine() = default;
+  // Ends both before either goes: one has work for the other.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
   // EAGAIN: no threads.
   Result<void> Start();
   // A cell's own, in turn.
   Reactor& Next();
-  // The one with the fewest relays; ended by Leave. Thread-safe.
+  // For a relay, until Leave: `home`, or one that has several fewer. What comes to a cell's own
+  // thread need not wake another. Thread-safe.
   struct Place {
     std::size_t index = 0;
     Reactor* reactor = nullptr;
   };
-  Place Enter();
+  Place Enter(const Reactor& home);
   void Leave(const Place& place) { --load_.at(place.index); }
   // Whether all cells together have as many relays as leave descriptors for everything else that
   // the broker does. Thread-safe.

@@ -35,11 +35,15 @@ std::vector<Endpoint> InTurn(const std::vector<Address>& addresses, std::uint16_
 Result<Dial::Made> ConnectDatagrams(const std::vector<Endpoint>& to) {
   int code = EHOSTUNREACH;
   for (const Endpoint& endpoint : to) {
-    UniqueFd made = TRY(sys::InternetSocket(endpoint.address.ipv6 ? AF_INET6 : AF_INET,
-                                            SOCK_DGRAM | SOCK_NONBLOCK));
+    Result<UniqueFd> made =
+        sys::InternetSocket(endpoint.address.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK);
+    if (!made.ok()) {  // a host without that family
+      code = made.error().code() == EAFNOSUPPORT ? ENETUNREACH : made.error().code();
+      continue;
+    }
     const SocketAddress address = SocketAddressOf(endpoint);
-    const Result<void> connected = sys::ConnectInternet(made, address.get(), address.size);
-    if (connected.ok()) return Dial::Made{.socket = std::move(made), .to = endpoint};
+    const Result<void> connected = sys::ConnectInternet(*made, address.get(), address.size);
+    if (connected.ok()) return Dial::Made{.socket = std::move(*made), .to = endpoint};
     code = connected.error().code();
   }
   return Error(code, "connect");
@@ -74,13 +78,15 @@ void Outgoing::Start() {
 void Outgoing::Resolve(const std::string& name,
                        void (Outgoing::*resolved)(Result<std::vector<Address>> addresses)) {
   if (means_.resolve == nullptr) return End(Error(EHOSTUNREACH, "resolve"));
-  means_.resolve(name, [&reactor = means_.reactor, weak = weak_from_this(),
-                        resolved](Result<std::vector<Address>> addresses) {
-    reactor.Post([weak, resolved,
-                  held = std::make_shared<Result<std::vector<Address>>>(std::move(addresses))] {
-      if (const auto self = weak.lock()) ((*self).*resolved)(std::move(*held));
-    });
-  });
+  means_.resolve(
+      name, [&reactor = means_.reactor, weak = weak_from_this(), resolved](Resolution found) {
+        reactor.Post([weak, resolved, held = std::make_shared<Resolution>(std::move(found))] {
+          const auto self = weak.lock();
+          if (!self) return;
+          self->resolver_ = std::move(held->resolver);
+          ((*self).*resolved)(std::move(held->addresses));
+        });
+      });
 }
 
 // What a cell publishes is TCP.
@@ -97,10 +103,12 @@ void Outgoing::JoinCell(const std::string& name) {
 }
 
 // A person who let the name out has let out what it resolves to, as far as no rule denies that.
-bool Outgoing::MayDial(const Address& address) const {
-  const policy::Action action = means_.judge->MayDial(target_.destination, address).action;
-  return action == policy::Action::kAllow ||
-         (action == policy::Action::kAsk && target_.verdict.action == policy::Action::kAsk);
+std::optional<Verdict> Outgoing::WhyNot(const Address& address) const {
+  Verdict verdict = means_.judge->MayDial(target_.destination, address);
+  if (verdict.action == policy::Action::kAllow ||
+      (verdict.action == policy::Action::kAsk && target_.verdict.action == policy::Action::kAsk))
+    return std::nullopt;
+  return verdict;
 }
 
 void Outgoing::OnResolved(Result<std::vector<Address>> addresses) {
@@ -108,8 +116,13 @@ void Outgoing::OnResolved(Result<std::vector<Address>> addresses) {
   if (!addresses.ok()) return End(addresses.error());
   std::vector<Address> allowed;
   for (const Address& address : *addresses) {
-    if (MayDial(address)) allowed.push_back(address);
+    if (std::optional<Verdict> verdict = WhyNot(address)) {
+      refused_ = Refused{address, std::move(*verdict)};
+    } else {
+      allowed.push_back(address);
+    }
   }
+  if (!allowed.empty()) refused_.reset();
   if (allowed.empty())
     return End(Error(addresses->empty() ? EHOSTUNREACH : EACCES, "", "no address may be dialled"));
   DialAll(InTurn(allowed, target_.endpoint.port));
@@ -185,6 +198,7 @@ void Outgoing::OnProxyDialled(Result<Dial::Made> made) {
 
 void Outgoing::End(Result<Dial::Made> result) {
   if (result_.has_value()) return;
+  if (result.ok()) result->resolver = resolver_;
   result_.emplace(std::move(result));
   if (const auto over = std::exchange(over_, nullptr)) over();
 }

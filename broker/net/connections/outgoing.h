@@ -14,8 +14,13 @@
 
 namespace cellrun::net {
 
+// What came of looking for a name's addresses.
+struct Resolution {
+  Result<std::vector<Address>> addresses;
+  std::string resolver{};  // who was asked; "" for nobody
+};
 // Finds a name's addresses; the callback comes once, on any thread.
-using Resolved = std::function<void(Result<std::vector<Address>>)>;
+using Resolved = std::function<void(Resolution)>;
 using Resolve = std::function<void(const std::string& name, Resolved)>;
 
 // Connects to a port that another cell publishes, on behalf of the cell called `who`; `done` comes
@@ -44,6 +49,14 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   [[nodiscard]] bool over() const { return result_.has_value(); }
   // Of one that is over. EACCES: no address of the name may be dialled.
   [[nodiscard]] Result<Dial::Made> Take();
+  // Who was asked for the name's addresses; "" as long as nobody has answered or failed to.
+  [[nodiscard]] const std::string& resolver() const { return resolver_; }
+  // Of one that is over, because the policy refuses each address of the name: the last one.
+  struct Refused {
+    Address address;
+    Verdict verdict;
+  };
+  [[nodiscard]] const std::optional<Refused>& refused() const { return refused_; }
   void Cancel();
 
   Outgoing(Means means, Target target);
@@ -64,7 +77,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   void OnProxyResolved(Result<std::vector<Address>> addresses);
   void DialAll(std::vector<Endpoint> to);
   void End(Result<Dial::Made> result);
-  [[nodiscard]] bool MayDial(const Address& address) const;
+  // What refuses to dial it; nothing: it may be.
+  [[nodiscard]] std::optional<Verdict> WhyNot(const Address& address) const;
 
   Means means_;
   const Target target_;
@@ -72,6 +86,8 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   ProxyAccess::Known proxy_;
   std::shared_ptr<Handshake> handshake_;
   std::optional<Result<Dial::Made>> result_;
+  std::string resolver_;
+  std::optional<Refused> refused_;
   std::function<void()> over_;
 };
 

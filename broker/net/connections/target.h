@@ -39,9 +39,16 @@ struct Target {
 
 // `detail` of a record of that cell: these members ("{…}" or nothing), and whose command it runs.
 std::string DetailOf(const CellIdentity& cell, const nlohmann::json& members);
+// The members that say whom the name's addresses are from; none for "".
+nlohmann::json ResolverMember(const std::string& resolver);
+// Why the policy of that cell refuses a destination, and, where no rule does, which would let it
+// out.
+std::string RefusalOf(const CellIdentity& cell, const Verdict& verdict,
+                      const Destination& destination);
 // A record of it, without a result.
 journal::Record RecordOf(const CellIdentity& cell, const Origin& origin, const Target& target);
 
-const char* ProtocolName(Protocol protocol);  // "tcp" "udp"
+std::string ToString(const Destination& destination);  // "[::1]:443", "192.0.2.1:53/udp"
+const char* ProtocolName(Protocol protocol);           // "tcp" "udp"
 
 }  // namespace cellrun::net

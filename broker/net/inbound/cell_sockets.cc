@@ -31,6 +31,8 @@ void CellSockets::Give(int family, Result<UniqueFd> made) {
     const Taken first = std::move(waiting_.front());
     waiting_.pop_front();
     first(made.error());
+  } else {
+    return;  // the next one who wants a pair orders again
   }
   Serve();
 }
@@ -65,6 +67,15 @@ void CellSockets::Fill() {
     stock.ordered += count;
     order_(family, count);
   }
+}
+
+bool CellSockets::Shrink() {
+  for (Stock& stock : stocks_) {
+    if (stock.sockets.empty()) continue;
+    stock.sockets.pop_back();
+    return true;
+  }
+  return false;
 }
 
 void CellSockets::Clear() {

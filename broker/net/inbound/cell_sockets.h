@@ -29,6 +29,8 @@ class CellSockets {
   void Take(Taken taken);
   void Give(int family, Result<UniqueFd> made);
   void Fill();  // to kSpare
+  // Closes one of those that are kept. false: there is none.
+  bool Shrink();
   void Clear();
 
  private:

@@ -68,6 +68,15 @@ TEST_F(CellSocketsTest, TellsWhatInitCouldNotDo) {
   EXPECT_EQ(code_, EMFILE);
 }
 
+// Else it would be asked for without end, while the broker or init has no descriptors.
+TEST_F(CellSocketsTest, WhatCouldNotBeMadeIsOrderedAgainByTheNextOne) {
+  sockets_.Fill();
+  sockets_.Give(AF_INET, Error(EMFILE, "socket"));
+  EXPECT_EQ(ordered_[AF_INET], 4);
+  sockets_.Take(Count());
+  EXPECT_EQ(ordered_[AF_INET], 6);
+}
+
 TEST_F(CellSocketsTest, NeverOrdersMoreThanInitTakesAtOnce) {
   for (int i = 0; i < 100; ++i) sockets_.Take(Count());
   EXPECT_EQ(ordered_[AF_INET], wire::kMaxSocketsOrdered);

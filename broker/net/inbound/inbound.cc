@@ -113,10 +113,11 @@ void Inbound::OnAccept(const Gate& gate) {
   for (int i = 0; i < kAcceptsATurn; ++i) {
     UniqueFd accepted(accept4(gate.listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (accepted.valid()) {
-      Admit(gate.mapping, std::move(accepted));
+      Admit(gate.mapping, std::move(accepted), 0);
       continue;
     }
     if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
+    if (RefuseOne(gate, errno)) continue;
     // Who connects waits in the backlog.
     home_.Change(gate.listener.get(), 0);
     home_.After(kPause, [weak = weak_from_this(), fd = gate.listener.get()] {
@@ -127,6 +128,20 @@ void Inbound::OnAccept(const Gate& gate) {
   }
 }
 
+// No descriptors: who has connected is told so by a reset. False: there was nobody, or not even the
+// descriptor that this takes, nor one of those that are kept for later connections.
+bool Inbound::RefuseOne(const Gate& gate, int why) {
+  bool refused = false;
+  const auto refuse = [&] {
+    UniqueFd accepted(accept4(gate.listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    refused = accepted.valid();
+    if (refused) Admit(gate.mapping, std::move(accepted), why);
+  };
+  while (!home_.WithSpare(refuse) && sockets_.Shrink()) {
+  }
+  return refused;
+}
+
 Inbound::Connection& Inbound::Add(const PortMapping& mapping) {
   auto made = std::make_unique<Connection>(++last_, mapping);
   Connection& connection = *made;
@@ -134,11 +149,13 @@ Inbound::Connection& Inbound::Add(const PortMapping& mapping) {
   return connection;
 }
 
-void Inbound::Admit(const PortMapping& mapping, UniqueFd accepted) {
+// `obstacle`: 0, or why it cannot go on.
+void Inbound::Admit(const PortMapping& mapping, UniqueFd accepted, int obstacle) {
   Connection& connection = Add(mapping);
   connection.facts = CallerOf(accepted);
   connection.facts["published"] = mapping.OuterText();
   connection.outside = std::move(accepted);
+  if (obstacle != 0) return Fail(connection.id, obstacle, "the broker has no descriptor for it");
   Connect(connection);
 }
 
@@ -203,7 +220,7 @@ void Inbound::OnDialled(ConnectionId id, Result<Dial::Made> made) {
   home_.Cancel(std::exchange(connection.limit, 0));
   // Recorded before the first byte gets in.
   if (parts_.audit) {
-    journal::Record record = RecordOf(connection);
+    journal::Record record = RecordOf(connection, parts_.cell);
     record.result = "connected";
     connection.seq = parts_.journal.Append(std::move(record));
     if (connection.seq == 0) return Fail(id, EIO, "the journal cannot keep it");
@@ -217,7 +234,7 @@ void Inbound::StartRelay(Connection& connection, Dial::Made made) {
   constexpr int kOn = 1;
   (void)setsockopt(connection.outside.get(), IPPROTO_TCP, TCP_NODELAY, &kOn, sizeof kOn);
   (void)setsockopt(connection.outside.get(), SOL_SOCKET, SO_KEEPALIVE, &kOn, sizeof kOn);
-  connection.place = parts_.engine.Enter();
+  connection.place = parts_.engine.Enter(home_);
   Reactor& reactor = *connection.place.reactor;
   connection.relay =
       Relay::Make(reactor, std::move(made.socket), std::move(connection.outside),
@@ -250,23 +267,41 @@ void Inbound::OnEnded(ConnectionId id, const Traffic& traffic, const char* how) 
   const std::unique_ptr<Connection> connection = std::move(found->second);
   connections_.erase(found);
   if (connection->relay != nullptr) parts_.engine.Leave(connection->place);
-  if (parts_.audit) {
-    const auto lasted = std::chrono::steady_clock::now() - connection->since;
-    connection->facts["connection"] = connection->seq;
-    connection->facts["duration_ms"] =
-        std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count();
-    journal::Record record = RecordOf(*connection);
-    record.result = how;
-    record.bytes_in = traffic.in;
-    record.bytes_out = traffic.out;
-    (void)parts_.journal.Append(std::move(record));  // it is over either way
-  }
+  if (parts_.audit) RecordEnd(*connection, parts_.cell, parts_.journal, traffic, how);
   if (!HasOwn() && on_empty_) std::exchange(on_empty_, nullptr)();
 }
 
-journal::Record Inbound::RecordOf(const Connection& connection) const {
-  journal::Record record = journal::RecordNow(journal::Kind::kConnect, parts_.cell.id, 0,
-                                              parts_.cell.inside_uid, parts_.cell.user);
+// It needs nothing any more of what goes with the cell.
+void Inbound::LetGo(ConnectionId id) {
+  const std::shared_ptr<Connection> connection = std::move(connections_.at(id));
+  connections_.erase(id);
+  const std::shared_ptr<Relay> relay = std::move(connection->relay);
+  const auto over = [connection, cell = parts_.cell, &journal = parts_.journal,
+                     &engine = parts_.engine,
+                     audit = parts_.audit](const Traffic& traffic, const char* how) {
+    engine.Leave(connection->place);
+    if (audit) RecordEnd(*connection, cell, journal, traffic, how);
+  };
+  // The relay's own word that it has ended, should it be under way, finds no connection.
+  connection->place.reactor->Post([relay, over] { relay->Finish(kLeftoversArrive, over); });
+}
+
+void Inbound::RecordEnd(Connection& connection, const CellIdentity& cell, journal::Sink& journal,
+                        const Traffic& traffic, const char* how) {
+  const auto lasted = std::chrono::steady_clock::now() - connection.since;
+  connection.facts["connection"] = connection.seq;
+  connection.facts["duration_ms"] =
+      std::chrono::duration_cast<std::chrono::milliseconds>(lasted).count();
+  journal::Record record = RecordOf(connection, cell);
+  record.result = how;
+  record.bytes_in = traffic.in;
+  record.bytes_out = traffic.out;
+  (void)journal.Append(std::move(record));  // it is over either way
+}
+
+journal::Record Inbound::RecordOf(const Connection& connection, const CellIdentity& cell) {
+  journal::Record record =
+      journal::RecordNow(journal::Kind::kConnect, cell.id, 0, cell.inside_uid, cell.user);
   record.to = "127.0.0.1";
   record.port = connection.mapping.inner;
   record.proto = "tcp";
@@ -286,24 +321,24 @@ void Inbound::Fail(ConnectionId id, int code, const char* why) {
   if (connection->limit != 0) home_.Cancel(connection->limit);
   if (connection->dial != nullptr) connection->dial->Cancel();
   if (connection->outside.valid()) ResetOnClose(connection->outside);
-  journal::Record record = RecordOf(*connection);
+  journal::Record record = RecordOf(*connection, parts_.cell);
   record.reason = why;
   record.result = "failed:" + ErrnoName(code);
   (void)parts_.journal.Append(std::move(record));  // nothing has got in
   if (connection->lend) connection->lend(Error(code, "connect"));
 }
 
-void Inbound::Stop() {
+void Inbound::Stop(Leftovers leftovers) {
   {
     const std::lock_guard lock(stop_mutex_);
     if (std::exchange(stopped_, true)) return;
   }
   std::promise<void> done;
-  home_.Post([&] { Close([&done] { done.set_value(); }); });
+  home_.Post([&] { Close(leftovers, [&done] { done.set_value(); }); });
   done.get_future().wait();
 }
 
-void Inbound::Close(std::function<void()> closed) {
+void Inbound::Close(Leftovers leftovers, std::function<void()> closed) {
   closed_ = true;
   for (const std::shared_ptr<Gate>& gate : gates_) {
     home_.Forget(gate->listener.get());
@@ -312,9 +347,11 @@ void Inbound::Close(std::function<void()> closed) {
   gates_.clear();
   parts_.published.clear();
   sockets_.Clear();
-  std::vector<ConnectionId> waiting;
+  std::vector<ConnectionId> waiting, going_on;
   for (const auto& [id, connection] : connections_) {
-    if (connection->relay != nullptr) {
+    if (connection->relay != nullptr && leftovers == Leftovers::kArrive) {
+      going_on.push_back(id);
+    } else if (connection->relay != nullptr) {
       connection->place.reactor->Post(
           [relay = connection->relay] { relay->Cut("ended with the cell"); });
     } else if (connection->lent) {
@@ -324,6 +361,7 @@ void Inbound::Close(std::function<void()> closed) {
     }
   }
   for (const ConnectionId id : waiting) Fail(id, ECONNREFUSED, "the cell has ended");
+  for (const ConnectionId id : going_on) LetGo(id);
   if (!HasOwn()) return closed();
   on_empty_ = std::move(closed);
 }

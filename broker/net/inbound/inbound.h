@@ -49,8 +49,9 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   // number here or on the host. ECONNREFUSED: it is not published, or nobody listens. `done` comes
   // once, on any thread.
   void Join(std::uint16_t port, const std::string& who, Dial::Done done);
-  // Cuts everything and listens no more. Not on a reactor's thread.
-  void Stop();
+  // Cuts everything, but for `leftovers`, which go on by themselves, and listens no more. Not on a
+  // reactor's thread.
+  void Stop(Leftovers leftovers = Leftovers::kCut);
 
  private:
   class Gate;
@@ -61,7 +62,8 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   // All of these on the home reactor's thread.
   void Open();
   void OnAccept(const Gate& gate);
-  void Admit(const PortMapping& mapping, UniqueFd accepted);
+  bool RefuseOne(const Gate& gate, int why);
+  void Admit(const PortMapping& mapping, UniqueFd accepted, int obstacle);
   void Connect(Connection& connection);
   void OnSockets(ConnectionId id, Result<CellSockets::Pair> sockets);
   void OnDialled(ConnectionId id, Result<Dial::Made> made);
@@ -69,8 +71,11 @@ class Inbound : public std::enable_shared_from_this<Inbound> {
   void Lend(Connection& connection, Dial::Made made);
   void OnEnded(ConnectionId id, const Traffic& traffic, const char* how);
   void Fail(ConnectionId id, int code, const char* why);
-  void Close(std::function<void()> closed);
-  [[nodiscard]] journal::Record RecordOf(const Connection& connection) const;
+  void Close(Leftovers leftovers, std::function<void()> closed);
+  void LetGo(ConnectionId id);
+  static journal::Record RecordOf(const Connection& connection, const CellIdentity& cell);
+  static void RecordEnd(Connection& connection, const CellIdentity& cell, journal::Sink& journal,
+                        const Traffic& traffic, const char* how);
   [[nodiscard]] bool HasOwn() const;
   Connection& Add(const PortMapping& mapping);
 

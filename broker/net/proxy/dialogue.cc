@@ -70,7 +70,7 @@ class HttpDialogue : public Dialogue {
     }
     if (status_ == 0) return TakeStatus();
     if (!line_.empty()) {
-      if (line_.find(':') == std::string::npos) return Fail(kNotUnderstood);
+      if (!IsField(line_)) return Fail(kNotUnderstood);
       return line_.clear();
     }
     if (status_ / 100 == 2) return Open();
@@ -88,6 +88,13 @@ class HttpDialogue : public Dialogue {
     status_ = (line_[9] - '0') * 100 + (line_[10] - '0') * 10 + (line_[11] - '0');
     if (status_ < 200) return Fail(kNotUnderstood);  // nothing was to be continued or upgraded
     line_.clear();
+  }
+  // Begins with a token and a colon: a line that continues the one before has none.
+  static bool IsField(std::string_view line) {
+    constexpr std::string_view kToken =
+        "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    const std::size_t end = line.find_first_not_of(kToken);
+    return end != 0 && end != std::string_view::npos && line[end] == ':';
   }
   static int CodeOf(int status) {
     switch (status) {

@@ -79,7 +79,9 @@ TEST(DialogueTest, HttpTakesNothingThatReadersCouldTakeDifferently) {
         "HTTP/2 200 ok\r\n\r\n"s, "HTTP/1.1 0200 ok\r\n\r\n"s, "HTTP/1.1 20 ok\r\n\r\n"s,
         "HTTP/1.1 100 go on\r\n\r\nHTTP/1.1 200 ok\r\n\r\n"s, "HTTP/1.1 2000 ok\r\n\r\n"s,
         "HTTP/1.1 200 o\0k\r\n\r\n"s, "HTTP/1.1 200 ok\r\nno colon\r\n\r\n"s, "\r\n"s,
-        "SSH-2.0-OpenSSH\r\n"s, "HTTP/1.1 200 ok\r\nA: b\nB: c\r\n\r\n"s}) {
+        "HTTP/1.1 200 ok\r\nA: b\r\n folded: c\r\n\r\n"s, "HTTP/1.1 200 ok\r\nA : b\r\n\r\n"s,
+        "HTTP/1.1 200 ok\r\n: b\r\n\r\n"s, "SSH-2.0-OpenSSH\r\n"s,
+        "HTTP/1.1 200 ok\r\nA: b\nB: c\r\n\r\n"s}) {
     EXPECT_EQ(CodeAfter(kHttp, reply), EHOSTUNREACH) << reply;
   }
   EXPECT_EQ(CodeAfter(kHttp, "HTTP/1.1 200 ok\r\nA: " + std::string(9000, 'x')), EHOSTUNREACH);

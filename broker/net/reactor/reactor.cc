@@ -31,11 +31,16 @@ Result<std::unique_ptr<Reactor>> Reactor::Start() {
   event.data.fd = reactor->wake_.get();
   if (epoll_ctl(reactor->epoll_.get(), EPOLL_CTL_ADD, reactor->wake_.get(), &event) != 0)
     return ErrnoError("epoll_ctl");
+  reactor->spare_ = TRY(sys::Duplicate(reactor->wake_));
   reactor->thread_ = TRY(sys::Thread::Start(kStackBytes, [made = reactor.get()] { made->Run(); }));
   return reactor;
 }
 
 Reactor::~Reactor() {
+  Stop();
+}
+
+void Reactor::Stop() {
   stopping_ = true;
   Post([] {});
   if (thread_.joinable()) thread_.Join();
@@ -92,6 +97,19 @@ void Reactor::Cancel(TimerId id) {
   if (due == due_.end()) return;
   timers_.erase({due->second, id});
   due_.erase(due);
+}
+
+bool Reactor::WithSpare(const std::function<void()>& work) {
+  const auto keep = [this] {
+    // Somebody else may have been quicker; then the next one to ask tries again.
+    if (Result<UniqueFd> again = sys::Duplicate(wake_); again.ok()) spare_ = std::move(*again);
+  };
+  if (!spare_.valid()) keep();
+  if (!spare_.valid()) return false;
+  spare_.Reset();
+  work();
+  keep();
+  return true;
 }
 
 int Reactor::Timeout() const {

@@ -30,11 +30,13 @@ class Source {
 class Reactor {
  public:
   static Result<std::unique_ptr<Reactor>> Start();
-  ~Reactor();  // stops the thread; what is still watched is let go
+  ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
   void Post(std::function<void()> work);  // thread-safe
+  // Ends the thread; what is still watched is let go, and what is posted from then on never runs.
+  void Stop();
 
   // The rest only on the reactor's thread.
   [[nodiscard]] bool OnThread() const;
@@ -46,6 +48,9 @@ class Reactor {
   using TimerId = std::uint64_t;
   TimerId After(std::chrono::nanoseconds delay, std::function<void()> expired);
   void Cancel(TimerId id);
+  // Runs `work` with one descriptor more than the process has: it is kept for refusing what comes
+  // when there are none. false: not at all, as it could not be kept.
+  bool WithSpare(const std::function<void()>& work);
 
  private:
   struct Watched {
@@ -58,7 +63,7 @@ class Reactor {
   void RunTimers();
   [[nodiscard]] int Timeout() const;
 
-  UniqueFd epoll_, wake_;
+  UniqueFd epoll_, wake_, spare_;
   sys::Thread thread_;
   std::atomic<bool> stopping_{false};
   std::atomic<pid_t> tid_{0};

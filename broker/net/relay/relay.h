@@ -3,9 +3,11 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "broker/net/reactor/reactor.h"
 #include "lib/base/unique_fd.h"
@@ -17,9 +19,15 @@ struct Traffic {
   std::uint64_t in = 0, out = 0;  // bytes to the cell, and from it
 };
 
-// Moves bytes between two connected TCP sockets until both directions have ended: with splice, so
-// they are not copied; only as fast as they are taken on the other side; an end, a reset and urgent
-// data go through as such. On its reactor's thread only.
+// What becomes, when a cell has ended, of what its programs have sent and the other side has not
+// taken yet.
+enum class Leftovers { kCut, kArrive };
+// How long that may take.
+constexpr std::chrono::seconds kLeftoversArrive{30};
+
+// Moves bytes between two connected TCP sockets until both directions have ended: many with splice,
+// so that they are not copied, few by a copy, which costs less; only as fast as they are taken on
+// the other side; an end, a reset and urgent data go through as such. On its reactor's thread only.
 class Relay : public Source, public std::enable_shared_from_this<Relay> {
  public:
   // `how`: "closed", "reset" (by either side) or what Cut was given.
@@ -29,6 +37,10 @@ class Relay : public Source, public std::enable_shared_from_this<Relay> {
   Result<void> Start();
   // Resets both sides now. `done` is called in it.
   void Cut(const char* how);
+  // Nobody is left in the cell: what was sent there before still goes out, for so long at most, and
+  // then both sides are closed. `done` replaces the earlier one, and is called even where that has
+  // been.
+  void Finish(std::chrono::nanoseconds limit, Done done);
   [[nodiscard]] const Traffic& traffic() const { return traffic_; }
 
   Relay(Reactor& reactor, UniqueFd cell, UniqueFd outside, Done done);
@@ -48,20 +60,27 @@ class Relay : public Source, public std::enable_shared_from_this<Relay> {
     bool urgent = false;   // urgent data waits behind what was received before it
     bool ended = false;    // nothing more comes
     bool shut = false;     // and the other side knows
+    bool broken = false;   // `from` was reset after its end
     bool pushing = false;  // waits until `to` takes more
+    bool many = false;     // the last turn moved more than a copy is good for
   };
   enum class Moved { kSome, kNothing, kBroken };
-  Moved Fill(Half& half);
-  Moved Drain(Half& half);
-  Moved PassUrgent(Half& half);
-  bool Pump(Half& half);  // false: a side is broken
-  void Turn();
+  static Moved Fill(Half& half);
+  static Moved Drain(Half& half);
+  static Moved PassUrgent(Half& half);
+  static bool OpenPipe(Half& half);
+  static Moved Hold(Half& half, std::string_view bytes);
+  static Moved PassFew(Half& half);
+  static bool Pump(Half& half, bool readable);  // false: a side is broken
   void Arm();
   void End(const char* how, bool reset);
 
   Reactor& reactor_;
   UniqueFd cell_, outside_;
   Done done_;
+  const char* how_ = "";  // it has ended
+  bool finishing_ = false;
+  Reactor::TimerId limit_ = 0;
   Traffic traffic_;
   Half out_{.from = cell_, .to = outside_, .bytes = traffic_.out};
   Half in_{.from = outside_, .to = cell_, .bytes = traffic_.in};

@@ -16,6 +16,15 @@ constexpr std::chrono::milliseconds kPause{2};
 
 }  // namespace
 
+Result<void> Resolver::Bind(const Sockets& sockets, const Address& address) {
+  constexpr std::uint16_t kDnsPort = 53;
+  constexpr int kBacklog = 64;
+  const SocketAddress bound = SocketAddressOf({.address = address, .port = kDnsPort});
+  TRY(sys::BindInternet(sockets.datagrams, bound.get(), bound.size).With("DNS over UDP"));
+  TRY(sys::BindInternet(sockets.streams, bound.get(), bound.size).With("DNS over TCP"));
+  return sys::Listen(sockets.streams, kBacklog);
+}
+
 Resolver::Resolver(loop::Loop& loop, Sockets sockets, std::shared_ptr<Names> names,
                    std::shared_ptr<const EgressJudge> judge, ResolverLimits limits,
                    ResolverEvents events)

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "broker/loop/loop.h"
+#include "broker/net/address/address.h"
 #include "broker/net/resolver/answerer.h"
 #include "broker/net/resolver/stream.h"
+#include "lib/base/result.h"
 #include "lib/base/unique_fd.h"
 #include "lib/sys/internet.h"
 
@@ -24,6 +26,8 @@ class Resolver {
   struct Sockets {
     UniqueFd datagrams, streams;
   };
+  // Both to port 53 of this address; the one of TCP then listens.
+  static Result<void> Bind(const Sockets& sockets, const Address& address);
   Resolver(loop::Loop& loop, Sockets sockets, std::shared_ptr<Names> names,
            std::shared_ptr<const EgressJudge> judge, ResolverLimits limits = {},
            ResolverEvents events = {});

@@ -18,10 +18,10 @@ constexpr std::size_t kLargest = 65'535;
 
 }  // namespace
 
-Exchange::Exchange(loop::Loop& loop, const Settings& settings, std::string name, std::uint16_t type,
+Exchange::Exchange(loop::Loop& loop, Settings settings, std::string name, std::uint16_t type,
                    Done done)
     : loop_(loop),
-      settings_(settings),
+      settings_(std::move(settings)),
       name_(std::move(name)),
       type_(type),
       done_(std::move(done)) {}
@@ -31,16 +31,23 @@ void Exchange::Start() {
   Ask(false);
 }
 
+const Endpoint* Exchange::server() const {
+  if (settings_.servers.empty()) return nullptr;
+  return &settings_.servers[tried_ % settings_.servers.size()];
+}
+
 void Exchange::Ask(bool stream) {
   Close();
   const Result<void> opened = Open(stream);
   if (!opened.ok()) return Next(opened.error().code());
-  deadline_ = loop_.After(settings_.try_time, [this] { Next(ETIMEDOUT); });
+  deadline_ = loop_.After(settings_.try_time, [this] {
+    if (settings_.on_silent) settings_.on_silent(*server());
+    Next(ETIMEDOUT);
+  });
 }
 
 Result<void> Exchange::Open(bool stream) {
-  const Endpoint& server = settings_.servers[tried_ % settings_.servers.size()];
-  const SocketAddress address = SocketAddressOf(server);
+  const SocketAddress address = SocketAddressOf(*server());
   id_ = sys::RandomNumber16();
   strangers_ = 0;
   received_.clear();
@@ -61,9 +68,11 @@ Result<void> Exchange::Open(bool stream) {
 
 void Exchange::Next(int code) {
   Close();
-  if (++tried_ >= kRounds * settings_.servers.size()) {
+  // The last one stays server().
+  if (tried_ + 1 >= kRounds * settings_.servers.size()) {
     return Finish(Error(code, "asking a DNS server"));
   }
+  ++tried_;
   Ask(false);
 }
 

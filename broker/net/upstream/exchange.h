@@ -23,14 +23,16 @@ class Exchange {
   struct Settings {
     std::vector<Endpoint> servers;
     std::chrono::milliseconds try_time{1'500};
+    std::function<void(const Endpoint&)> on_silent = nullptr;  // a server let a try's time pass
   };
   // Nothing usable: EBADMSG, ETIMEDOUT, ECONNREFUSED, … of the last server; EREMOTEIO for one that
   // said that it cannot.
   using Done = std::function<void(Result<Response>)>;
 
-  Exchange(loop::Loop& loop, const Settings& settings, std::string name, std::uint16_t type,
-           Done done);
+  Exchange(loop::Loop& loop, Settings settings, std::string name, std::uint16_t type, Done done);
   void Start();
+  // Whom it is asking or asked last; nobody where there are no servers.
+  [[nodiscard]] const Endpoint* server() const;
 
  private:
   void Ask(bool stream);
@@ -45,7 +47,7 @@ class Exchange {
   void Close();
 
   loop::Loop& loop_;
-  const Settings& settings_;
+  const Settings settings_;
   const std::string name_;
   const std::uint16_t type_;
   Done done_;

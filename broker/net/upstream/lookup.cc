@@ -16,9 +16,9 @@ constexpr std::chrono::seconds kLongestTtl{60};
 
 }  // namespace
 
-Lookup::Lookup(loop::Loop& loop, Exchange::Settings settings, std::string name, Done done)
+Lookup::Lookup(loop::Loop& loop, SettingsFor settings_for, std::string name, Done done)
     : loop_(loop),
-      settings_(std::move(settings)),
+      settings_for_(std::move(settings_for)),
       done_(std::move(done)),
       sides_{Side{.type = type::kAaaa, .name = name}, Side{.type = type::kA, .name = name}},
       ttl_(kLongestTtl) {}
@@ -26,21 +26,26 @@ Lookup::Lookup(loop::Loop& loop, Exchange::Settings settings, std::string name, 
 void Lookup::Start(Upstream::Clock::time_point deadline) {
   deadline_ = loop_.After(deadline - Upstream::Clock::now(), [this] {
     for (Side& side : sides_) {
-      if (!side.over) End(side, Outcome::kTimedOut);
+      if (side.over) continue;
+      Note(side.exchange->server());
+      End(side, Outcome::kTimedOut);
     }
   });
   for (Side& side : sides_) AskFor(side);
 }
 
 void Lookup::AskFor(Side& side) {
+  Exchange::Settings settings = settings_for_(side.name);
+  side.servers = settings.servers;
   side.exchange = std::make_unique<Exchange>(
-      loop_, settings_, side.name, side.type,
+      loop_, std::move(settings), side.name, side.type,
       [this, &side](Result<Response> result) { Take(side, std::move(result)); });
   side.exchange->Start();
 }
 
 void Lookup::Take(Side& side, Result<Response> result) {
   if (side.over) return;
+  Note(side.exchange->server());
   if (!result.ok()) {
     const bool late = result.error().code() == ETIMEDOUT;
     return End(side, late ? Outcome::kTimedOut : Outcome::kFailed);
@@ -63,6 +68,8 @@ Outcome Lookup::Collect(Side& side, const Response& response) {
     if (++side.aliases > kMostAliases) return Outcome::kFailed;  // loops too
     side.name = alias->alias;
     ttl_ = std::min(ttl_, std::chrono::seconds(alias->ttl_seconds));
+    // What it says of a name that others answer for does not count.
+    if (settings_for_(side.name).servers != side.servers) return Outcome::kNoAddress;
   }
   for (const Record& record : response.records) {
     if (record.owner != side.name || !record.address || record.address->ipv6 != ipv6) continue;
@@ -90,8 +97,13 @@ void Lookup::End(Side& side, Outcome outcome) {
   }
 }
 
+void Lookup::Note(const Endpoint* server) {
+  if (server == nullptr) return;
+  if (std::find(asked_.begin(), asked_.end(), *server) == asked_.end()) asked_.push_back(*server);
+}
+
 Upstream::Answer Lookup::Unite() const {
-  Upstream::Answer answer{.outcome = Outcome::kFound};
+  Upstream::Answer answer{.outcome = Outcome::kFound, .addresses = {}, .asked = asked_};
   for (const Side& side : sides_) {
     answer.addresses.insert(answer.addresses.end(), side.answer.addresses.begin(),
                             side.answer.addresses.end());

@@ -15,22 +15,25 @@
 
 namespace cellrun::net {
 
-// The addresses of one name in both families, aliases followed. Where one family has answered, the
-// other one gets a moment longer. On the loop's thread; `done` is called once, from the loop,
-// unless it is destroyed before, which it may be by `done`.
+// The addresses of one name in both families, aliases followed, each name from its own servers.
+// Where one family has answered, the other one gets a moment longer. On the loop's thread; `done`
+// is called once, from the loop, unless it is destroyed before, which it may be by `done`.
 class Lookup {
  public:
   using Done =
       std::function<void(const Lookup*, const Upstream::Answer&, std::chrono::seconds ttl)>;
-  Lookup(loop::Loop& loop, Exchange::Settings settings, std::string name, Done done);
+  // Who is asked for a name.
+  using SettingsFor = std::function<Exchange::Settings(const std::string& name)>;
+  Lookup(loop::Loop& loop, SettingsFor settings_for, std::string name, Done done);
   void Start(Upstream::Clock::time_point deadline);
 
  private:
   // One family.
   struct Side {
     std::uint16_t type = 0;
-    std::string name{};       // as far as the aliases led
-    std::size_t aliases = 0;  // followed so far
+    std::string name{};               // as far as the aliases led
+    std::vector<Endpoint> servers{};  // of that name
+    std::size_t aliases = 0;          // followed so far
     std::unique_ptr<Exchange> exchange{};
     bool over = false;
     Upstream::Answer answer{};
@@ -41,12 +44,14 @@ class Lookup {
   Upstream::Outcome Collect(Side& side, const Response& response);
   void End(Side& side, Upstream::Outcome outcome);
   void Finish();
+  void Note(const Endpoint* server);
   [[nodiscard]] Upstream::Answer Unite() const;
 
   loop::Loop& loop_;
-  const Exchange::Settings settings_;
+  const SettingsFor settings_for_;
   Done done_;
   std::array<Side, 2> sides_;  // IPv6 first
+  std::vector<Endpoint> asked_;
   std::chrono::seconds ttl_;
   std::unique_ptr<loop::Loop::Timer> deadline_, patience_, finish_;
 };

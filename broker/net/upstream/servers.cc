@@ -61,4 +61,17 @@ std::vector<Endpoint> ServersAt(const std::vector<std::string>& addresses) {
   return servers;
 }
 
+std::string ServersText(const std::vector<Endpoint>& servers) {
+  std::string text;
+  for (const Endpoint& server : servers) {
+    std::string one = FormatAddress(server.address);
+    if (server.port != kDnsPort) {
+      if (server.address.ipv6) one = "[" + one + "]";
+      one += ":" + std::to_string(server.port);
+    }
+    text += (text.empty() ? "" : ", ") + one;
+  }
+  return text;
+}
+
 }  // namespace cellrun::net

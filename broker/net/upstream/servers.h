@@ -16,5 +16,7 @@ std::vector<Endpoint> ServersIn(std::string_view resolv_conf);
 std::vector<Endpoint> ServersOfFile(const std::string& path);
 // Addresses, perhaps with ports, as `network.dns.upstream` has them.
 std::vector<Endpoint> ServersAt(const std::vector<std::string>& addresses);
+// As a profile writes them, with ", " between.
+std::string ServersText(const std::vector<Endpoint>& servers);
 
 }  // namespace cellrun::net

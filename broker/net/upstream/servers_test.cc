@@ -37,5 +37,11 @@ TEST(ServersTest, AProfileNamesItsOwn) {
             "192.0.2.1#53 2001:db8::1#53 127.0.0.1#5353 ::1#54 ");
 }
 
+TEST(ServersTest, AreShownAsAProfileWritesThem) {
+  EXPECT_EQ(ServersText(ServersAt({"192.0.2.1", "2001:db8::1", "127.0.0.1:5353", "[::1]:54"})),
+            "192.0.2.1, 2001:db8::1, 127.0.0.1:5353, [::1]:54");
+  EXPECT_EQ(ServersText({}), "");
+}
+
 }  // namespace
 }  // namespace cellrun::net

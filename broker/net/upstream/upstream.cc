@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/net/upstream/upstream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "broker/net/upstream/lookup.h"
 #include "broker/net/upstream/servers.h"
+#include "lib/policy/split_dns.h"
 
 namespace cellrun::net {
 
@@ -20,12 +22,8 @@ void Upstream::Resolve(const std::string& name, Clock::time_point deadline, Done
   }
   if (pending_.size() >= settings_.pending) return done({.outcome = Outcome::kFailed});
   ++asked_;
-  Exchange::Settings exchange{.servers = settings_.servers.empty()
-                                             ? ServersOfFile(settings_.resolv_conf)
-                                             : settings_.servers,
-                              .try_time = settings_.try_time};
   auto lookup = std::make_unique<Lookup>(
-      loop_, std::move(exchange), name,
+      loop_, [this](const std::string& asked) { return ServersFor(asked); }, name,
       [this, name, done = std::move(done)](const Lookup* ended, const Answer& answer,
                                            std::chrono::seconds ttl) {
         if (answer.outcome == Outcome::kFound) Remember(name, answer, ttl);
@@ -35,6 +33,32 @@ void Upstream::Resolve(const std::string& name, Clock::time_point deadline, Done
   Lookup* started = lookup.get();
   pending_.emplace(started, std::move(lookup));
   started->Start(deadline);
+}
+
+Exchange::Settings Upstream::ServersFor(const std::string& name) {
+  const auto split = policy::FindDomain(settings_.servers.split, name);
+  const bool own = split != settings_.servers.split.end();
+  const std::vector<Endpoint>& given = own ? split->second : settings_.servers.all;
+  std::vector<Endpoint> servers = given.empty() ? ServersOfFile(settings_.resolv_conf) : given;
+  std::stable_partition(servers.begin(), servers.end(),
+                        [this](const Endpoint& server) { return !IsSilent(server); });
+  return {.servers = std::move(servers),
+          .try_time = settings_.try_time,
+          .on_silent = [this](const Endpoint& server) {
+            silent_[server] = Clock::now() + settings_.silence;
+          }};
+}
+
+bool Upstream::IsSilent(const Endpoint& server) const {
+  const auto found = silent_.find(server);
+  return found != silent_.end() && Clock::now() < found->second;
+}
+
+void Upstream::Use(Servers servers) {
+  if (servers == settings_.servers) return;
+  settings_.servers = std::move(servers);
+  remembered_.clear();
+  silent_.clear();
 }
 
 void Upstream::Remember(const std::string& name, const Answer& answer, std::chrono::seconds ttl) {

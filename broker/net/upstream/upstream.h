@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -19,18 +20,26 @@ namespace cellrun::net {
 class Lookup;
 
 // The real resolution of one cell's names, when it connects: A and AAAA from the servers of the
-// host's resolv.conf(5), read anew each time, or from those of `network.dns.upstream`. /etc/hosts
-// is not consulted and no search list applied: the name that was judged is the name that is asked
-// for. The addresses have to be judged (EgressJudge::MayDial) before one is dialled. Made and
-// destroyed on the thread of its loop.
+// host's resolv.conf(5), read anew each time, or from those of `network.dns.upstream`; a domain of
+// `network.dns.split` has its own, and its names are asked of nobody else, whether or not they
+// answer. A server that was silent is asked last for a while. /etc/hosts is not consulted and no
+// search list applied: the name that was judged is the name that is asked for. The addresses have
+// to be judged (EgressJudge::MayDial) before one is dialled. Made and destroyed on the thread of
+// its loop.
 class Upstream {
  public:
+  struct Servers {
+    std::vector<Endpoint> all{};                           // empty: those of `resolv_conf`
+    std::map<std::string, std::vector<Endpoint>> split{};  // by domain; empty: those as well
+    bool operator==(const Servers&) const = default;
+  };
   struct Settings {
-    std::vector<Endpoint> servers{};  // empty: those of `resolv_conf`
+    Servers servers{};
     std::string resolv_conf = "/etc/resolv.conf";
     std::chrono::milliseconds try_time{1'500};
     std::size_t pending = 64;  // lookups at once; more are refused
     std::size_t remembered = 256;
+    std::chrono::milliseconds silence{30'000};  // how long a silent server is asked last
   };
   enum class Outcome : std::uint8_t {
     kFound,
@@ -42,6 +51,7 @@ class Upstream {
   struct Answer {
     Outcome outcome = Outcome::kFailed;
     std::vector<Address> addresses{};  // canonical, IPv6 first, at most kMostAddresses
+    std::vector<Endpoint> asked{};     // servers: that answered, or that failed last
   };
   static constexpr std::size_t kMostAddresses = 16;
   using Done = std::function<void(const Answer&)>;
@@ -55,6 +65,8 @@ class Upstream {
   // On the loop's thread, as `done` is: once, perhaps before this returns, unless the Upstream is
   // destroyed before. `name` is a host name in lower case.
   void Resolve(const std::string& name, Clock::time_point deadline, Done done);
+  // From now on; what is remembered of others is forgotten.
+  void Use(Servers servers);
   // How many lookups went to a server so far.
   [[nodiscard]] std::uint64_t asked() const { return asked_; }
 
@@ -64,11 +76,14 @@ class Upstream {
     Clock::time_point until;
   };
   void Remember(const std::string& name, const Answer& answer, std::chrono::seconds ttl);
+  [[nodiscard]] Exchange::Settings ServersFor(const std::string& name);
+  [[nodiscard]] bool IsSilent(const Endpoint& server) const;
 
   loop::Loop& loop_;
-  const Settings settings_;
+  Settings settings_;
   std::unordered_map<const Lookup*, std::unique_ptr<Lookup>> pending_;
   std::unordered_map<std::string, Remembered> remembered_;
+  std::map<Endpoint, Clock::time_point> silent_;  // until when
   std::uint64_t asked_ = 0;
 };
 

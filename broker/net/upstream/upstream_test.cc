@@ -44,8 +44,8 @@ class UpstreamTest : public testing::Test {
       settings_ = std::move(settings);
       if (settings_.try_time == Upstream::Settings().try_time)
         settings_.try_time = milliseconds(200);
-      settings_.servers.clear();
-      for (const auto& server : servers_) settings_.servers.push_back(server->endpoint());
+      settings_.servers = {};
+      for (const auto& server : servers_) settings_.servers.all.push_back(server->endpoint());
       upstream_ = std::make_unique<Upstream>(thread_.loop(), settings_);
     });
   }
@@ -220,15 +220,106 @@ TEST_F(UpstreamTest, AServerThatCannotIsPassedOver) {
 TEST_F(UpstreamTest, AServerThatIsNotThereIsPassedOverAtOnce) {
   Serve([](const Asked& asked) -> Replies { return {Honest(asked.query)}; });
   thread_.Do([&] {
-    Endpoint closed = settings_.servers[0];
+    Endpoint closed = settings_.servers.all[0];
     closed.address = *ParseAddress("127.0.0.77");
-    settings_.servers.insert(settings_.servers.begin(), closed);
+    settings_.servers.all.insert(settings_.servers.all.begin(), closed);
     settings_.try_time = milliseconds(10'000);
     upstream_ = std::make_unique<Upstream>(thread_.loop(), settings_);
   });
   const auto before = Upstream::Clock::now();
   EXPECT_EQ(Text("git.example.com"), "0 203.0.113.1");
   EXPECT_LT(Upstream::Clock::now() - before, milliseconds(2000));
+}
+
+TEST_F(UpstreamTest, ASilentServerIsAskedLastFromThenOn) {
+  Serve([](const Asked&) -> Replies { return {}; });
+  Serve([](const Asked& asked) -> Replies { return {Honest(asked.query)}; });
+  EXPECT_EQ(Text("one.example.com"), "0 203.0.113.1");
+  const std::size_t before = Count(0);
+  EXPECT_GE(before, 1U);
+  EXPECT_EQ(Text("two.example.com"), "0 203.0.113.1");
+  EXPECT_EQ(Count(0), before);
+}
+
+// ---- Split DNS. Of three servers the first answers for everything else, the second for
+// corp.example, the third for lab.corp.example.
+
+std::string Saying(const Query& query, char last) {
+  if (query.type == type::kAaaa) return Respond(query, 0, "");
+  return Respond(query, 1, ResourceRecord(kOwner, type::kA, kFamiliar.substr(0, 3) + last));
+}
+
+class SplitTest : public UpstreamTest {
+ protected:
+  void Serve(LyingServer::Script all, LyingServer::Script corp, LyingServer::Script lab) {
+    UpstreamTest::Serve(std::move(all));
+    UpstreamTest::Serve(std::move(corp));
+    UpstreamTest::Serve(std::move(lab));
+    thread_.Do([&] {
+      settings_.servers = {.all = {servers_[0]->endpoint()},
+                           .split = {{"corp.example", {servers_[1]->endpoint()}},
+                                     {"lab.corp.example", {servers_[2]->endpoint()}}}};
+      upstream_ = std::make_unique<Upstream>(thread_.loop(), settings_);
+    });
+  }
+  static LyingServer::Script Always(char last) {
+    return [last](const Asked& asked) -> Replies { return {Saying(asked.query, last)}; };
+  }
+  Endpoint Server(std::size_t index) {
+    Endpoint endpoint;
+    server_thread_.Do([&] { endpoint = servers_.at(index)->endpoint(); });
+    return endpoint;
+  }
+};
+
+TEST_F(SplitTest, TheLongestDomainDecidesWhoIsAsked) {
+  Serve(Always(1), Always(2), Always(3));
+  EXPECT_EQ(Text("git.example"), "0 203.0.113.1");
+  EXPECT_EQ(Text("notcorp.example"), "0 203.0.113.1");
+  EXPECT_EQ(Text("corp.example.org"), "0 203.0.113.1");
+  EXPECT_EQ(Text("corp.example"), "0 203.0.113.2");
+  EXPECT_EQ(Text("a.b.corp.example"), "0 203.0.113.2");
+  EXPECT_EQ(Text("lab.corp.example"), "0 203.0.113.3");
+  EXPECT_EQ(Text("x.lab.corp.example"), "0 203.0.113.3");
+  EXPECT_EQ(Resolve("y.lab.corp.example").asked, std::vector<Endpoint>{Server(2)});
+}
+
+// Neither silence nor a refusal nor NXDOMAIN asks anybody else: the name would be told to them.
+TEST_F(SplitTest, NobodyElseIsAskedWhenNoAnswerComes) {
+  Serve(
+      Always(1), [](const Asked&) -> Replies { return {}; },
+      [](const Asked& asked) -> Replies {
+        const bool no_name = asked.query.name == "no.lab.corp.example";
+        return {Respond(asked.query, 0, "", no_name ? 0x8183 : 0x8182)};
+      });
+  const Upstream::Answer silent = Resolve("git.corp.example");
+  EXPECT_EQ(silent.outcome, Outcome::kTimedOut);
+  EXPECT_EQ(silent.asked, std::vector<Endpoint>{Server(1)});
+  EXPECT_EQ(Resolve("git.lab.corp.example").outcome, Outcome::kFailed);
+  EXPECT_EQ(Resolve("no.lab.corp.example").outcome, Outcome::kNoName);
+  EXPECT_EQ(Count(0), 0U);
+}
+
+// An alias into another domain is asked for there, whatever its giver says of it.
+TEST_F(SplitTest, AnAliasIsAskedForWhereItBelongs) {
+  const auto alias_with_lie = [](const std::string& to) {
+    return [to](const Asked& asked) -> Replies {
+      if (asked.query.type == type::kAaaa) return {Respond(asked.query, 0, "")};
+      return {Respond(
+          asked.query, 2,
+          ResourceRecord(kOwner, 5, Name(to)) + ResourceRecord(Name(to), type::kA, "\x0A\0\0\1"s))};
+    };
+  };
+  Serve(alias_with_lie("git.corp.example"), alias_with_lie("git.lab.corp.example"), Always(3));
+  EXPECT_EQ(Text("www.example"), "0 203.0.113.3");
+  EXPECT_EQ(Count(0), 2U);
+}
+
+TEST_F(SplitTest, OtherServersForgetWhatWasRemembered) {
+  Serve(Always(1), Always(2), Always(3));
+  EXPECT_EQ(Text("git.corp.example"), "0 203.0.113.2");
+  thread_.Do([&] { upstream_->Use({.all = settings_.servers.all, .split = {}}); });
+  EXPECT_EQ(Text("git.corp.example"), "0 203.0.113.1");
 }
 
 TEST_F(UpstreamTest, TooManyAtOnceAreRefused) {

@@ -5,9 +5,11 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <sstream>
+#include <thread>
 #include <vector>
 
 #include "lib/base/log.h"
@@ -31,9 +33,9 @@ std::vector<std::string> Words(const std::string& line) {
 }
 
 // The line of v2, "0::PATH", as this process's cgroup namespace shows it.
-Result<std::string> GroupOf(pid_t pid) {
-  const std::string file = "/proc/" + std::to_string(pid) + "/cgroup";
-  std::istringstream lines(TRY(sys::ReadWholeFileAt(AT_FDCWD, file.c_str(), kMaxFile)));
+Result<std::string> GroupOf(int procfs, const std::string& process) {
+  const std::string file = process + "/cgroup";
+  std::istringstream lines(TRY(sys::ReadWholeFileAt(procfs, file.c_str(), kMaxFile)));
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("0::/")) return line.substr(3);
   }
@@ -94,10 +96,28 @@ Result<void> AwaitEmpty(const UniqueFd& directory, std::chrono::milliseconds lim
   return {};
 }
 
+// Version 1 tells nothing of a cgroup's end but that it can be removed.
+Result<void> RemoveOldAt(const std::string& path) {
+  constexpr std::chrono::milliseconds kEvery{5};
+  const auto end = std::chrono::steady_clock::now() + kEmptyWithin;
+  for (;;) {
+    const Result<void> removed = sys::UnlinkAt(AT_FDCWD, path.c_str(), AT_REMOVEDIR);
+    if (removed.ok() || removed.error().code() == ENOENT) return {};
+    if (removed.error().code() != EBUSY || std::chrono::steady_clock::now() > end) return removed;
+    std::this_thread::sleep_for(kEvery);
+  }
+}
+
+bool IsOld(const UniqueFd& directory) {
+  const Result<struct stat> events = sys::FstatAt(directory.get(), "cgroup.events", 0);
+  return !events.ok() && events.error().code() == ENOENT;
+}
+
 Result<void> RemoveAt(const std::string& path) {
   Result<UniqueFd> directory = sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!directory.ok() && directory.error().code() == ENOENT) return {};
   TRY(Result<void>(directory.ok() ? Result<void>() : directory.error()));
+  if (IsOld(*directory)) return RemoveOldAt(path);
   // EBUSY: a launcher that is refused may still be cloning its child into it.
   Result<void> removed;
   for (int tries = 0; tries < kTries; ++tries) {
@@ -136,20 +156,36 @@ Result<Cgroup> Cgroup::Open(const std::string& path) {
 }
 
 Result<std::string> CgroupOf(pid_t pid) {
-  std::string directory = TRY(DirectoryOf(TRY(GroupOf(pid))));
+  std::string directory = TRY(DirectoryOf(TRY(GroupOf(AT_FDCWD, "/proc/" + std::to_string(pid)))));
   if (directory.ends_with('/')) directory.pop_back();
   return directory;
 }
 
 Result<Cgroup> Cgroup::MakeBelow(const std::string& parent, const std::string& name,
                                  const std::string& notes) {
+  return Make(parent, name, notes, Open);
+}
+
+Result<Cgroup> Cgroup::MakeOldBelow(const std::string& parent, const std::string& name,
+                                    const std::string& notes) {
+  return Make(parent, name, notes, [](const std::string& path) -> Result<Cgroup> {
+    Cgroup made;
+    made.path_ = path;
+    made.directory_ = TRY(sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY).With(path));
+    return made;
+  });
+}
+
+Result<Cgroup> Cgroup::Make(const std::string& parent, const std::string& name,
+                            const std::string& notes,
+                            Result<Cgroup> (*open)(const std::string& path)) {
   const std::string path = parent + "/" + &kPrefix[0] + name;
   const std::string note = notes + "/" + name;
   Result<void> made = sys::MkdirAt(AT_FDCWD, notes.c_str(), 0700);
   if (!made.ok() && made.error().code() != EEXIST) return made.error();
   TRY(sys::SymlinkAt(path.c_str(), AT_FDCWD, note.c_str()).With(note));
   made = sys::MkdirAt(AT_FDCWD, path.c_str(), 0755);
-  Result<Cgroup> cgroup = made.ok() ? Open(path) : Result<Cgroup>(Error(made.error()).With(path));
+  Result<Cgroup> cgroup = made.ok() ? open(path) : Result<Cgroup>(Error(made.error()).With(path));
   if (!cgroup.ok()) {
     if (made.ok()) (void)sys::UnlinkAt(AT_FDCWD, path.c_str(), AT_REMOVEDIR);
     (void)sys::UnlinkAt(AT_FDCWD, note.c_str(), 0);
@@ -160,10 +196,28 @@ Result<Cgroup> Cgroup::MakeBelow(const std::string& parent, const std::string& n
 }
 
 std::optional<bool> Cgroup::Has(pid_t pid) const {
-  const Result<std::string> group = GroupOf(pid);
+  return Has(AT_FDCWD, "/proc/" + std::to_string(pid));
+}
+
+std::optional<bool> Cgroup::Has(int procfs, const std::string& number) const {
+  const Result<std::string> group = GroupOf(procfs, number);
   if (group.ok()) return *group == group_;
-  if (group.error().code() == ENOENT || group.error().code() == ESRCH) return std::nullopt;
-  return false;
+  switch (group.error().code()) {
+    case ENOENT:
+    case ESRCH:
+    case EMFILE:  // ours: it is looked at again
+    case ENFILE:
+    case ENOMEM:
+      return std::nullopt;
+    default:
+      return false;
+  }
+}
+
+Result<std::size_t> Cgroup::Count() const {
+  const std::string processes =
+      TRY(sys::ReadWholeFileAt(directory_.get(), "cgroup.procs", kMaxFile));
+  return static_cast<std::size_t>(std::count(processes.begin(), processes.end(), '\n'));
 }
 
 Result<void> Cgroup::Remove() {

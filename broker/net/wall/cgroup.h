@@ -13,22 +13,31 @@
 
 namespace cellrun::net {
 
-// A directory of the cgroup v2 hierarchy, held open. No controller is asked for: it groups
-// processes, and what limits those around it limits them.
+// A directory of the cgroup v2 hierarchy, held open, or one of version 1. No controller is asked
+// for: it groups processes, and what limits those around it limits them.
 class Cgroup {
  public:
   // "cellrun-NAME" below `parent`. A link in the directory `notes` says where it is, for
   // RemoveLeft.
   static Result<Cgroup> MakeBelow(const std::string& parent, const std::string& name,
                                   const std::string& notes);
+  // The same in a hierarchy of version 1, where only path(), fd() and Remove() mean anything.
+  static Result<Cgroup> MakeOldBelow(const std::string& parent, const std::string& name,
+                                     const std::string& notes);
   // One that somebody else made and removes, such as a container engine.
   static Result<Cgroup> Open(const std::string& path);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const UniqueFd& fd() const { return directory_; }
   [[nodiscard]] std::uint64_t id() const { return id_; }  // as the kernel's programs know it
-  // Whether that process is in it, now; nothing when there is no such process.
+  void Close() { directory_.Reset(); }                    // fd() is not needed any more
+  // Whether that process is in it, now; nothing when there is no such process, or
+  // when this one has no descriptor to look with.
   [[nodiscard]] std::optional<bool> Has(pid_t pid) const;
+  // The same of a number in that procfs.
+  [[nodiscard]] std::optional<bool> Has(int procfs, const std::string& number) const;
+  // How many processes are in it, those that have ended and are not reaped not counted.
+  [[nodiscard]] Result<std::size_t> Count() const;
   // Ends what is still in it, waits until it is empty, and removes it. May take a while; does
   // nothing for one that was opened. EBUSY: it is still not empty.
   Result<void> Remove();
@@ -38,6 +47,9 @@ class Cgroup {
 
  private:
   Cgroup() = default;
+  static Result<Cgroup> Make(const std::string& parent, const std::string& name,
+                             const std::string& notes,
+                             Result<Cgroup> (*open)(const std::string& path));
   std::string path_, group_;  // the directory; what /proc/PID/cgroup calls it
   std::string note_;          // "" for one that is not ours
   UniqueFd directory_;

@@ -119,6 +119,7 @@ Result<void> Wall::Enclosure::Open(pid_t witness, const WallReach& reach) {
     return Error(EPERM, "", "the network namespace is the host's");
   TRY(Replace(reach));
   witness_ = witness;
+  strays_ = Strays::Of(witness);
   return {};
 }
 
@@ -130,13 +131,13 @@ Result<void> Wall::Enclosure::Replace(const WallReach& reach) {
   return {};
 }
 
-std::string Wall::Enclosure::Loss() const {
+std::string Wall::Enclosure::Loss() {
   for (const Programs::Hook& hook : hooks_) {
     if (std::string loss = Programs::LossOf(hook, cgroup_.id()); !loss.empty()) return loss;
   }
   if (witness_ != 0 && !cgroup_.Has(witness_).value_or(true))
     return "a process was moved out of its cgroup";
-  return "";
+  return strays_.Look(cgroup_) ? "a process was moved out of its cgroup" : "";
 }
 
 Programs::Tally Wall::Enclosure::tally() const {

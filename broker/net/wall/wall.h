@@ -15,6 +15,7 @@
 #include "broker/net/wall/cgroup.h"
 #include "broker/net/wall/programs.h"
 #include "broker/net/wall/reach.h"
+#include "broker/net/wall/strays.h"
 #include "lib/base/result.h"
 
 namespace cellrun::net {
@@ -48,6 +49,7 @@ class Wall {
 
     [[nodiscard]] const std::string& path() const { return cgroup_.path(); }
     [[nodiscard]] const UniqueFd& directory() const { return cgroup_.fd(); }
+    [[nodiscard]] loop::Loop& loop() const { return wall_.services_.loop; }
     // Whose refusals these are.
     void BelongTo(const std::string& cell_id) { cell_id_ = cell_id; }
     // Everything is refused before; `witness` is a process that must be inside, now and for good.
@@ -59,8 +61,9 @@ class Wall {
     // `lost` is called once, from the loop, when a hook does not hold any more, within about a
     // second: what it guarded must end.
     void OnLoss(std::function<void(const std::string& why)> lost) { on_loss_ = std::move(lost); }
-    // "" while all hooks hold and the witness is inside or has ended.
-    [[nodiscard]] std::string Loss() const;
+    // "" while all hooks hold and the witness is inside or has ended, with every process of its
+    // pid namespace. One of those that is outside is told at the second look.
+    [[nodiscard]] std::string Loss();
     [[nodiscard]] Programs::Tally tally() const;
     // Records what has been refused so far; what came too fast for a record each, as a number.
     void Settle();
@@ -77,6 +80,7 @@ class Wall {
     std::vector<Programs::Hook> hooks_;
     WallReach reach_;
     pid_t witness_ = 0;
+    Strays strays_;
     std::uint64_t settled_ = 0;
   };
   // In a new cgroup below `parent` (see CgroupOf), named after `name`: what limits that one limits

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/watch/emulator.h"
+#include "tests/emulator/emulator.h"
 
 #include <vterm.h>
 
@@ -56,6 +56,12 @@ Emulator::~Emulator() {
 void Emulator::Follow(const std::string& written) {
   vterm_input_write(terminal_, written.data() + fed_, written.size() - fed_);
   fed_ = written.size();
+}
+
+std::string Emulator::Answers() {
+  std::string answers(vterm_output_get_buffer_current(terminal_), '\0');
+  answers.resize(vterm_output_read(terminal_, answers.data(), answers.size()));
+  return answers;
 }
 
 void Emulator::Resize(int rows, int columns) {

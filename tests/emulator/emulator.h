@@ -22,6 +22,9 @@ class Emulator {
 
   // Takes what is new of everything that was ever written.
   void Follow(const std::string& written);
+  // What a terminal says to what it was asked (where the cursor is, what it is) since the last
+  // call.
+  std::string Answers();
   void Resize(int rows, int columns);
   // Rows without the blanks at their ends.
   [[nodiscard]] std::vector<std::string> Rows() const;
