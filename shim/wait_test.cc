@@ -140,7 +140,7 @@ TEST_F(WaitingRoomTest, HardFileLimitThatIsTooLowIsADenial) {
   const seccomp_notif call = ReceiveCall();
   auto sockets = sys::SocketPair(SOCK_SEQPACKET);
   ASSERT_TRUE(sockets.ok());
-  const auto number = sys::SeccompAddFd(listener_, call.id, sockets->second, /*send=*/true);
+  const auto number = sys::SeccompReplyFd(listener_, call.id, sockets->second);
   ASSERT_FALSE(number.ok());
   EXPECT_EQ(number.error().code(), EMFILE);
   EXPECT_TRUE(sys::SeccompReplyError(listener_, call.id, EMFILE).ok());

@@ -100,7 +100,7 @@ void WaitingRoomFixture::GiveChannel() {
   auto sockets = sys::SocketPair(SOCK_SEQPACKET);
   ASSERT_TRUE(sockets.ok());
   channel_ = std::move(sockets->first);
-  const auto number = sys::SeccompAddFd(listener_, call.id, sockets->second, /*send=*/true);
+  const auto number = sys::SeccompReplyFd(listener_, call.id, sockets->second);
   ASSERT_TRUE(number.ok()) << number.error().ToString();
   EXPECT_GT(*number, 2);
 }

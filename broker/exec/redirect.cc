@@ -52,8 +52,8 @@ class Redirector::Run {
         tracee_(std::move(tracee)) {}
 
   Outcome Execute(std::uint64_t path_end, Ticket ticket) {
-    const Result<int> number = sys::SeccompAddFd(redirector_.listener_.fd(), notification_.id,
-                                                 redirector_.facts_.shim, /*send=*/false);
+    const Result<int> number =
+        sys::SeccompAddFd(redirector_.listener_.fd(), notification_.id, redirector_.facts_.shim);
     // ENOENT: a signal took the call back before the descriptor came (no WAIT_KILLABLE_RECV).
     if (!number.ok() && number.error().code() == ENOENT) return LetItComeAgain();
     // Interrupted before it is answered, or the error would be seen by the program.

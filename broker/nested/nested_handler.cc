@@ -101,7 +101,7 @@ void NestedHandler::Open(const seccomp_notif& notification, notify::Lane& lane) 
     (void)lane.EnsureReceiver();  // none: the others wait a moment
     const Result<UniqueFd> map = OpenMap(notification, call, *path);
     if (map.ok()) {
-      const Result<int> sent = sys::SeccompAddFd(listener_.fd(), notification.id, *map, true);
+      const Result<int> sent = sys::SeccompReplyFd(listener_.fd(), notification.id, *map);
       if (sent.ok() || sent.error().code() == ENOENT) return;
       return listener_.Refuse(notification.id, sent.error().code());  // EMFILE
     }

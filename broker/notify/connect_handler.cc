@@ -240,7 +240,7 @@ void ConnectHandler::HandOverChannel(const seccomp_notif& notification) const {
     return listener_.Refuse(notification.id, ENOMEM);
   }
   auto& [ours, theirs] = channel.value();
-  const Result<int> sent = sys::SeccompAddFd(listener_.fd(), notification.id, theirs, true);
+  const Result<int> sent = sys::SeccompReplyFd(listener_.fd(), notification.id, theirs);
   if (!sent.ok()) {
     // ENOENT: a signal took the call back (no WAIT_KILLABLE_RECV), and it comes again. Killed: the
     // ticket is swept away.

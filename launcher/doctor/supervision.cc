@@ -63,7 +63,7 @@ Result<void> AnswerWithDescriptor() {
   }
   const auto notification = TRY(sys::SeccompReceive(listener));
   if (!notification) return Error(ENOENT, "seccomp notification");
-  (void)TRY(sys::SeccompAddFd(listener, notification->id, write, true));
+  (void)TRY(sys::SeccompReplyFd(listener, notification->id, write));
   int status = 0;
   if (waitpid(pid, &status, 0) < 0) return ErrnoError("waitpid");
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return Error(EBADF, "injected descriptor");

@@ -2,6 +2,8 @@
 #include "lib/sys/seccomp.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +22,40 @@ Result<void> Reply(const UniqueFd& listener, seccomp_notif_resp response) {
     const bool settled = errno == ENOENT || errno == EINPROGRESS;
     if (settled || tried == kTries) return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_SEND)");
   }
+}
+
+// As long as it lives, no signal interrupts a call of this thread.
+class NoSignals {
+ public:
+  NoSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    CHECK(pthread_sigmask(SIG_SETMASK, &all, &before_) == 0);
+  }
+  ~NoSignals() { CHECK(pthread_sigmask(SIG_SETMASK, &before_, nullptr) == 0); }
+  NoSignals(const NoSignals&) = delete;
+  NoSignals& operator=(const NoSignals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+seccomp_notif_addfd Request(std::uint64_t id, const UniqueFd& fd, std::uint32_t flags) {
+  return {.id = id,
+          .flags = flags,
+          .srcfd = static_cast<std::uint32_t>(fd.get()),
+          .newfd = 0,
+          .newfd_flags = O_CLOEXEC};
+}
+Result<int> AddFd(const UniqueFd& listener, seccomp_notif_addfd request) {
+  int number = -1;
+  // A signal before the caller has come to it takes the request back (seccomp_notify_addfd):
+  // nothing was added. On a busy machine that takes longer than a timer of the supervisor.
+  do {
+    number = ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &request);
+  } while (number < 0 && errno == EINTR);
+  if (number < 0) return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_ADDFD)");
+  return number;
 }
 
 }  // namespace
@@ -55,21 +91,14 @@ Result<void> SeccompReplyValue(const UniqueFd& listener, std::uint64_t id, std::
 bool SeccompIdValid(const UniqueFd& listener, std::uint64_t id) {
   return ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
-Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd,
-                         bool send) {
-  seccomp_notif_addfd request{.id = id,
-                              .flags = send ? std::uint32_t{SECCOMP_ADDFD_FLAG_SEND} : 0U,
-                              .srcfd = static_cast<std::uint32_t>(fd.get()),
-                              .newfd = 0,
-                              .newfd_flags = O_CLOEXEC};
-  int number = -1;
-  // A signal before the caller has come to it takes the request back (seccomp_notify_addfd):
-  // nothing was added. On a busy machine that takes longer than a timer of the supervisor.
-  do {
-    number = ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &request);
-  } while (number < 0 && errno == EINTR);
-  if (number < 0) return ErrnoError("ioctl(SECCOMP_IOCTL_NOTIF_ADDFD)");
-  return number;
+Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd) {
+  return AddFd(listener, Request(id, fd, 0));
+}
+Result<int> SeccompReplyFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd) {
+  // Here a signal would take back the descriptor, but not that the call is answered (up to 6.18 at
+  // least): it would return 0, as if it had been given descriptor 0.
+  const NoSignals mask;
+  return AddFd(listener, Request(id, fd, SECCOMP_ADDFD_FLAG_SEND));
 }
 Result<void> SeccompSyncWakeUp(const UniqueFd& listener) {
   if (ioctl(listener.get(), uapi::kSeccompNotifSetFlags, uapi::kSeccompNotifSyncWakeUp) != 0) {

@@ -28,8 +28,10 @@ Result<void> SeccompReplyError(const UniqueFd& listener, std::uint64_t id,
 Result<void> SeccompReplyValue(const UniqueFd& listener, std::uint64_t id, std::int64_t value);
 bool SeccompIdValid(const UniqueFd& listener, std::uint64_t id);
 // A copy of `fd` in the caller, at a number that the kernel picks, with O_CLOEXEC; the number.
-// `send` also answers the call with it (SECCOMP_ADDFD_FLAG_SEND, 5.14).
-Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd, bool send);
+Result<int> SeccompAddFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd);
+// The same, and that number is what the call returns (SECCOMP_ADDFD_FLAG_SEND, 5.14). Takes until
+// the caller has got a processor.
+Result<int> SeccompReplyFd(const UniqueFd& listener, std::uint64_t id, const UniqueFd& fd);
 // 6.6: wake the supervisor on the caller's core and the other way round. ENOTTY or EINVAL before.
 Result<void> SeccompSyncWakeUp(const UniqueFd& listener);
 
