@@ -55,11 +55,14 @@ NameServer::NameServer(Addresses addresses, UniqueFd bound)
 }
 
 NameServer::NameServer(Script script, const std::string& address, std::uint16_t port)
+    : NameServer(std::move(script), address, BoundSockets(address, port)) {}
+
+NameServer::NameServer(Script script, const std::string& address, SocketsOfOnePort sockets)
     : script_(std::move(script)),
       host_(address),
       streams_(
-          std::in_place, [this](int fd) { Serve(fd); }, address, port),
-      datagrams_(BoundSocket(SOCK_DGRAM, address, streams_->port())),
+          std::in_place, [this](int fd) { Serve(fd); }, std::move(sockets.stream)),
+      datagrams_(std::move(sockets.datagrams)),
       port_(PortOf(datagrams_)) {
   thread_ = std::thread([this] { TakeDatagrams(); });
 }

@@ -55,6 +55,7 @@ class NameServer {
   static std::string NoSuchName(const Question& question);
 
  private:
+  NameServer(Script script, const std::string& address, SocketsOfOnePort sockets);
   std::string AnswerTo(std::string_view query, bool stream);
   void TakeDatagrams();
   void Serve(int fd);

@@ -9,10 +9,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 
 namespace cellrun::test {
 
-UniqueFd BoundSocket(int type, const std::string& address, std::uint16_t port) {
+namespace {
+
+// 0, or what bind says.
+int Bind(int type, const std::string& address, std::uint16_t port, UniqueFd* bound) {
   sockaddr_storage storage{};
   auto* four = reinterpret_cast<sockaddr_in*>(&storage);
   auto* six = reinterpret_cast<sockaddr_in6*>(&storage);
@@ -22,11 +26,31 @@ UniqueFd BoundSocket(int type, const std::string& address, std::uint16_t port) {
   storage.ss_family = is_four ? AF_INET : AF_INET6;
   four->sin_port = htons(port);  // at the same place in both
   socklen_t size = is_four ? sizeof *four : sizeof *six;
-  UniqueFd fd(socket(storage.ss_family, type | SOCK_CLOEXEC, 0));
+  bound->Reset(socket(storage.ss_family, type | SOCK_CLOEXEC, 0));
   constexpr int kOn = 1;
-  if (port != 0) (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn);
-  EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&storage), size), 0) << address;
+  if (port != 0) (void)setsockopt(bound->get(), SOL_SOCKET, SO_REUSEADDR, &kOn, sizeof kOn);
+  return bind(bound->get(), reinterpret_cast<sockaddr*>(&storage), size) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+UniqueFd BoundSocket(int type, const std::string& address, std::uint16_t port) {
+  UniqueFd fd;
+  EXPECT_EQ(Bind(type, address, port, &fd), 0) << address;
   return fd;
+}
+
+SocketsOfOnePort BoundSockets(const std::string& address, std::uint16_t port) {
+  constexpr int kTries = 100;
+  SocketsOfOnePort sockets;
+  int code = EADDRINUSE;
+  // The kernel picks a port that is free for one protocol; the other's may be somebody's.
+  for (int tried = 0; code == EADDRINUSE && tried < kTries; ++tried) {
+    sockets.stream = BoundSocket(SOCK_STREAM, address, port);
+    code = Bind(SOCK_DGRAM, address, PortOf(sockets.stream), &sockets.datagrams);
+  }
+  EXPECT_EQ(code, 0) << address;
+  return sockets;
 }
 
 std::uint16_t PortOf(const UniqueFd& bound) {

@@ -18,6 +18,11 @@ namespace cellrun::test {
 UniqueFd BoundSocket(int type, const std::string& address, std::uint16_t port = 0);
 std::uint16_t PortOf(const UniqueFd& bound);
 
+struct SocketsOfOnePort {
+  UniqueFd stream, datagrams;
+};
+SocketsOfOnePort BoundSockets(const std::string& address, std::uint16_t port = 0);
+
 // A TCP server outside of every cell: each connection is served by a thread of its own until
 // `serve` returns; without one it is closed at once. The destructor shuts down what is open and
 // waits for them.
