@@ -71,7 +71,7 @@ void CellSocket::OnConnection() {
   if (this_second_++ == 0) {
     second_ = services_.loop.After(std::chrono::seconds(1), [this] {
       this_second_ = 0;
-      Listen();
+      if (acceptable_ == nullptr) Listen();
     });
   }
   // More have to wait until the second is over.

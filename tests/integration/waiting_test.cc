@@ -305,6 +305,19 @@ TEST_F(WaitingTest, WhyInACellSaysWhatWasAndWhatWouldBeDecided) {
   EXPECT_EQ(outside.status, 2) << outside;
 }
 
+// More than a second of questions, and more than are answered in one.
+TEST_F(WaitingTest, TheSocketOfTheCellAnswersSecondAfterSecond) {
+  Options options = {.profile = OpenProfile(), .flags = {"--read", Prefix()}};
+  const Outcome outcome = Shell("why='" + Prefix() +
+                                    "/bin/cellrun why -- id'; end=$((SECONDS + 3)); "
+                                    "while ((SECONDS < end)); do $why >/dev/null || exit 1; done; "
+                                    "for i in {1..60}; do $why >/dev/null & done; "
+                                    "wait; $why >/dev/null && echo answered",
+                                options);
+  EXPECT_EQ(outcome.out, "answered\n") << outcome;
+  EXPECT_EQ(outcome.status, 0) << outcome;
+}
+
 TEST_F(WaitingTest, UnderObservationNobodyIsAsked) {
   Options options = Asking();
   options.flags = {"--observe"};
