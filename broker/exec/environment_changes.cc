@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
+#include <utility>
 
 namespace cellrun::exec {
 namespace {
@@ -88,7 +90,8 @@ bool ContainsProxy(std::string_view name) {
   return upper.find("PROXY") != std::string::npos;
 }
 
-using Variables = std::map<std::string_view, std::string_view>;
+// The values of each name, each once.
+using Variables = std::map<std::string_view, std::vector<std::string_view>>;
 
 Variables Parse(const std::vector<std::string>& strings) {
   Variables variables;
@@ -96,7 +99,10 @@ Variables Parse(const std::vector<std::string>& strings) {
     const std::size_t equals = text.find('=');
     if (equals == std::string_view::npos) continue;
     const std::string_view name = text.substr(0, equals);
-    if (IsVariableThatMatters(name)) variables.emplace(name, text.substr(equals + 1));
+    if (!IsVariableThatMatters(name)) continue;
+    const std::string_view value = text.substr(equals + 1);
+    std::vector<std::string_view>& values = variables[name];
+    if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
   }
   return variables;
 }
@@ -113,27 +119,31 @@ bool IsVariableThatMatters(std::string_view name) {
 std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
                                                             const std::vector<std::string>& after) {
   const Variables old = Parse(before), now = Parse(after);
-  std::map<std::string_view, approvals::EnvironmentChange> changes;
-  for (const auto& [name, value] : now) {
+  std::map<std::string_view, std::vector<approvals::EnvironmentChange>> changes;
+  for (const auto& [name, values] : now) {
     const auto found = old.find(name);
-    if (found != old.end() && found->second == value) continue;
-    changes[name] = {.name = std::string(name),
-                     .was_set = found != old.end(),
-                     .is_set = true,
-                     .before = found != old.end() ? std::string(found->second) : "",
-                     .after = std::string(value)};
+    if (found != old.end() && found->second == values) continue;
+    for (const std::string_view value : values) {
+      changes[name].push_back(
+          {.name = std::string(name),
+           .was_set = found != old.end(),
+           .is_set = true,
+           .before = found != old.end() ? std::string(found->second.front()) : "",
+           .after = std::string(value)});
+    }
   }
-  for (const auto& [name, value] : old) {
+  for (const auto& [name, values] : old) {
     if (now.contains(name)) continue;
-    changes[name] = {.name = std::string(name),
-                     .was_set = true,
-                     .is_set = false,
-                     .before = std::string(value),
-                     .after = ""};
+    changes[name].push_back({.name = std::string(name),
+                             .was_set = true,
+                             .is_set = false,
+                             .before = std::string(values.front()),
+                             .after = ""});
   }
   std::vector<approvals::EnvironmentChange> list;
-  list.reserve(changes.size());
-  for (auto& [name, change] : changes) list.push_back(std::move(change));
+  for (auto& [name, of_name] : changes) {
+    std::move(of_name.begin(), of_name.end(), std::back_inserter(list));
+  }
   return list;
 }
 

@@ -13,8 +13,9 @@ namespace cellrun::exec {
 // which programs it starts, where it connects to, whose configuration it reads.
 bool IsVariableThatMatters(std::string_view name);
 
-// Those that are not as the cell started with them, in the order of their names. A name that stands
-// twice counts as it would for getenv(3): the first.
+// Those that are not as the cell started with them, in the order of their names. Where a name
+// stands twice with two values, each is a change: getenv(3) takes the first, the loader and bash
+// the last.
 std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
                                                             const std::vector<std::string>& after);
 

@@ -63,7 +63,7 @@ struct Check {
   const char* says;
 };
 
-constexpr std::array<Check, 15> kChecks{{
+constexpr std::array<Check, 16> kChecks{{
     {[](const AskedExec& asked) { return asked.denied_by_rule; },
      "the rule denies it: it is asked about because a program of the cell proposed it"},
     {[](const AskedExec& asked) { return asked.script.has_value() && asked.script->is_image; },
@@ -94,6 +94,13 @@ constexpr std::array<Check, 15> kChecks{{
                           [](const auto& change) { return change.name == "PATH"; });
      },
      "PATH is not the one that the cell started with: programs that it starts may be others"},
+    {[](const AskedExec& asked) {
+       return std::adjacent_find(asked.ask.environment.begin(), asked.ask.environment.end(),
+                                 [](const auto& one, const auto& next) {
+                                   return one.name == next.name;
+                                 }) != asked.ask.environment.end();
+     },
+     "a variable is set to several values at once: programs differ in which one they take"},
     {[](const AskedExec& asked) { return Any(asked.ask.argv, HasControl); },
      "arguments contain control characters"},
     {[](const AskedExec& asked) { return Any(asked.ask.argv, HasHidden); },

@@ -557,6 +557,32 @@ TEST_F(WaitingTest, TheEnvironmentThatMattersIsShown) {
   EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
 }
 
+// getenv(3) takes the first value of a name, the loader and bash the last.
+TEST_F(WaitingTest, AVariableThatIsSetTwiceHidesNoValue) {
+  Write(Work("evil/ls"), "#!/bin/sh\necho evil\n", 0755);
+  const std::string twice =
+      "import os, ctypes\n"
+      "argv = (ctypes.c_char_p * 4)(b'bash', b'-c', b'ls', None)\n"
+      "env = (ctypes.c_char_p * 3)(b'PATH=' + os.environb[b'PATH'], b'PATH=" +
+      Work("evil") +
+      "', None)\n"
+      "ctypes.CDLL(None).execve(b'/bin/bash', argv, env)\n";
+  EXPECT_EQ(Bare({"python3", "-c", twice}).out, "evil\n") << "the attack";
+  Process cell = Start({"python3", "-c", twice}, Asking("exe: bash"));
+  const json ask = NextAsk();
+  std::vector<std::string> paths;
+  for (const json& change : ask["env"]) {
+    if (change["name"] == "PATH") paths.push_back(change["after"].get<std::string>());
+  }
+  EXPECT_THAT(paths, ElementsAre(StartsWith("/usr/local/bin:"), Work("evil")));
+  EXPECT_THAT(ask["risk"].dump(), HasSubstr("several values"));
+  const Outcome remembered =
+      Cellrun({"approve", ask["id"].get<std::string>(), "--scope", "project", "--yes"});
+  EXPECT_EQ(remembered.status, 1) << remembered;
+  Deny(ask["id"].get<std::string>());
+  EXPECT_EQ(cell.Wait().status, 126);
+}
+
 TEST_F(WaitingTest, RecordsSayWhatWasAskedAndWhatRan) {
   Process cell = Start({"bash", "-c", "id -u"}, Asking());
   const std::string id = NextId();
