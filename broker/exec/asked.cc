@@ -199,6 +199,26 @@ void CloseFiles(const notify::CellFacts& facts, AskedExec& asked) {
 
 }  // namespace
 
+bool AnswersCover(const notify::CellFacts& facts, const policy::Profile& profile,
+                  const policy::Verdict& verdict, const policy::ExecRequest& request) {
+  std::vector<std::string> argv = request.argv, environment = request.env;
+  if (verdict.rewrite != nullptr && !argv.empty() &&
+      !ApplyRewrite(*verdict.rewrite, &argv, &environment).ok()) {
+    return false;
+  }
+  if (verdict.strategy != policy::Strategy::kInPlace)
+    environment = CommandEnvironment(profile, environment);
+  const auto changes = ChangesThatMatter(facts.environment, environment);
+  return std::all_of(
+      verdict.answers.begin(), verdict.answers.end(), [&](const policy::CommandRule* answer) {
+        const auto& named = answer->when.env;
+        return std::all_of(changes.begin(), changes.end(), [&](const auto& change) {
+          return std::any_of(named.begin(), named.end(),
+                             [&](const auto& one) { return one.name == change.name; });
+        });
+      });
+}
+
 Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,
                                                 const std::vector<std::string>& argv) {
   if (!asked.script.has_value() || asked.ask.script_copy.empty()) return argv;

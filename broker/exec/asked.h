@@ -33,6 +33,10 @@ struct AskInput {
 // context says why this cannot be asked.
 Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input);
 
+// Whether the remembered rules that answer for it name each variable that a person would be shown.
+bool AnswersCover(const notify::CellFacts& facts, const policy::Profile& profile,
+                  const policy::Verdict& verdict, const policy::ExecRequest& request);
+
 // The arguments as they run, for arguments as they are shown: where there is a copy of the script,
 // that is named. EINVAL: these do not name the script that was copied.
 Result<std::vector<std::string>> ArgumentsToRun(const AskedExec& asked,

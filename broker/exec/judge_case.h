@@ -51,6 +51,7 @@ class Judge::Case {
   [[nodiscard]] bool HashHolds(std::size_t image) const;
   void Weigh();
   [[nodiscard]] policy::Verdict AskPolicy();
+  policy::Verdict AskRules();
   [[nodiscard]] bool MayPropose() const;
   void Observe();
   void Allow();

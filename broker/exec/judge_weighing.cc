@@ -33,7 +33,18 @@ bool Judge::Case::HashImages() {
   return true;
 }
 
+// A remembered rule is for what was shown, and a variable that was not among it would be shown now.
 policy::Verdict Judge::Case::AskPolicy() {
+  policy::Verdict verdict = AskRules();
+  if (verdict.answers.empty() ||
+      AnswersCover(judge_.facts_, view_->policy->profile(), verdict, out_.request)) {
+    return verdict;
+  }
+  out_.request.answers = false;
+  return AskRules();
+}
+
+policy::Verdict Judge::Case::AskRules() {
   policy::Verdict verdict = view_->policy->Decide(out_.request);
   if (!hash_may_change_) return verdict;
   // With a hash that may be another one when it counts, no rule may be more lenient.

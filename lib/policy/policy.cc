@@ -141,16 +141,17 @@ Verdict CompiledPolicy::JudgeChain(const ExecRequest& request) const {
     Verdict verdict = JudgeLink({.request = request, .image = i});
     std::vector<std::string_view> checks = strictest.checks;
     AddChecks(verdict.checks, checks);
-    if (verdict.action <= strictest.action) {
-      strictest.checks = std::move(checks);
-      continue;
+    std::vector<const CommandRule*> answers = std::move(strictest.answers);
+    answers.insert(answers.end(), verdict.answers.begin(), verdict.answers.end());
+    if (verdict.action > strictest.action) {
+      strictest = std::move(verdict);
+      strictest.image = i;
+      strictest.strategy = named.strategy;
+      strictest.rewrite = named.rewrite;
+      strictest.audit_sync = strictest.audit_sync || named.audit_sync;
     }
-    strictest = std::move(verdict);
     strictest.checks = std::move(checks);
-    strictest.image = i;
-    strictest.strategy = named.strategy;
-    strictest.rewrite = named.rewrite;
-    strictest.audit_sync = strictest.audit_sync || named.audit_sync;
+    strictest.answers = std::move(answers);
   }
   if (strictest.action == Action::kDeny) {
     strictest.rewrite = nullptr;
@@ -201,8 +202,9 @@ Verdict CompiledPolicy::JudgeLink(const Link& link) const {
   Verdict verdict = WithoutAnswer(judgement, link);
   const Layer layer = verdict.rule.layer;
   const bool each_time = layer == Layer::kFloor || layer == Layer::kWorkspace;
-  if (verdict.action == Action::kAsk && judgement.answer && !each_time) {
+  if (verdict.action == Action::kAsk && judgement.answer && !each_time && link.request.answers) {
     verdict.action = Action::kAllow;
+    verdict.answers = {judgement.answer->source};
     verdict.rule = ReferenceTo(*judgement.answer->source);
     verdict.reason = judgement.answer->source->reason;
   }

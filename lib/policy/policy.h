@@ -36,6 +36,8 @@ struct Verdict {
   // External checkers that have to agree before it runs or is asked about, in this order; owned by
   // the policy.
   std::vector<std::string_view> checks;
+  // The remembered rules by which it runs where it would be asked about; owned by the policy.
+  std::vector<const CommandRule*> answers;
   bool audit = true;  // whether a record is kept
   bool audit_sync = false;
   // Which image of the chain was decisive (the strictest link).

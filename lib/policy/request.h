@@ -44,6 +44,7 @@ struct ExecRequest {
   std::uint32_t uid = 0;
   std::string user;
   bool tty = false;         // whether descriptor 0 is a terminal
+  bool answers = true;      // whether remembered rules that allow count
   bool check_only = false;  // execveat with AT_EXECVE_CHECK: judged, never executed
 };
 

@@ -190,6 +190,26 @@ TEST_F(ApprovalsTest, ARememberedRuleCountsAtOnceAndUntilItIsTakenBack) {
   EXPECT_THAT(cell.Wait().out, HasSubstr("status=126"));
 }
 
+// What a person would be shown now was not shown then.
+TEST_F(ApprovalsTest, ARememberedRuleIsNotForAnotherEnvironment) {
+  Process cell = Start(
+      {"bash", "-c", "while read -r line; do env $line id -u; echo \"status=$?\"; done"}, Asking());
+  cell.Write("GIT_DIR=a OTHER=1\n");
+  ASSERT_EQ(Cellrun({"approve", AwaitAsk(), "--scope", "project", "--yes"}).status, 0);
+  ASSERT_TRUE(cell.WaitForOutput("status=0\n"));
+  for (const char* same : {"GIT_DIR=a OTHER=2\n", "GIT_DIR=a ANOTHER=1\n"}) {
+    cell.Write(same);
+    ASSERT_TRUE(cell.WaitForOutput("status=0\n")) << same;
+  }
+  for (const char* more : {"GIT_DIR=b\n", "-u NOTHING\n", "GIT_DIR=a PATH=/tmp:/usr/bin\n",
+                           "GIT_DIR=a GIT_CONFIG_COUNT=1\n", "GIT_DIR=a XDG_CONFIG_HOME=/tmp\n",
+                           "-u HOME GIT_DIR=a\n"}) {
+    cell.Write(more);
+    EXPECT_EQ(Cellrun({"deny", AwaitAsk()}).status, 0) << more;
+    ASSERT_TRUE(cell.WaitForOutput("status=126\n")) << more;
+  }
+}
+
 TEST_F(ApprovalsTest, ARuleThatHasExpiredIsAskedAboutAgainInARunningCell) {
   Process cell = StartLoop(Asking());
   cell.Write("go\n");
