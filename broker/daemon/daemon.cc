@@ -82,6 +82,7 @@ Daemon::Daemon(Instance instance, Options options)
 Result<void> Daemon::Start() {
   TRY(WatchSignals());  // the journal starts the first thread
   journal_ = TRY(journal::Journal::Open(instance_.state_directory));
+  veil_ = std::make_unique<run::Veil>(*journal_);
   cgroup_notes_ = instance_.runtime_directory + "/cgroups";
   wall_ = std::make_unique<net::Wall>(
       net::Wall::Services{.loop = loop_,
@@ -91,12 +92,12 @@ Result<void> Daemon::Start() {
   wall_->Prepare();
   if (geteuid() != 0)
     janitor_.Do([notes = net::NotesIn(cgroup_notes_)] { net::RemoveLeft(notes); });
-  approvals_ = TRY(approvals::Approvals::Open(loop_, *journal_, instance_.state_directory));
+  approvals_ = TRY(approvals::Approvals::Open(loop_, *veil_, instance_.state_directory));
   FollowRules();
   inotify_ = TRY(cells::InotifyHub::Make(loop_));
   elsewhere_ = std::make_unique<run::Elsewhere>(
       run::Elsewhere::Broker{.loop = loop_,
-                             .journal = *journal_,
+                             .veil = *veil_,
                              .janitor = janitor_,
                              .registry = registry_,
                              .policies = policies_,
@@ -217,7 +218,7 @@ http::Response Daemon::OnStop(const http::Request& request) {
 
 cells::Services Daemon::SharedServices() {
   return {.loop = loop_,
-          .journal = *journal_,
+          .journal = *veil_,
           .inotify = *inotify_,
           .janitor = janitor_,
           .runner = *elsewhere_,

@@ -69,7 +69,8 @@ class Daemon {
   const std::shared_ptr<exec::KnownHashes> hashes_ = std::make_shared<exec::KnownHashes>();
   loop::Pool pool_{kExaminers};
   std::unique_ptr<journal::Journal> journal_;
-  net::Engine engine_;  // its threads record what outlives a cell
+  std::unique_ptr<run::Veil> veil_;  // what cells record goes through it
+  net::Engine engine_;               // its threads record what outlives a cell
   std::unique_ptr<approvals::Approvals> approvals_;
   std::string cgroup_notes_;
   std::unique_ptr<net::Wall> wall_;

@@ -112,19 +112,6 @@ Result<void> CopyScript(const exec::AskedExec& asked, cells::Cell& ghost,
   return {};
 }
 
-// What must not come out: of a file, each of its lines too.
-void AddNeedles(const SecretValues::Value& secret, std::vector<std::string>& needles) {
-  constexpr std::size_t kShortestLine = 8;  // less is in too much that is no secret
-  const std::size_t last = secret.value.find_last_not_of("\r\n");
-  needles.push_back(secret.value.substr(0, last == std::string::npos ? 0 : last + 1));
-  if (!secret.as_file) return;
-  for (std::size_t at = 0; at < secret.value.size();) {
-    const std::size_t end = std::min(secret.value.find('\n', at), secret.value.size());
-    if (end - at >= kShortestLine) needles.push_back(secret.value.substr(at, end - at));
-    at = end + 1;
-  }
-}
-
 }  // namespace
 
 Elsewhere::Elsewhere(Broker broker, std::function<void()> on_gone)
@@ -137,7 +124,8 @@ Ghost::Broker Elsewhere::ForGhosts() const {
   return {.loop = broker_.loop,
           .services = broker_.services(),
           .registry = broker_.registry,
-          .policies = broker_.policies};
+          .policies = broker_.policies,
+          .veil = broker_.veil};
 }
 
 void Elsewhere::Check(const std::string& cell_id, const std::string& command, std::string request,
@@ -227,7 +215,6 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
   if (!copied.ok()) return OnGhostFailed(id, "its script: " + copied.error().ToString());
   Command command = CommandOf(asked);
   command.environment = GhostEnvironment(std::move(command.environment), ghost);
-  std::vector<std::string> secrets;
   for (const SecretValues::Value& secret : entry->second.secrets.values()) {
     std::erase_if(command.environment, [&](const std::string& variable) {
       return variable.starts_with(secret.name + "=");
@@ -235,7 +222,6 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
     command.environment.push_back(
         secret.name + "=" +
         (secret.as_file ? cells::kSecretsDirectory + ("/" + secret.name) : secret.value));
-    AddNeedles(secret, secrets);
   }
   exec::Sealed sealed = asked.sealed;
   const Result<std::string> digest = exec::HashStrings(command.environment);
@@ -250,7 +236,7 @@ void Elsewhere::OnGhostReady(std::uint64_t id) {
        .grant = [&ghost, sealed](pid_t pid) { return Grant(ghost.cell().desk(), pid, sealed); },
        .other_cell = true,
        .own_limits = OwnLimits(asked.ghost.limits),
-       .secrets = std::move(secrets),
+       .secrets = entry->second.secrets.Needles(),
        .output_bytes = OutputOf(asked.ghost.limits),
        .exceeded = [this, id] { OnOutputExceeded(id); },
        .end = [&ghost] { ghost.End(); },
@@ -293,7 +279,7 @@ void Elsewhere::OnEnded(std::uint64_t id, const Run::End& end) {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   const Entry& entry = found->second;
-  if (entry.asked->seq != 0) broker_.journal.SetResult(entry.asked->seq, ResultOf(end));
+  if (entry.asked->seq != 0) broker_.veil.SetResult(entry.asked->seq, ResultOf(end));
   entries_.erase(found);
   const auto ghost = ghosts_.find(id);
   if (ghost != ghosts_.end()) ghost->second->End();
@@ -307,7 +293,7 @@ void Elsewhere::CellEnded(const std::string& cell_id) {
     if (ghost != ghosts_.end()) ghost->second->End();
     if (entry.second.asked->seq != 0) {
       const run::Run::End end{.wait_status = entry.second.run->wait_status(), .why = ""};
-      broker_.journal.SetResult(entry.second.asked->seq, ResultOf(end));
+      broker_.veil.SetResult(entry.second.asked->seq, ResultOf(end));
     }
     return true;
   });

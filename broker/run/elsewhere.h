@@ -15,6 +15,7 @@
 #include "broker/run/ghost.h"
 #include "broker/run/run.h"
 #include "broker/run/secret.h"
+#include "broker/run/veil.h"
 
 namespace cellrun::run {
 
@@ -24,7 +25,7 @@ class Elsewhere final : public cells::Runner {
  public:
   struct Broker {
     loop::Loop& loop;
-    journal::Sink& journal;
+    Veil& veil;
     loop::Janitor& janitor;
     cells::Registry& registry;
     cells::PolicyStore& policies;

@@ -88,7 +88,9 @@ Result<std::unique_ptr<Ghost>> Ghost::Start(Broker broker, Order order, Callback
 
 Ghost::~Ghost() {
   if (cell_ != nullptr) broker_.registry.Remove(cell_->plan().id);
-  if (identity_) broker_.registry.Release(*identity_);
+  if (!identity_) return;
+  broker_.veil.Forget(identity_->id);
+  broker_.registry.Release(*identity_);
 }
 
 Result<void> Ghost::Plan(Order order) {
@@ -113,6 +115,8 @@ Result<void> Ghost::Plan(Order order) {
       TRY(broker_.registry.ProtectionIn(setup.request.workspace, setup.policy->profile()));
   std::vector<cells::SecretFile> files;
   if (order.secrets != nullptr) {
+    if (!order.secrets->values().empty())
+      broker_.veil.Cover(identity_->id, order.secrets->Needles());
     for (const SecretValues::Value& secret : order.secrets->values()) {
       if (secret.as_file) files.emplace_back(secret.name, secret.value);
     }

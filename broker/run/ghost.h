@@ -12,6 +12,7 @@
 #include "broker/cells/registry.h"
 #include "broker/run/builder.h"
 #include "broker/run/secret.h"
+#include "broker/run/veil.h"
 
 namespace cellrun::run {
 
@@ -25,6 +26,7 @@ class Ghost {
     cells::Services services;  // of its cell
     cells::Registry& registry;
     cells::PolicyStore& policies;
+    Veil& veil;
   };
   struct Order {
     cells::Cell& caller;

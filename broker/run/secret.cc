@@ -126,6 +126,23 @@ SecretValues::~SecretValues() {
   for (Value& each : values_) explicit_bzero(each.value.data(), each.value.size());
 }
 
+std::vector<std::string> SecretValues::Needles() const {
+  constexpr std::size_t kShortestLine = 8;  // less is in too much that is no secret
+  std::vector<std::string> needles;
+  for (const Value& secret : values_) {
+    const std::string& value = secret.value;
+    const std::size_t last = value.find_last_not_of("\r\n");
+    needles.push_back(value.substr(0, last == std::string::npos ? 0 : last + 1));
+    if (!secret.as_file) continue;
+    for (std::size_t at = 0; at < value.size();) {
+      const std::size_t end = std::min(value.find('\n', at), value.size());
+      if (end - at >= kShortestLine) needles.push_back(value.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+  return needles;
+}
+
 Result<SecretValues> ReadSecrets(const std::vector<policy::Secret>& secrets,
                                  const std::vector<std::string>& names,
                                  const std::vector<std::string>& environment) {

@@ -28,6 +28,8 @@ class SecretValues {
   };
   void Add(Value value) { values_.push_back(std::move(value)); }
   [[nodiscard]] const std::vector<Value>& values() const { return values_; }
+  // What must not come out: of a file, each of its lines too.
+  [[nodiscard]] std::vector<std::string> Needles() const;
 
  private:
   std::vector<Value> values_;

@@ -21,6 +21,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 class ElsewhereTest : public Sandbox {
  protected:
@@ -469,6 +470,25 @@ TEST_F(ElsewhereTest, SecretsAreGivenToTheirGhostOnlyAndTakenOutOfItsOutput) {
     for (const char* secret : {"env-s3cr3t", "file-s3cr3t", "command-s3cr3t"})
       EXPECT_THAT(text, Not(HasSubstr(secret)));
   }
+}
+
+TEST_F(ElsewhereTest, ASecretThatIsAnArgumentInItsGhostIsNotRecorded) {
+  Options options{.profile = WriteProfile("cellrun: 1\nname: secrets\nextends: [base]\nsecrets:\n"
+                                          "  - {name: KEY, from: 'env:HOST_KEY'}\n"
+                                          "commands:\n  default: allow\n  rules:\n"
+                                          "    - {when: {exe: sh}, then: allow, run: ghost,\n"
+                                          "       ghost: {secrets: [KEY]}}\n"),
+                  .environment = {{"HOST_KEY", "open-s3same"}}};
+  Write(Work("use"), "/bin/echo an-$KEY; env X=$KEY head -n1 $0; cat ./$KEY\n");
+  const Outcome outcome = Shell("sh use", options);
+  EXPECT_THAT(outcome.out, StartsWith("an-***\n/bin/echo")) << outcome;
+  std::string arguments;
+  for (const nlohmann::json& record : History()) {
+    EXPECT_THAT(record.dump(), Not(HasSubstr("s3same")));
+    if (record.value("exe", "") == "/usr/bin/echo" || record.value("exe", "") == "/usr/bin/env")
+      arguments += record["argv"].dump();
+  }
+  EXPECT_EQ(arguments, R"(["/bin/echo","an-***"]["env","X=***","head","-n1","use"])");
 }
 
 TEST_F(ElsewhereTest, ASecretMayBeAFileOfItsGhost) {
