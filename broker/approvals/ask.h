@@ -60,7 +60,7 @@ struct Ask {
   // then it is not waited for long unless somebody looks at what waits.
   bool attended = true;
   int approvers = 1;             // so many different people must approve
-  bool rememberable = true;      // false: the floor or the workspace asks, so it asks each time
+  bool rememberable = true;      // false: whoever asks does so each time
   std::size_t max_pending = 64;  // `approvals.pending`: so many of the cell may wait at once
 };
 

@@ -61,9 +61,11 @@ Response RefusalResponse(const Approvals::Outcome& outcome, const std::string& i
     case Book::Refusal::kSamePerson:
       return ErrorResponse(409, "you have approved this already", "another person is needed");
     case Book::Refusal::kNotRememberable:
-      return ErrorResponse(409, "this cannot be remembered",
-                           "the floor or the workspace asks, and asks each time",
-                           "answer with scope once");
+      return ErrorResponse(
+          409, "this cannot be remembered",
+          "what the floor, the workspace or a checker asks about, what several must "
+          "approve, and what a program of the cell has proposed, is asked each time",
+          "answer with scope once");
     case Book::Refusal::kNotEditable:
       return ErrorResponse(409, "this cannot be edited",
                            "an edited command is approved once, by one person");

@@ -41,7 +41,10 @@ Result<void> CheckWritable(const std::string& text, const char* what) {
 
 Result<void> CheckAsk(const Ask& ask, bool widen) {
   if (!ask.rememberable) {
-    return Error(EINVAL, "", "the floor or the workspace asks, and asks each time");
+    return Error(
+        EINVAL, "",
+        "what the floor, the workspace or a checker asks about, and what a program of the cell has "
+        "proposed, is asked about each time");
   }
   if (!ask.script_copy.empty() || (ask.writable && !ask.chain.empty())) {
     return Error(EINVAL, "",
