@@ -27,7 +27,8 @@ Result<void> Propose(const std::string& reason) {
 int RequestVerb(const options::Arguments& arguments) {
   const Result<void> proposed = Propose(arguments.Get(options::OptionId::kReason));
   if (!proposed.ok()) {
-    const bool outside = proposed.error().code() == ENOENT;
+    // EACCES: a broker of root has its directory there.
+    const bool outside = proposed.error().code() == ENOENT || !client::IsInside();
     PrintError({.what = outside ? "this is not a cell" : "nothing can be proposed",
                 .cause = outside ? "request is for programs in a cell; outside, you decide yourself"
                                  : text::Escape(proposed.error().ToString()),
