@@ -113,8 +113,15 @@ Run::Run(loop::Loop& loop, loop::Janitor& janitor, Caller caller,
   (void)sys::SetNonBlocking(shim_, true);
   Tell(shim_, {reinterpret_cast<const char*>(&message), sizeof message});
   shim_watch_ = loop_.WatchReadable(shim_, [this] { OnShim(); });
+  LimitStart();
+}
+
+// A caller that is stopped offers its streams when it goes on.
+void Run::LimitStart() {
   deadline_ = loop_.After(kStartLimit, [this] {
-    if (!granted_) Refuse(kNotExecutable, "cellrun: the command could not be started in time\n");
+    if (granted_) return;
+    if (!surroundings_ && IsStopped(caller_pid_)) return LimitStart();
+    Refuse(kNotExecutable, "cellrun: the command could not be started in time\n");
   });
 }
 

@@ -94,6 +94,7 @@ class Run {
   void FromKeeper(const sys::Message& message);
   void OnReady(pid_t pid);
   void LookAtCaller();
+  void LimitStart();
   void OnFailed(int code, int step);
   void Finish(End end);
   void CloseElsewhere(std::vector<UniqueFd> fds);
