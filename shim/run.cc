@@ -398,7 +398,8 @@ void PassOn(const signalfd_siginfo& info) {
     case SIGTTOU:
       return;
     case SIGWINCH:
-      return CopySize();
+      if (caller.master >= 0) return CopySize();
+      break;  // somebody's kill(2)
     case SIGCONT:
       return ResumeCommand();
     default:

@@ -65,7 +65,8 @@ int TimeLeft::Show() {
 }
 
 void TimeLeft::Clear() {
-  if (shown_ >= 0) WriteAll(STDERR_FILENO, "\r\x1b[K", 4);
+  // In the background the line is another's by now.
+  if (shown_ >= 0 && InForeground()) WriteAll(STDERR_FILENO, "\r\x1b[K", 4);
   end_ms_ = 0;
   shown_ = -1;
 }

@@ -55,6 +55,8 @@ inline constexpr const char* kCorpus[] = {
     "sleep 30 & kill -9 $!; wait $! 2>/dev/null",
     "sleep 30 & kill -HUP $!; wait $! 2>/dev/null",
     "sleep 30 & kill -USR2 $!; wait $! 2>/dev/null",
+    "sh -c 'trap \"exit 9\" WINCH; echo up; while :; do sleep 0.02; done' > out & until grep -q up "
+    "out 2>/dev/null; do :; done; kill -WINCH $!; wait $!; echo $?",
     "sh -c 'trap \"exit 6\" USR1; echo up; while :; do sleep 0.02; done' > out & until grep -q up "
     "out 2>/dev/null; do :; done; kill -USR1 $!; wait $!; echo $?",
     "python3 -c 'import os; os.abort()'",
