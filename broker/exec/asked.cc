@@ -199,15 +199,20 @@ void CloseFiles(const notify::CellFacts& facts, AskedExec& asked) {
 
 }  // namespace
 
-bool AnswersCover(const notify::CellFacts& facts, const policy::Profile& profile,
-                  const policy::Verdict& verdict, const policy::ExecRequest& request) {
+Result<std::vector<std::string>> EnvironmentToRun(const policy::Profile& profile,
+                                                  const policy::Verdict& verdict,
+                                                  const policy::ExecRequest& request) {
   std::vector<std::string> argv = request.argv, environment = request.env;
-  if (verdict.rewrite != nullptr && !argv.empty() &&
-      !ApplyRewrite(*verdict.rewrite, &argv, &environment).ok()) {
-    return false;
+  if (verdict.rewrite != nullptr) {
+    if (argv.empty()) return Error(EINVAL, "rewrite");
+    TRY(ApplyRewrite(*verdict.rewrite, &argv, &environment));
   }
-  if (verdict.strategy != policy::Strategy::kInPlace)
-    environment = CommandEnvironment(profile, environment);
+  if (verdict.strategy == policy::Strategy::kInPlace) return environment;
+  return CommandEnvironment(profile, environment);
+}
+
+bool AnswersCover(const notify::CellFacts& facts, const policy::Verdict& verdict,
+                  const std::vector<std::string>& environment) {
   const auto changes = ChangesThatMatter(facts.environment, environment);
   return std::all_of(
       verdict.answers.begin(), verdict.answers.end(), [&](const policy::CommandRule* answer) {

@@ -33,9 +33,13 @@ struct AskInput {
 // context says why this cannot be asked.
 Result<std::shared_ptr<AskedExec>> PrepareAsk(const notify::CellFacts& facts, AskInput input);
 
+// The environment in which it would run under that verdict.
+Result<std::vector<std::string>> EnvironmentToRun(const policy::Profile& profile,
+                                                  const policy::Verdict& verdict,
+                                                  const policy::ExecRequest& request);
 // Whether the remembered rules that answer for it name each variable that a person would be shown.
-bool AnswersCover(const notify::CellFacts& facts, const policy::Profile& profile,
-                  const policy::Verdict& verdict, const policy::ExecRequest& request);
+bool AnswersCover(const notify::CellFacts& facts, const policy::Verdict& verdict,
+                  const std::vector<std::string>& environment);
 
 // The arguments as they run, for arguments as they are shown: where there is a copy of the script,
 // that is named. EINVAL: these do not name the script that was copied.

@@ -33,15 +33,23 @@ bool Judge::Case::HashImages() {
   return true;
 }
 
-// A remembered rule is for what was shown, and a variable that was not among it would be shown now.
+// A remembered rule is for what was shown: the environment in which the command would run, and no
+// variable that was not among it and would be shown now.
 policy::Verdict Judge::Case::AskPolicy() {
-  policy::Verdict verdict = AskRules();
-  if (verdict.answers.empty() ||
-      AnswersCover(judge_.facts_, view_->policy->profile(), verdict, out_.request)) {
-    return verdict;
-  }
   out_.request.answers = false;
-  return AskRules();
+  policy::Verdict verdict = AskRules();
+  out_.request.answers = true;
+  if (verdict.action != policy::Action::kAsk) return verdict;
+  Result<std::vector<std::string>> shown =
+      EnvironmentToRun(view_->policy->profile(), verdict, out_.request);
+  if (!shown.ok()) return verdict;
+  std::swap(out_.request.env, *shown);
+  policy::Verdict answered = AskRules();
+  const bool holds = answered.action == policy::Action::kAllow && !answered.answers.empty() &&
+                     answered.strategy == verdict.strategy && answered.rewrite == verdict.rewrite &&
+                     AnswersCover(judge_.facts_, answered, out_.request.env);
+  std::swap(out_.request.env, *shown);
+  return holds ? answered : verdict;
 }
 
 policy::Verdict Judge::Case::AskRules() {

@@ -210,6 +210,22 @@ TEST_F(ApprovalsTest, ARememberedRuleIsNotForAnotherEnvironment) {
   }
 }
 
+// What is shown, and remembered, is the environment in which it runs.
+TEST_F(ApprovalsTest, ARememberedRuleHoldsWhereTheEnvironmentIsChanged) {
+  for (const char* how : {", rewrite: {env-set: {PATH: /usr/bin}}", ", run: mirror"}) {
+    Options options = Asking(how);
+    options.flags = {"--env", "PERL5LIB=/nowhere"};
+    Process cell = Start(
+        {"bash", "-c", "export BASH_ENV=x; while read -r line; do id -u; echo \"status=$?\"; done"},
+        options);
+    cell.Write("go\n");
+    ASSERT_EQ(Cellrun({"approve", AwaitAsk(), "--scope", "cell", "--yes"}).status, 0) << how;
+    ASSERT_TRUE(cell.WaitForOutput("status=0\n")) << how;
+    cell.Write("again\n");
+    ASSERT_TRUE(cell.WaitForOutput("status=0\n")) << "it was asked again: " << how;
+  }
+}
+
 TEST_F(ApprovalsTest, ARuleThatHasExpiredIsAskedAboutAgainInARunningCell) {
   Process cell = StartLoop(Asking());
   cell.Write("go\n");
