@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 
 namespace cellrun::run {
 namespace {
@@ -61,6 +60,7 @@ Redactor::Redactor(const std::vector<std::string>& secrets) {
   }
   std::sort(needles_.begin(), needles_.end(),
             [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
+  for (const std::string& needle : needles_) beginnings_ += needle[0];
 }
 
 Redactor::~Redactor() {
@@ -70,30 +70,39 @@ Redactor::~Redactor() {
 
 std::string Redactor::Take(std::string_view bytes) {
   kept_ += bytes;
-  for (const std::string& needle : needles_) {
-    for (std::size_t at = kept_.find(needle); at != std::string::npos;
-         at = kept_.find(needle, at + kMark.size()))
-      kept_.replace(at, needle.size(), kMark);
-  }
-  const std::size_t ready = kept_.size() - Ambiguous();
-  std::string out = kept_.substr(0, ready);
-  kept_.erase(0, ready);
-  return out;
+  return Replace(/*is_end=*/false);
 }
 
 std::string Redactor::Finish() {
-  return std::exchange(kept_, {});
+  return Replace(/*is_end=*/true);
 }
 
-std::size_t Redactor::Ambiguous() const {
-  std::size_t longest = 0;
-  for (const std::string& needle : needles_) {
-    for (std::size_t length = std::min(needle.size() - 1, kept_.size()); length > longest;
-         --length) {
-      if (kept_.compare(kept_.size() - length, length, needle, 0, length) == 0) longest = length;
+// The longest at each place: a secret may begin with another one.
+std::string Redactor::Replace(bool is_end) {
+  const std::string_view kept = kept_;
+  std::string out;
+  std::size_t at = 0;
+  while (at < kept.size()) {
+    const std::size_t next = std::min(kept.find_first_of(beginnings_, at), kept.size());
+    out.append(kept, at, next - at);
+    at = next;
+    if (at == kept.size()) break;
+    const std::string_view rest = kept.substr(at);
+    const auto fits = [&](const std::string& needle) {
+      if (rest.size() >= needle.size()) return rest.starts_with(needle);
+      return !is_end && needle.starts_with(rest);
+    };
+    const auto found = std::find_if(needles_.begin(), needles_.end(), fits);  // longest first
+    if (found == needles_.end()) {
+      out += kept[at++];
+      continue;
     }
+    if (rest.size() < found->size()) break;  // what follows decides
+    out += kMark;
+    at += found->size();
   }
-  return longest;
+  kept_.erase(0, at);
+  return out;
 }
 
 }  // namespace cellrun::run

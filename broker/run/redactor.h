@@ -23,9 +23,10 @@ class Redactor {
   std::string Finish();
 
  private:
-  [[nodiscard]] std::size_t Ambiguous() const;
+  std::string Replace(bool is_end);
 
-  std::vector<std::string> needles_;
+  std::vector<std::string> needles_;  // the longest first
+  std::string beginnings_;            // first bytes of them
   std::string kept_;
 };
 

@@ -20,6 +20,17 @@ TEST(RedactorTest, ReplacesASecretHoweverItIsCutUp) {
     EXPECT_EQ(Through("s3cr3t-value", text, piece), "a ***, s3cr3t-valu, ******") << piece;
 }
 
+TEST(RedactorTest, ASecretThatBeginsWithAnotherOneIsReplacedWhole) {
+  const std::string text = "abcdefgh12345678, abcdefgh1234, abcdefgh";
+  for (std::size_t piece = 1; piece <= text.size(); ++piece) {
+    Redactor redactor({"abcdefgh", "abcdefgh12345678"});
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); at += piece)
+      out += redactor.Take(text.substr(at, piece));
+    EXPECT_EQ(out + redactor.Finish(), "***, ***1234, ***") << piece;
+  }
+}
+
 TEST(RedactorTest, KnowsBase64AndPercentEncoding) {
   EXPECT_EQ(Through("p&ss word!", "q=p%26ss%20word%21", 3), "q=***");
   // base64 of "user:hunter22hunter22"
