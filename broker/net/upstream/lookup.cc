@@ -16,9 +16,11 @@ constexpr std::chrono::seconds kLongestTtl{60};
 
 }  // namespace
 
-Lookup::Lookup(loop::Loop& loop, SettingsFor settings_for, std::string name, Done done)
+Lookup::Lookup(loop::Loop& loop, SettingsFor settings_for, HasWay has_way, std::string name,
+               Done done)
     : loop_(loop),
       settings_for_(std::move(settings_for)),
+      has_way_(has_way),
       done_(std::move(done)),
       sides_{Side{.type = type::kAaaa, .name = name}, Side{.type = type::kA, .name = name}},
       ttl_(kLongestTtl) {}
@@ -88,7 +90,9 @@ void Lookup::End(Side& side, Outcome outcome) {
   if (all) {
     // Not from within an Exchange that this would destroy.
     if (!finish_) finish_ = loop_.After(std::chrono::nanoseconds(0), [this] { Finish(); });
-  } else if (outcome == Outcome::kFound) {
+  } else if (outcome == Outcome::kFound &&
+             std::any_of(side.answer.addresses.begin(), side.answer.addresses.end(), has_way_)) {
+    // Else this host may have the other family only, and what is late is all that it can reach.
     patience_ = loop_.After(kPatience, [this] {
       for (Side& waiting : sides_) {
         if (!waiting.over) End(waiting, Outcome::kTimedOut);

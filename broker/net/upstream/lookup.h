@@ -24,7 +24,8 @@ class Lookup {
       std::function<void(const Lookup*, const Upstream::Answer&, std::chrono::seconds ttl)>;
   // Who is asked for a name.
   using SettingsFor = std::function<Exchange::Settings(const std::string& name)>;
-  Lookup(loop::Loop& loop, SettingsFor settings_for, std::string name, Done done);
+  using HasWay = Upstream::HasWay;
+  Lookup(loop::Loop& loop, SettingsFor settings_for, HasWay has_way, std::string name, Done done);
   void Start(Upstream::Clock::time_point deadline);
 
  private:
@@ -49,6 +50,7 @@ class Lookup {
 
   loop::Loop& loop_;
   const SettingsFor settings_for_;
+  const HasWay has_way_;
   Done done_;
   std::array<Side, 2> sides_;  // IPv6 first
   std::vector<Endpoint> asked_;

@@ -33,20 +33,23 @@ class Upstream {
     std::map<std::string, std::vector<Endpoint>> split{};  // by domain; empty: those as well
     bool operator==(const Servers&) const = default;
   };
+  using HasWay = bool (*)(const Address& address);  // whether this host could send there
   struct Settings {
     Servers servers{};
     std::string resolv_conf = "/etc/resolv.conf";
     std::chrono::milliseconds try_time{1'500};
-    std::size_t pending = 64;  // lookups at once; more are refused
+    std::size_t pending = 64;  // names that are looked up at once; more are refused
     std::size_t remembered = 256;
     std::chrono::milliseconds silence{30'000};  // how long a silent server is asked last
+    HasWay has_way = nullptr;                   // null: what this host's routes say
   };
   enum class Outcome : std::uint8_t {
     kFound,
     kNoName,     // NXDOMAIN
     kNoAddress,  // it exists and has none
     kTimedOut,
-    kFailed,  // servers that refuse, lie or cannot be reached; an alias loop; too many at once
+    kFailed,  // servers that refuse, lie or cannot be reached; an alias loop
+    kBusy,    // too many at once
   };
   struct Answer {
     Outcome outcome = Outcome::kFailed;
@@ -63,7 +66,8 @@ class Upstream {
   Upstream& operator=(const Upstream&) = delete;
 
   // On the loop's thread, as `done` is: once, perhaps before this returns, unless the Upstream is
-  // destroyed before. `name` is a host name in lower case.
+  // destroyed before. `name` is a host name in lower case. Whoever wants a name that is being
+  // looked up gets the same answer, by the deadline of the first.
   void Resolve(const std::string& name, Clock::time_point deadline, Done done);
   // From now on; what is remembered of others is forgotten.
   void Use(Servers servers);
@@ -75,13 +79,20 @@ class Upstream {
     Answer answer;
     Clock::time_point until;
   };
+  struct Pending {
+    std::unique_ptr<Lookup> lookup;
+    std::vector<Done> waiting;
+  };
+  void Finish(const std::string& name, const Lookup* ended, const Answer& answer,
+              std::chrono::seconds ttl);
   void Remember(const std::string& name, const Answer& answer, std::chrono::seconds ttl);
   [[nodiscard]] Exchange::Settings ServersFor(const std::string& name);
   [[nodiscard]] bool IsSilent(const Endpoint& server) const;
 
   loop::Loop& loop_;
   Settings settings_;
-  std::unordered_map<const Lookup*, std::unique_ptr<Lookup>> pending_;
+  std::unordered_map<const Lookup*, Pending> pending_;
+  std::unordered_map<std::string, const Lookup*> current_;  // by name; of the servers of now
   std::unordered_map<std::string, Remembered> remembered_;
   std::map<Endpoint, Clock::time_point> silent_;  // until when
   std::uint64_t asked_ = 0;
