@@ -15,6 +15,7 @@ std::vector<std::string> ReadLines(const std::string& path);
 std::vector<std::string> Matching(const std::string& pattern);
 
 std::string_view Trim(std::string_view text);
+std::string Lower(std::string_view text);
 // Without quotes of either kind around it.
 std::string_view Unquote(std::string_view text);
 // The words between white space or `separators`.

@@ -56,6 +56,29 @@ TEST_F(HostGroupsTest, AptHasItsSourcesInBothForms) {
               ElementsAre("one.example.com:443", "two.example.com:8080", "three.example.com:443"));
 }
 
+TEST_F(HostGroupsTest, AptHasOnlyWhatIsSwitchedOn) {
+  Put("/etc/apt/sources.list",
+      "deb https://one.example.com/debian bookworm main # was https://old.example.com/\n");
+  Put("/etc/apt/sources.list.d/more.sources",
+      "Types: deb\nURIs: https://off.example.com/\nSuites: x\nEnabled: No\n\n"
+      "# https://old.example.com/\nEnabled: yes\nX-Note: https://note.example.com/\nuris:\n"
+      "# https://old.example.com/\n https://two.example.com/\n\thttps://three.example.com/\n"
+      "Snapshot: https://snapshot.example.com/\n https://snapshot.example.com/2\n");
+  EXPECT_THAT(Members("apt"),
+              ElementsAre("one.example.com:443", "two.example.com:443", "three.example.com:443"));
+}
+
+// As images for the cloud have it.
+TEST_F(HostGroupsTest, AptHasTheMirrorsThatAFileLists) {
+  Put("/etc/apt/sources.list.d/debian.sources",
+      "Types: deb deb-src\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm\n");
+  Put("/etc/apt/sources.list", "deb mirror+file:/etc/apt/mirrors/other.list bookworm main\n");
+  Put("/etc/apt/mirrors/debian.list",
+      "# https://old.example.com\nhttps://one.example.com/debian\n");
+  Put("/etc/apt/mirrors/other.list", "http://two.example.com/debian\tpriority:1 type:deb\n");
+  EXPECT_THAT(Members("apt"), ElementsAre("two.example.com:80", "one.example.com:443"));
+}
+
 TEST_F(HostGroupsTest, NpmHasTheUsersAndTheSystemsRegistries) {
   Put("/etc/npmrc", "registry = \"https://npm.example.com/\"\n");
   Put("/home/u/.npmrc",
@@ -72,6 +95,9 @@ TEST_F(HostGroupsTest, NpmWithoutConfigurationHasItsOwn) {
       "define('registry', {\n  default: 'https://built-in.example.com/',\n  type: url,\n})\n"
       "define('x', {\n  default: 'https://neither.example.com/',\n})\n");
   EXPECT_THAT(Members("npm"), ElementsAre("built-in.example.com:443"));
+  Put("/home/u/.npmrc", "@ours:registry=https://ours.example.com\n");
+  EXPECT_THAT(Members("npm"), ElementsAre("ours.example.com:443", "built-in.example.com:443"))
+      << "what is of no scope comes from there";
   Put("/home/u/.npmrc", "registry=https://mirror.example.com\n");
   EXPECT_THAT(Members("npm"), ElementsAre("mirror.example.com:443"));
 }
@@ -88,6 +114,29 @@ TEST_F(HostGroupsTest, PipHasItsIndexes) {
       "proxy = http://proxy.example.com\n");
   EXPECT_THAT(Members("pip"),
               ElementsAre("mirror.example.com:443", "one.example.com:80", "two.example.com:80"));
+}
+
+TEST_F(HostGroupsTest, PipReadsItsFileAsPipDoes) {
+  Put("/usr/lib/python3/dist-packages/pip/_internal/models/index.py",
+      "PyPI = PackageIndex(\"https://index.example.com/\", \"files.example.com\")\n");
+  Put("/etc/pip.conf",
+      "[global]\n# index-url = https://old.example.com/simple\n; https://old.example.com/\n"
+      "extra_index_url: https://one.example.com/\n  # https://old.example.com/\n"
+      "  https://user:pass@two.example.com/simple?a=b\n"
+      "proxy: http://proxy.example.com\n   http://no.example.com\n"
+      "[install]\n--find-links = https://three.example.com/wheels\n");
+  EXPECT_THAT(Members("pip"),
+              ElementsAre("one.example.com:443", "two.example.com:443", "three.example.com:443",
+                          "index.example.com:443", "files.example.com:443"));
+}
+
+TEST_F(HostGroupsTest, CargoHasRegistriesInEveryFormOfToml) {
+  Put("/home/u/.cargo/config.toml",
+      "[registries]\nours = { token = \"https://not.example.com\", index = "
+      "\"sparse+https://one.example.com/index/\" } # index = \"https://old.example.com\"\n"
+      "theirs.index = 'https://two.example.com/#main'\n# index = \"https://old.example.com\"\n"
+      "[registry]\ndefault = \"ours\"\nmy-index = \"https://not.example.com\"\n");
+  EXPECT_THAT(Members("cargo"), ElementsAre("one.example.com:443", "two.example.com:443"));
 }
 
 TEST_F(HostGroupsTest, CargoHasItsRegistriesAndWhatItHasUsed) {

@@ -2,7 +2,9 @@
 #include "lib/groups/sources.h"
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
+#include <sstream>
 
 #include "lib/groups/files.h"
 
@@ -59,6 +61,62 @@ std::string AsUrl(const std::string& text) {
   return text.find("://") == std::string::npos ? "https://" + text : text;
 }
 
+// ---- apt
+
+// Whose value is a list of URLs in a file, one a line with more behind it.
+constexpr std::string_view kMirrors = "mirror+file:";
+
+Urls MirrorsIn(const Host& host, std::string_view url) {
+  std::string_view path = url.substr(kMirrors.size());
+  if (path.starts_with("//")) path.remove_prefix(2);
+  Urls urls;
+  for (const std::string& line : ReadLines(host.root + std::string(path))) {
+    const std::vector<std::string> words = Words(line);
+    if (!words.empty()) Append(&urls, UrlsIn({words.front()}));
+  }
+  return urls;
+}
+
+// Of words of a source.
+Urls AptUrlsIn(const Host& host, const std::vector<std::string>& words) {
+  Urls urls;
+  for (const std::string& word : words) {
+    Append(&urls, word.starts_with(kMirrors) ? MirrorsIn(host, word) : UrlsIn({word}));
+  }
+  return urls;
+}
+
+bool IsNo(const std::string& value) {
+  constexpr std::array kNo = {"no", "false", "without", "off", "disable", "0"};
+  return std::find(kNo.begin(), kNo.end(), value) != kNo.end();
+}
+
+// The `URIs` of a file in the form of deb822, without those of stanzas that are switched off.
+Urls StanzaUrls(const Host& host, const std::string& path) {
+  Urls urls, stanza;
+  bool off = false, inside = false;
+  std::istringstream lines(ReadText(path) + "\n\n");
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with('#')) continue;
+    const bool further = line.starts_with(' ') || line.starts_with('\t');
+    const std::string_view text = Trim(line);
+    if (text.empty()) {
+      if (!off) Append(&urls, std::move(stanza));
+      stanza.clear();
+      off = inside = false;
+      continue;
+    }
+    const std::size_t colon = further ? std::string_view::npos : text.find(':');
+    const std::string key = further ? "" : Lower(Trim(text.substr(0, colon)));
+    const std::string_view value =
+        colon == std::string_view::npos ? text : Trim(text.substr(colon + 1));
+    if (!further) inside = key == "uris";
+    if (key == "enabled") off = IsNo(Lower(value));
+    if (inside) Append(&stanza, AptUrlsIn(host, Words(value)));
+  }
+  return urls;
+}
+
 // ---- npm
 
 Urls NpmBuiltIn(const Host& host) {
@@ -107,7 +165,35 @@ Urls PipBuiltIn(const Host& host) {
   return urls;
 }
 
+// The settings that name sources; pip takes `_` for `-` and an option's own form.
+bool IsPipIndex(const std::string& key) {
+  return key == "index-url" || key == "extra-index-url" || key == "find-links";
+}
+std::string PipKey(std::string_view written) {
+  std::string key = Lower(Trim(written));
+  std::replace(key.begin(), key.end(), '_', '-');
+  return key.starts_with("--") ? key.substr(2) : key;
+}
+
 // ---- cargo
+
+// The texts that are values of `registry` and `index`, also of a dotted key or in an inline table.
+Urls CargoIndexes(std::string_view line) {
+  Urls urls;
+  for (std::size_t at = 0; at < line.size() && line[at] != '#'; ++at) {
+    if (line[at] != '"' && line[at] != '\'') continue;
+    const std::size_t end = line.find(line[at], at + 1);
+    if (end == std::string_view::npos) break;
+    std::string_view before = Trim(line.substr(0, at));
+    if (before.ends_with('=')) {
+      before = Trim(before.substr(0, before.size() - 1));
+      const std::string_view key = before.substr(before.find_last_of(" \t.{,") + 1);
+      if (key == "registry" || key == "index") urls.emplace_back(line.substr(at + 1, end - at - 1));
+    }
+    at = end;
+  }
+  return urls;
+}
 
 // What cargo has fetched an index from before.
 Urls CargoKnown(const Host& host) {
@@ -168,20 +254,21 @@ Urls AptUrls(const Host& host) {
   for (const std::string& file :
        Files(host, {"/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list"}, {})) {
     for (const std::string& line : ReadLines(file)) {
-      if (line.starts_with("deb")) Append(&urls, UrlsIn(Words(line)));
+      if (line.starts_with("deb"))
+        Append(&urls, AptUrlsIn(host, Words(std::string_view(line).substr(0, line.find('#')))));
     }
   }
   for (const std::string& file : Files(host, {"/etc/apt/sources.list.d/*.sources"}, {})) {
-    for (const std::string& line : ReadLines(file)) {
-      if (!line.starts_with('#')) Append(&urls, UrlsIn(Words(line)));
-    }
+    Append(&urls, StanzaUrls(host, file));
   }
   std::transform(urls.begin(), urls.end(), urls.begin(), WithoutTransport);
   return urls;
 }
 
+// Registries of scopes stand beside the one for everything else.
 Urls NpmUrls(const Host& host) {
   Urls urls;
+  bool has_own = false;
   for (const std::string& file :
        Files(host, {"/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc"}, {".npmrc"})) {
     for (const std::string& line : ReadLines(file)) {
@@ -189,35 +276,43 @@ Urls NpmUrls(const Host& host) {
       if (setting.key == "registry" || setting.key.ends_with(":registry")) {
         urls.push_back(setting.value);
       }
+      has_own |= setting.key == "registry";
     }
   }
-  return urls.empty() ? NpmBuiltIn(host) : urls;
+  if (!has_own) Append(&urls, NpmBuiltIn(host));
+  return urls;
 }
 
+// Further indexes stand beside the first.
 Urls PipUrls(const Host& host) {
   Urls urls;
+  bool has_own = false;
   for (const std::string& file : Files(host, {"/etc/pip.conf", "/etc/xdg/pip/pip.conf"},
                                        {".pip/pip.conf", ".config/pip/pip.conf"})) {
+    std::string key;
     for (const std::string& line : ReadLines(file)) {
-      const Setting setting = SettingOf(line);
-      if (setting.key == "index-url" || setting.key == "extra-index-url" ||
-          setting.key == "find-links" || setting.key.empty()) {
-        // Further values of a setting stand alone on lines of their own.
-        Append(&urls, UrlsIn(Words(setting.key.empty() ? line : setting.value)));
+      if (line.starts_with('#') || line.starts_with(';')) continue;
+      std::string_view value = line;
+      // Further values of a setting stand alone on lines of their own.
+      const std::size_t ends = line.find_first_of("=:");
+      if (line.starts_with('[')) key.clear();
+      if (ends != std::string::npos && line.compare(ends, 3, "://") != 0) {
+        key = PipKey(value.substr(0, ends));
+        value = value.substr(ends + 1);
       }
+      if (IsPipIndex(key)) Append(&urls, UrlsIn(Words(value)));
+      has_own |= key == "index-url";
     }
   }
-  return urls.empty() ? PipBuiltIn(host) : urls;
+  if (!has_own) Append(&urls, PipBuiltIn(host));
+  return urls;
 }
 
 Urls CargoUrls(const Host& host) {
   Urls urls;
   for (const std::string& file : Files(host, {}, {".cargo/config.toml", ".cargo/config"})) {
     for (const std::string& line : ReadLines(file)) {
-      const Setting setting = SettingOf(line.substr(0, line.find(" #")));
-      if (setting.key == "registry" || setting.key == "index") {
-        urls.push_back(WithoutTransport(setting.value));
-      }
+      for (const std::string& url : CargoIndexes(line)) urls.push_back(WithoutTransport(url));
     }
   }
   Append(&urls, CargoKnown(host));
