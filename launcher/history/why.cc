@@ -75,9 +75,8 @@ json FactsOf(const policy::Destination& destination) {
 }
 
 // `-- connect HOST:PORT` asks about a connection, not about a program of that name.
-std::optional<policy::Destination> ConnectionOf(const std::vector<std::string>& command) {
-  if (command.size() != 2 || command[0] != "connect") return std::nullopt;
-  return policy::ParseDestination(command[1]);
+bool IsAboutConnection(const std::vector<std::string>& command) {
+  return command.size() == 2 && command[0] == "connect";
 }
 
 std::string Listed(const std::vector<std::string>& servers) {
@@ -152,8 +151,14 @@ int WhyCommand(const WhyOptions& options) {
   if (auto* trouble = std::get_if<profile::Trouble>(&loaded)) {
     return profile::PrintTrouble(name, *trouble);
   }
-  if (const auto destination = ConnectionOf(options.command)) {
-    return WhyConnection(std::get<policy::Profile>(loaded), found, *destination, options);
+  if (IsAboutConnection(options.command)) {
+    const auto destination = policy::ParseDestination(options.command[1]);
+    if (destination)
+      return WhyConnection(std::get<policy::Profile>(loaded), found, *destination, options);
+    launcher::PrintError({Shown(options.command[1]) + " is no destination",
+                          "HOST:PORT is expected, perhaps with /udp behind it",
+                          "cellrun why -- connect git.example.com:443"});
+    return kInvalid;
   }
   auto compiled = policy::Policy::Compile(std::move(std::get<policy::Profile>(loaded)), found,
                                           profile::LookUpFile);

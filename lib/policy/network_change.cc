@@ -11,10 +11,25 @@
 namespace cellrun::policy {
 namespace {
 
+std::string NameOf(const NetworkTarget& target) {
+  switch (target.kind) {
+    case NetworkTarget::Kind::kBlock: {
+      // What an address carries is what rules judge it by.
+      const Address address = AddressOf(target);
+      return FormatAddress(Ipv4Inside(address).value_or(address));
+    }
+    case NetworkTarget::Kind::kCell:
+      return "host.cell/" + target.name;
+    case NetworkTarget::Kind::kHost:
+      return "host";
+    default:
+      return target.name;
+  }
+}
+
 NetworkRule RuleFor(const Destination& destination, const NetworkTarget& target, Action then) {
   NetworkRule rule;
-  rule.to = {target.kind == NetworkTarget::Kind::kName ? target.name : destination.host};
-  if (target.kind == NetworkTarget::Kind::kBlock) rule.to = {FormatAddress(AddressOf(target))};
+  rule.to = {NameOf(target)};
   rule.ports = {{destination.port, destination.port}};
   rule.udp = destination.protocol == Protocol::kUdp;
   rule.then = then;

@@ -23,7 +23,8 @@ AddressBlock BlockOf(const NetworkTarget& block) {
 Result<NetworkTarget> ReadHost(std::string_view host) {
   if (host.ends_with('.')) host.remove_suffix(1);
   if (const auto address = ParseAddress(host)) return TargetOf(Canonical(*address));
-  NetworkTarget target = TRY(ParseTarget(host));
+  const auto cell = CellOfName(host);
+  NetworkTarget target = TRY(ParseTarget(cell ? "host.cell/" + *cell : std::string(host)));
   if (target.kind == Kind::kName || target.kind == Kind::kHost || target.kind == Kind::kCell) {
     return target;
   }

@@ -109,6 +109,9 @@ TEST_F(NetworkPolicyTest, TheHostIsOpenedByNameOnly) {
   EXPECT_EQ(Decide("hosT.:5432"), Action::kAllow);
   EXPECT_EQ(Decide("host.cell/other:80"), Action::kAllow);
   EXPECT_EQ(Decide("host.cell/others:80"), Action::kDeny);
+  EXPECT_EQ(Decide("Other.host.cell:80"), Action::kAllow) << "what programs call it";
+  EXPECT_EQ(Decide("others.host.cell:80"), Action::kDeny);
+  EXPECT_EQ(Decide("a.other.host.cell:80"), Action::kDeny);
 }
 
 TEST_F(NetworkPolicyTest, UdpNeedsARuleThatSaysSo) {

@@ -10,6 +10,7 @@ namespace cellrun::policy {
 namespace {
 
 constexpr std::string_view kCellPrefix = "host.cell/";
+constexpr std::string_view kCells = "host.cell", kBelowCells = ".host.cell";
 
 Error Refused(const char* why) {
   return Error(EINVAL, why);
@@ -91,6 +92,9 @@ Result<NetworkTarget> ParseBlock(std::string_view text) {
 
 Result<NetworkTarget> ParseName(NetworkTarget::Kind kind, std::string_view text) {
   if (!IsHostName(text)) return Refused("not a host name (other scripts: write the xn-- form)");
+  // Rules for names never meet what these lead to.
+  if (Lower(text) == kCells || Lower(text).ends_with(kBelowCells))
+    return Refused("another cell is written host.cell/NAME");
   const std::size_t last = text.rfind('.') + 1;  // npos + 1 is 0
   if (LooksNumeric(text.substr(last))) return Refused("resolvers read this name as an address");
   return NetworkTarget{.kind = kind, .name = Lower(text)};
@@ -102,6 +106,14 @@ Result<NetworkTarget> ParseReference(NetworkTarget::Kind kind, std::string_view 
 }
 
 }  // namespace
+
+std::optional<std::string> CellOfName(std::string_view name) {
+  const std::string lower = Lower(name);
+  if (!lower.ends_with(kBelowCells)) return std::nullopt;
+  std::string cell = lower.substr(0, lower.size() - kBelowCells.size());
+  if (cell.find('.') != std::string::npos) return std::nullopt;
+  return cell;
+}
 
 bool IsHostName(std::string_view text) {
   constexpr std::size_t kLongest = 253;
@@ -118,7 +130,7 @@ Result<NetworkTarget> ParseTarget(std::string_view text) {
   if (text == "*") return NetworkTarget{.kind = NetworkTarget::Kind::kEverything};
   if (Lower(text) == "host") return NetworkTarget{.kind = NetworkTarget::Kind::kHost};
   if (text.starts_with(kCellPrefix)) {
-    return ParseReference(NetworkTarget::Kind::kCell, text.substr(kCellPrefix.size()));
+    return ParseReference(NetworkTarget::Kind::kCell, Lower(text.substr(kCellPrefix.size())));
   }
   if (text.starts_with('@')) return ParseReference(NetworkTarget::Kind::kGroup, text.substr(1));
   if (text.starts_with("*.")) return ParseName(NetworkTarget::Kind::kBelow, text.substr(2));

@@ -55,6 +55,9 @@ std::string WithoutPorts(std::string_view endpoint);
 // "443" or "8000-8010"; ports from 1 to 65535.
 std::optional<PortRange> ParsePorts(std::string_view text);
 
+// The other cell that programs reach by a name, NAME.host.cell.
+std::optional<std::string> CellOfName(std::string_view name);
+
 // "git.example.com": labels of letters, digits, '-' and '_', at most 63 each and 253 in all.
 bool IsHostName(std::string_view text);
 

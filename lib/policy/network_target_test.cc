@@ -53,6 +53,9 @@ TEST(NetworkTargetTest, RefusesMalformedTargets) {
                            "@a b",
                            "host.cell/",
                            "host.cell/a/b",
+                           "web.host.cell",
+                           "*.host.cell",
+                           ".Host.Cell",
                            "http://example.com",
                            "example.com:443",
                            "10.0.0.0/"}) {
@@ -62,6 +65,7 @@ TEST(NetworkTargetTest, RefusesMalformedTargets) {
 
 TEST(NetworkTargetTest, NamesAreLowerCase) {
   EXPECT_EQ(ParseTarget("*.Example.COM")->name, "example.com");
+  EXPECT_EQ(ParseTarget("host.cell/Web")->name, "web");
 }
 
 TEST(NetworkTargetTest, EndpointsMayHavePorts) {

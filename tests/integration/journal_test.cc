@@ -126,6 +126,15 @@ TEST_F(JournalTest, WhyTellsAboutAConnection) {
   EXPECT_THAT(why("169.254.169.254:80").out, HasSubstr("deny by"));
   EXPECT_THAT(why("host:5432").out, HasSubstr("- {to: host, ports: [5432], then: allow}"));
   EXPECT_THAT(why("127.0.0.1:80").out, HasSubstr("the cell's own loopback"));
+  EXPECT_THAT(why("web.host.cell:80").out, HasSubstr("{to: host.cell/web, ports: [80]"));
+  // An address that carries another one is judged by that.
+  EXPECT_THAT(why("[64:ff9b::a09:807]:80").out, HasSubstr("{to: \"10.9.8.7\", ports: [80]"));
+  for (const char* no_destination :
+       {"git.example.com", "git.example.com:0", "git.example.com:x", "https://git.example.com/"}) {
+    const Outcome wrong = why(no_destination);
+    EXPECT_EQ(wrong.status, 2) << wrong;
+    EXPECT_THAT(wrong.err, HasSubstr("HOST:PORT is expected")) << wrong;
+  }
 }
 
 TEST_F(JournalTest, VerifiesAndNamesTheFirstBadRecord) {

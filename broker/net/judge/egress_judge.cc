@@ -44,9 +44,9 @@ Verdict EgressJudge::MayDial(const Destination& named, const Address& resolved) 
 std::optional<std::string> HostOfName(std::string_view name) {
   if (!policy::IsHostName(name)) return std::nullopt;
   if (!name.ends_with(kCells)) return std::string(name);
-  name.remove_suffix(kCells.size());
-  if (name.find('.') != std::string_view::npos) return std::nullopt;
-  return "host.cell/" + std::string(name);
+  const auto cell = policy::CellOfName(name);
+  if (!cell) return std::nullopt;
+  return "host.cell/" + *cell;
 }
 
 }  // namespace cellrun::net
