@@ -54,8 +54,9 @@ std::string TableOf(const json& object) {
       {"ID", "THEN", "TO", "PORTS", "PROTO", "EXPIRES", "FROM"}};
   for (const json& change : object.value("changes", json::array())) {
     const std::string expires = Text(change, "expires");
-    rows.push_back({Text(change, "id"), Text(change, "then"), Text(change, "to"), "", "tcp",
-                    expires.empty() ? "with the cell" : Left(expires), Text(change, "by")});
+    rows.push_back({Text(change, "id"), Text(change, "then"), Text(change, "to"), "",
+                    Text(change, "proto"), expires.empty() ? "with the cell" : Left(expires),
+                    Text(change, "by")});
   }
   for (const json& rule : object.value("rules", json::array())) {
     // Changes are rules too; they stand above.

@@ -18,14 +18,18 @@ std::string RuleText(const Grant& grant) {
   const Result<NetworkTarget> target = policy::ParseEndpoint(grant.to);
   if (!target.ok()) return "";
   const std::string host = policy::WithoutPorts(grant.to);
-  std::string ports;
+  std::string text = "    - {name: \"egress " + grant.id + "\", to: \"" + host + "\"";
   if (target->ports) {
-    ports = ", ports: [\"" + grant.to.substr(grant.to.rfind(':') + 1) + "\"]";
+    text += ", ports: [\"" + grant.to.substr(grant.to.rfind(':') + 1) + "\"]";
   }
-  std::string text = "    - {name: \"egress " + grant.id + "\", to: \"" + host + "\"" + ports +
-                     ", then: " + (grant.allow ? "allow" : "deny");
-  if (grant.expires) text += ", expires: \"" + approvals::ExpiryText(*grant.expires) + "\"";
-  return text + "}\n";
+  text += std::string(", then: ") + (grant.allow ? "allow" : "deny");
+  // A rule knows whole seconds; what ends it in time is Expire.
+  if (grant.expires) {
+    text += ", expires: \"" +
+            approvals::ExpiryText(std::chrono::ceil<std::chrono::seconds>(*grant.expires)) + "\"";
+  }
+  // What is taken away is so over either protocol.
+  return text + "}\n" + (grant.allow ? "" : text + ", proto: udp}\n");
 }
 
 }  // namespace

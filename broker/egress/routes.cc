@@ -4,7 +4,9 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 
 #include "broker/approvals/rule_text.h"
@@ -56,6 +58,7 @@ json RuleObject(const policy::NetworkRule& rule) {
 json GrantObject(const Grant& grant) {
   return {{"id", grant.id},
           {"to", grant.to},
+          {"proto", grant.allow ? "tcp" : "any"},
           {"then", grant.allow ? "allow" : "deny"},
           {"expires", grant.expires ? json(approvals::ExpiryText(*grant.expires)) : json()},
           {"by", text::Escape(grant.by)}};
@@ -95,6 +98,12 @@ Response NoCell(const std::string& wanted) {
   return ErrorResponse(404, "no cell is called " + text::Quote(wanted), "", "cellrun ps");
 }
 
+// "e7": more likely one that has expired, or another cell's, than a host.
+bool LooksLikeId(const std::string& text) {
+  return text.size() > 1 && text[0] == 'e' &&
+         std::all_of(text.begin() + 1, text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 struct Order {
   std::string action, to;
   std::optional<std::chrono::milliseconds> for_time;
@@ -127,10 +136,16 @@ Result<std::vector<policy::Source>> ReadAgain(const cells::Cell::Setup& setup) {
     const bool absolute = old.origin.starts_with('/');
     const std::string path =
         absolute ? old.origin : setup.request.working_directory + "/" + old.origin;
-    // What the cell could have rewritten is not taken without a person who reads it.
-    if (old.layer != policy::Layer::kWorkspace && path.starts_with(setup.request.workspace + "/"))
+    std::error_code code;
+    const std::string real = std::filesystem::canonical(path, code).string();
+    if (code) return Error(code.value(), "", text::Escape(path));
+    // What the cell could have rewritten is not taken without a person who reads it. Where the name
+    // leads counts, and so does a way there by its links.
+    const std::string within = setup.request.workspace + "/";
+    if (old.layer != policy::Layer::kWorkspace &&
+        (path.starts_with(within) || real.starts_with(within)))
       return Error(EPERM, "", text::Escape(path) + " lies in the workspace, where the cell writes");
-    now.text = TRY(sys::ReadWholeFileAt(AT_FDCWD, path.c_str(), policy::kMaxProfileBytes)
+    now.text = TRY(sys::ReadWholeFileAt(AT_FDCWD, real.c_str(), policy::kMaxProfileBytes)
                        .With(text::Escape(path)));
     sources.push_back(std::move(now));
   }
@@ -218,6 +233,10 @@ Response Routes::Remove(cells::Cell& cell, const std::string& what, const std::s
   if (const std::optional<Grant> removed = broker_.grants.Remove(id, what)) {
     Apply(id);
     return Json(GrantObject(*removed));
+  }
+  if (LooksLikeId(what)) {
+    return ErrorResponse(404, "the cell has no change " + text::Quote(what), "",
+                         "cellrun egress list " + cell.plan().name);
   }
   return Add(cell, {.id = {}, .to = what, .allow = false, .expires = {}, .by = by});
 }

@@ -256,7 +256,7 @@ constexpr std::array kVerbs = {
     Verb{VerbId::kEgressRemove, "egress remove", "CELL ID|HOST[:PORT]", WordKind::kCell, 2, 2,
          "take a destination from a running cell",
          "Takes back the change ID, or denies the destination from now on, whatever the profile "
-         "says. Connections that are no longer allowed are cut within a second.",
+         "says, over TCP and UDP. Connections that are no longer allowed are cut within a second.",
          kEgressRemoveExamples},
     Verb{VerbId::kEgressReload, "egress reload", "CELL", WordKind::kCell, 1, 1,
          "read a running cell's profile again",

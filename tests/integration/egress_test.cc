@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -632,6 +633,73 @@ TEST_F(EgressChangeTest, ReloadTakesTheProfileAsItIsNow) {
   EXPECT_TRUE(cell.WaitForOutput("3 connected\n")) << cell.out();
   cell.CloseInput();
   EXPECT_EQ(cell.Wait().status, 0);
+}
+
+// A profile is outside of the workspace by its name, and in it all the same.
+TEST_F(EgressChangeTest, AReloadTakesNothingThatTheCellCanWrite) {
+  const Server server(nullptr), other(nullptr);
+  Options options = LettingHost(other.port_text());
+  Write(Work("mine.yaml"), Read(options.profile));
+  std::filesystem::create_symlink(Work(), Path("elsewhere"));
+  options.profile = Path("elsewhere/mine.yaml");
+  Process cell = StartLines(
+      "for line in sys.stdin:\n"
+      "  text = open('mine.yaml').read().replace('" +
+          other.port_text() + "', '" + server.port_text() +
+          "')\n"
+          "  open('mine.yaml', 'w').write(text)\n"
+          "  print(line.strip(), code(" +
+          server.port_text() + "))\n",
+      options);
+  cell.Write("1\n");
+  ASSERT_TRUE(cell.WaitForOutput("1 EACCES\n")) << cell.err();
+  ASSERT_THAT(Read(Work("mine.yaml")), HasSubstr(server.port_text())) << "the cell can";
+  const Outcome reloaded = Cellrun({"egress", "reload", "changing"});
+  EXPECT_EQ(reloaded.status, 1) << reloaded;
+  EXPECT_THAT(reloaded.err, HasSubstr("lies in the workspace")) << reloaded;
+  cell.Write("2\n");
+  EXPECT_TRUE(cell.WaitForOutput("2 EACCES\n")) << cell.out();
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
+TEST_F(EgressChangeTest, WhatIsTakenAwayIsSoOverUdpToo) {
+  const DatagramServer server(DatagramServer::Manner::kEcho);
+  Process cell = StartLines(
+      "def ask():\n"
+      "  u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(0.5)\n"
+      "  try: u.sendto(b'x', ('host', " +
+          server.port_text() +
+          ")); return u.recv(1)\n"
+          "  except OSError: return None\n"
+          "for line in sys.stdin: print(line.strip(), ask())\n",
+      Letting({"{to: host, ports: [" + server.port_text() + "], proto: udp, then: allow}"}));
+  cell.Write("1\n");
+  ASSERT_TRUE(cell.WaitForOutput("1 b'x'\n")) << cell.err();
+  ASSERT_EQ(Cellrun({"egress", "remove", "changing", "host"}).status, 0);
+  cell.Write("2\n");
+  EXPECT_TRUE(cell.WaitForOutput("2 None\n")) << cell.out();
+  const Outcome unknown = Cellrun({"egress", "remove", "changing", "e7"});
+  EXPECT_EQ(unknown.status, 1) << "an id is not taken for a host";
+  EXPECT_THAT(unknown.err, HasSubstr("no change e7")) << unknown;
+  cell.CloseInput();
+  EXPECT_EQ(cell.Wait().status, 0);
+}
+
+TEST_F(EgressTest, TheEndOfACellSaysWhatBecameOfItsLookups) {
+  for (const auto& rules :
+       std::vector<std::vector<std::string>>{{}, {"{to: web.example.com, then: allow}"}}) {
+    const Outcome outcome = Python(
+        "for name in ('web.example.com', 'no.example.com'):\n"
+        "  try: socket.gethostbyname(name)\n"
+        "  except OSError: pass\n",
+        Letting(rules));
+    ASSERT_EQ(outcome.status, 0) << outcome;
+    const json lookups = History().back()["detail"].value("lookups", json::object());
+    EXPECT_EQ(lookups.value("closed", 0), rules.empty() ? 2 : 1) << lookups;
+    EXPECT_EQ(lookups.value("addresses", -1), rules.empty() ? 0 : 1) << lookups;
+    EXPECT_EQ(lookups.value("dropped", -1), 0) << lookups;
+  }
 }
 
 TEST_F(EgressChangeTest, ACellWithoutAGatewayCannotBeOpened) {
