@@ -24,6 +24,7 @@ Result<net::Resolver::Sockets> MakeResolverSockets(net::SocketStock& stock) {
 }
 
 int CodeOf(net::Upstream::Outcome outcome) {
+  if (outcome == net::Upstream::Outcome::kBusy) return EAGAIN;
   return outcome == net::Upstream::Outcome::kTimedOut ? ETIMEDOUT : EHOSTUNREACH;
 }
 
@@ -162,16 +163,17 @@ void CellEgress::OpenFixedDatagrams() const {
         addresses.push_back(net::Canonical(*address));
     }
   }
-  OpenDatagrams(addresses, ports);
+  OpenDatagrams(addresses, ports, net::Datagrams::Stay::kLasting);
 }
 
 void CellEgress::OpenDatagrams(const std::vector<net::Address>& addresses,
-                               const std::vector<std::uint16_t>& ports) const {
+                               const std::vector<std::uint16_t>& ports,
+                               net::Datagrams::Stay stay) const {
   std::vector<net::Endpoint> endpoints;
   for (const net::Address& address : addresses) {
     for (const std::uint16_t port : ports) endpoints.push_back({.address = address, .port = port});
   }
-  if (!endpoints.empty()) egress_->OpenDatagrams(endpoints);
+  if (!endpoints.empty()) egress_->OpenDatagrams(endpoints, stay);
 }
 
 // A program asks for a name again and again: once is enough to know. Nothing has been asked of
@@ -179,7 +181,7 @@ void CellEgress::OpenDatagrams(const std::vector<net::Address>& addresses,
 net::ResolverEvents CellEgress::Events() {
   net::ResolverEvents events;
   events.assigned = [this](const std::string& /*name*/, const net::Names::Addresses& given) {
-    OpenDatagrams({given.ipv4, given.ipv6}, DatagramPorts());
+    OpenDatagrams({given.ipv4, given.ipv6}, DatagramPorts(), net::Datagrams::Stay::kWhileUsed);
   };
   events.refused = [this](const std::string& name) { refused_->Refuse(name, *judge_); };
   return events;

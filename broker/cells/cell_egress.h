@@ -61,7 +61,7 @@ class CellEgress {
   [[nodiscard]] std::vector<std::uint16_t> DatagramPorts() const;
   void OpenFixedDatagrams() const;
   void OpenDatagrams(const std::vector<net::Address>& addresses,
-                     const std::vector<std::uint16_t>& ports) const;
+                     const std::vector<std::uint16_t>& ports, net::Datagrams::Stay stay) const;
   Result<void> Compile(const SharedProfile& profile);
   std::string home_;
   std::unique_ptr<RefusedNames> refused_;

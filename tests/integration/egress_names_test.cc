@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 #include "tests/support/name_server.h"
 #include "tests/support/sandbox.h"
@@ -158,6 +160,105 @@ TEST_F(EgressNamesTest, AnAnswerThatPointsInwardsIsNotDialled) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("hello"))) << outcome;
   EXPECT_EQ(web.accepted(), 1) << "the one without cellrun";
   EXPECT_THAT(names.asked(), ElementsAre("meta.example.com", "web.example.com"));
+}
+
+// A rule about addresses counts for what a name has led to as well.
+TEST_F(EgressNamesTest, WhatANameHasLedToIsCutWhenItsAddressIsTakenAway) {
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
+  const Server web(Server::Echo);
+  const DatagramServer datagrams(DatagramServer::Manner::kEcho);
+  std::vector<std::string> rules = ToWeb(web);
+  for (const char* to : {"web.example.com", "127.0.0.0/8"}) {
+    rules.push_back("{to: " + std::string(to) + ", ports: [" + datagrams.port_text() +
+                    "], proto: udp, then: allow}");
+  }
+  Options options = Letting(names, rules);
+  options.flags = {"--name", "changing"};
+  const std::string script =
+      "s = socket.create_connection(('web.example.com', " + web.port_text() +
+      "))\n"
+      "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(0.5)\n"
+      "to = (socket.gethostbyname('web.example.com'), " +
+      datagrams.port_text() +
+      ")\n"
+      "s.sendall(b'x'); u.sendto(b'y', to); print(s.recv(1), u.recv(1), flush=True)\n"
+      "try: print('end', s.recv(1))\n"
+      "except ConnectionResetError: print('cut')\n"
+      "u.sendto(b'z', to)\n"
+      "try: print('answer', u.recv(1))\n"
+      "except OSError as e: print('none')\n";
+  Process cell = Start({"python3", "-c", "import socket\n" + script}, options);
+  ASSERT_TRUE(cell.WaitForOutput("b'x' b'y'\n")) << cell.err();
+  const Outcome removed = Cellrun({"egress", "remove", "changing", "127.0.0.0/8"});
+  ASSERT_EQ(removed.status, 0) << removed;
+  EXPECT_EQ(cell.Wait().out, "b'x' b'y'\ncut\nnone\n");
+}
+
+TEST_F(EgressNamesTest, ADatagramToWhereANameMayNotLeadIsADenial) {
+  NameServer names(Addresses{{"web.example.com", {"127.0.0.1"}}});
+  DatagramServer datagrams(DatagramServer::Manner::kEcho);
+  const std::string script =
+      "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+      "u.sendto(b'x', ('web.example.com', " +
+      datagrams.port_text() +
+      "))\n"
+      "denied = open(os.environ['CELLRUN_DENIALS'])\n"
+      "line = ''\n"
+      "while 'web.example.com' not in line: line = denied.readline()\n"
+      "print(line)\n";
+  const std::string ports = ", ports: [" + datagrams.port_text() + "], proto: udp, then: allow}";
+  const Outcome outcome = Python(script, Letting(names, {"{to: web.example.com" + ports}));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("\"verdict\":\"deny\""), HasSubstr("127.0.0.1 is loopback"),
+                    HasSubstr("{to: \\\"127.0.0.1\\\"" + ports.substr(0, 10))))
+      << outcome;
+  EXPECT_EQ(datagrams.received(), 0);
+}
+
+// Each name has two sockets in the gateway for each port; those unused longest make room.
+TEST_F(EgressNamesTest, DatagramsReachTheLastOfManyNames) {
+  const DatagramServer datagrams(DatagramServer::Manner::kEcho);
+  NameServer names([](const NameServer::Question& question) {
+    return NameServer::Answer(question, {"127.0.0.1"});
+  });
+  const std::string ports = ", ports: [" + datagrams.port_text() + "], proto: udp, then: allow}";
+  const std::string script =
+      "reached = 0\n"
+      "for i in range(150):\n"
+      "  u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5)\n"
+      "  if i % 2 == 0: u.sendto(b'x', ('n%d.example.com' % i, " +
+      datagrams.port_text() +
+      "))\n"
+      "  else: u.connect(('n%d.example.com' % i, " +
+      datagrams.port_text() +
+      ")); u.send(b'x')\n"
+      "  reached += u.recv(1) == b'x'\n"
+      "print(reached)\n";
+  const Outcome outcome = Python(
+      script, Letting(names, {"{to: \"*.example.com\"" + ports, "{to: 127.0.0.0/8" + ports}));
+  EXPECT_EQ(outcome.out, "150\n") << outcome;
+}
+
+TEST_F(EgressNamesTest, ManyConnectAtOnceToANameThatNobodyHasAskedFor) {
+  NameServer names([](const NameServer::Question& question) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // what a resolver takes
+    return NameServer::Answer(question, {"127.0.0.1"});
+  });
+  const Server web(Server::Say("hello\n"));
+  const std::string script =
+      "import threading\n"
+      "to = (socket.gethostbyname('web.example.com'), " +
+      web.port_text() +
+      ")\n"
+      "said, start = [], threading.Barrier(100)\n"
+      "def one():\n"
+      "  start.wait(); said.append(socket.create_connection(to).recv(9))\n"
+      "all = [threading.Thread(target=one) for _ in range(100)]\n"
+      "for t in all: t.start()\n"
+      "for t in all: t.join()\n"
+      "print(said.count(b'hello\\n'))\n";
+  const Outcome outcome = Python(script, Letting(names, ToWeb(web)));
+  EXPECT_EQ(outcome.out, "100\n") << outcome;
 }
 
 TEST_F(EgressNamesTest, ANameWithoutAnAddressIsUnreachableAndTheCellGoesOn) {

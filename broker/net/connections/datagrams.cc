@@ -5,8 +5,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +31,8 @@ class Datagrams::Gate : public Source {
   void OnReady(int /*fd*/, std::uint32_t /*events*/) override { owner_.Take(*this); }
   UniqueFd socket;
   const Endpoint endpoint;
+  bool lasting = false;
+  std::uint64_t used = 0;
 
  private:
   Datagrams& owner_;
@@ -52,14 +56,17 @@ class Datagrams::Flow : public Source {
                               to.get(), to.size);
     }
   }
-  void Send(std::string_view bytes) {
+  // false: there is no room for it.
+  bool Send(std::string_view bytes) {
     used = sys::MonotonicNow();
     if (!outside.valid()) {
-      if (waiting.size() < kMaxWaiting) waiting.emplace_back(bytes);
-      return;
+      const bool room = waiting.size() < kMaxWaiting;
+      if (room) waiting.emplace_back(bytes);
+      return room;
     }
     out += bytes.size();
     (void)send(outside.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return true;
   }
 
   const Target target;
@@ -67,6 +74,7 @@ class Datagrams::Flow : public Source {
   const std::shared_ptr<Gate> gate;
   const Endpoint peer;
   UniqueFd outside;
+  std::optional<Address> dialled;  // where its name led to
   std::shared_ptr<Outgoing> way_out;
   std::function<void()> withdraw;
   std::vector<std::string> waiting;
@@ -81,9 +89,14 @@ Datagrams::Datagrams(Parts parts) : parts_(std::move(parts)) {}
 
 Datagrams::~Datagrams() = default;
 
-Result<void> Datagrams::Open(const Endpoint& endpoint) {
-  if (gates_.contains(endpoint)) return {};
-  if (gates_.size() >= kMaxGates) return Error(ENOSPC, "", "too many UDP destinations");
+Result<void> Datagrams::Open(const Endpoint& endpoint, Stay stay) {
+  if (const auto known = gates_.find(endpoint); known != gates_.end()) {
+    known->second->used = ++uses_;
+    known->second->lasting |= stay == Stay::kLasting;
+    return {};
+  }
+  if (gates_.size() >= kMaxGates && !DropOldestGate())
+    return Error(ENOSPC, "", "too many UDP destinations");
   const bool six = endpoint.address.ipv6;
   UniqueFd made = TRY(parts_.stock.Take(six ? SocketStock::Kind::kUdp6 : SocketStock::Kind::kUdp4));
   if (six) {
@@ -93,9 +106,59 @@ Result<void> Datagrams::Open(const Endpoint& endpoint) {
   const SocketAddress address = SocketAddressOf(endpoint);
   TRY(sys::BindInternet(made, address.get(), address.size));
   auto gate = std::make_shared<Gate>(*this, std::move(made), endpoint);
+  gate->lasting = stay == Stay::kLasting;
+  gate->used = ++uses_;
   TRY(parts_.reactor.Watch(gate->socket.get(), EPOLLIN, gate));
   gates_[endpoint] = std::move(gate);
   return {};
+}
+
+// One that nothing goes through, if there is any.
+bool Datagrams::DropOldestGate() {
+  std::set<Endpoint> busy;
+  for (const auto& [key, flow] : flows_) busy.insert(key.second);
+  auto oldest = gates_.end();
+  const auto rank = [&](const auto& gate) {
+    return std::pair(busy.contains(gate->first), gate->second->used);
+  };
+  for (auto gate = gates_.begin(); gate != gates_.end(); ++gate) {
+    if (gate->second->lasting) continue;
+    if (oldest == gates_.end() || rank(gate) < rank(oldest)) oldest = gate;
+  }
+  if (oldest == gates_.end()) return false;
+  std::vector<FlowKey> through;
+  for (const auto& [key, flow] : flows_) {
+    if (key.second == oldest->first) through.push_back(key);
+  }
+  for (const FlowKey& key : through) EndFlow(key, "closed");
+  parts_.reactor.Forget(oldest->second->socket.get());
+  gates_.erase(oldest);
+  return true;
+}
+
+// A program that takes a socket for each question leaves a flow behind with each.
+bool Datagrams::DropOldestFlow() {
+  const auto oldest = std::min_element(
+      flows_.begin(), flows_.end(),
+      [](const auto& one, const auto& other) { return one.second->used < other.second->used; });
+  if (oldest == flows_.end() || sys::MonotonicNow() - oldest->second->used < kBusy) return false;
+  EndFlow(FlowKey(oldest->first), "closed");
+  return true;
+}
+
+void Datagrams::RecordDropped() {
+  if (dropped_ == 0) return;
+  journal::Record record = journal::RecordNow(journal::Kind::kConnect, parts_.cell.id, 0,
+                                              parts_.cell.inside_uid, parts_.cell.user);
+  record.proto = ProtocolName(Protocol::kUdp);
+  record.verdict = policy::Action::kDeny;
+  record.result = "denied";
+  record.count = std::exchange(dropped_, 0);
+  record.reason = std::to_string(record.count) +
+                  " datagrams were dropped: more flows at once than a cell may have, or more that "
+                  "wait for their way out";
+  record.detail = DetailOf(parts_.cell, nlohmann::json::object());
+  (void)parts_.journal.Append(std::move(record));  // they are gone either way
 }
 
 void Datagrams::Expect(const Endpoint& endpoint, Origin origin) {
@@ -116,14 +179,15 @@ void Datagrams::Take(Gate& gate) {
     const FlowKey key{*peer, gate.endpoint};
     const auto known = flows_.find(key);
     Flow* flow = known != flows_.end() ? known->second.get() : NewFlow(gate, key);
-    if (flow == nullptr || flow->denied) continue;
-    flow->Send({buffer.data(), static_cast<std::size_t>(got)});
+    gate.used = ++uses_;
+    if (flow != nullptr && flow->denied) continue;
+    if (flow == nullptr || !flow->Send({buffer.data(), static_cast<std::size_t>(got)})) ++dropped_;
   }
 }
 
 // The verdict is about where the datagram has come to, whatever was judged before.
 Datagrams::Flow* Datagrams::NewFlow(Gate& gate, const FlowKey& key) {
-  if (flows_.size() >= kMaxFlows) return nullptr;
+  if (flows_.size() >= kMaxFlows && !DropOldestFlow()) return nullptr;
   Origin origin;
   if (auto expected = expected_.extract(gate.endpoint)) origin = std::move(expected.mapped());
   auto made = std::make_shared<Flow>(parts_.judge(gate.endpoint), std::move(origin),
@@ -141,25 +205,25 @@ void Datagrams::StartFlow(Flow& flow) {
   if (action == policy::Action::kAllow) return Connect(key);
   if (action == policy::Action::kDeny || parts_.ask == nullptr) {
     flow.denied = true;
-    journal::Record record = RecordOf(parts_.cell, flow.origin, flow.target);
-    record.verdict = policy::Action::kDeny;
-    record.result = "denied";
-    (void)parts_.journal.Append(std::move(record));  // nothing leaves either way
-    return;
+    return parts_.record_failure(flow.origin, flow.target, nullptr, "denied");
   }
-  flow.withdraw = parts_.ask(flow.origin, flow.target,
-                             [this, &reactor = parts_.reactor, alive = std::weak_ptr(alive_), key](
-                                 bool approved, const std::string& /*why*/) {
-                               reactor.Post([this, alive, key, approved] {
-                                 if (alive.expired()) return;
-                                 const auto found = flows_.find(key);
-                                 if (found == flows_.end()) return;
-                                 found->second->withdraw = nullptr;
-                                 found->second->approved = approved;
-                                 found->second->denied = !approved;
-                                 if (approved) Connect(key);
-                               });
-                             });
+  flow.withdraw =
+      parts_.ask(flow.origin, flow.target,
+                 [this, &reactor = parts_.reactor, alive = std::weak_ptr(alive_), key](
+                     bool approved, const std::string& /*why*/) {
+                   reactor.Post([this, alive, key, approved] {
+                     if (alive.expired()) return;
+                     const auto found = flows_.find(key);
+                     if (found == flows_.end()) return;
+                     Flow& answered = *found->second;
+                     answered.withdraw = nullptr;
+                     answered.approved = approved;
+                     answered.denied = !approved;
+                     if (approved) return Connect(key);
+                     answered.waiting.clear();
+                     parts_.record_failure(answered.origin, answered.target, nullptr, "denied");
+                   });
+                 });
 }
 
 void Datagrams::Connect(const FlowKey& key) {
@@ -172,15 +236,24 @@ void Datagrams::Connect(const FlowKey& key) {
     if (found == flows_.end()) return;
     const std::shared_ptr<Flow> opened = found->second;
     Result<Dial::Made> made = opened->way_out->Take();
+    if (made.ok() && made->by_name) opened->dialled = made->to.address;
+    // The policy may have changed since the address was judged.
+    const bool cut =
+        made.ok() && !parts_.still_let_out(opened->target, opened->dialled, opened->approved);
+    if (!made.ok() || cut) {
+      opened->denied = true;
+      return parts_.record_failure(opened->origin, opened->target, opened->way_out.get(),
+                                   cut ? "cut" : "failed:" + ErrnoName(made.error().code()));
+    }
     journal::Record record = RecordOf(parts_.cell, opened->origin, opened->target);
     if (opened->approved) record.verdict = policy::Action::kAllow;
-    record.result = made.ok() ? "connected" : "failed:" + ErrnoName(made.error().code());
+    record.result = "connected";
     nlohmann::json way = ResolverMember(opened->way_out->resolver());
-    if (made.ok()) way["dialled"] = FormatAddress(made->to.address);
+    way["dialled"] = FormatAddress(made->to.address);
     record.detail = DetailOf(parts_.cell, way);
     const bool kept = opened->target.verdict.audit;
     opened->seq = kept ? parts_.journal.Append(std::move(record)) : 1;
-    if (!made.ok() || opened->seq == 0) {
+    if (opened->seq == 0) {
       opened->denied = true;
       return;
     }
@@ -223,6 +296,7 @@ void Datagrams::Sweep() {
     if (sys::MonotonicNow() - flow->used > kIdle) idle.push_back(key);
   }
   for (const FlowKey& key : idle) EndFlow(key, "closed");
+  RecordDropped();
   sweep_ = 0;
   if (!flows_.empty()) sweep_ = parts_.reactor.After(kIdle / 4, [this] { Sweep(); });
 }
@@ -230,11 +304,10 @@ void Datagrams::Sweep() {
 void Datagrams::Rejudge() {
   std::vector<FlowKey> cut;
   for (const auto& [key, flow] : flows_) {
-    const policy::Action now = parts_.judge(key.second).verdict.action;
-    const bool kept = now == policy::Action::kAllow ||
-                      (now == policy::Action::kAsk && (flow->approved || flow->withdraw));
+    const bool asked = flow->approved || flow->withdraw;
     // One that was denied is judged anew by its next datagram.
-    if (!kept || flow->denied) cut.push_back(key);
+    if (flow->denied || !parts_.still_let_out(flow->target, flow->dialled, asked))
+      cut.push_back(key);
   }
   for (const FlowKey& key : cut) EndFlow(key, "cut");
   std::erase_if(gates_, [this](const auto& gate) {
@@ -246,6 +319,7 @@ void Datagrams::Rejudge() {
 
 void Datagrams::Close() {
   while (!flows_.empty()) EndFlow(FlowKey(flows_.begin()->first), "ended with the cell");
+  RecordDropped();
   for (const auto& [endpoint, gate] : gates_) parts_.reactor.Forget(gate->socket.get());
   gates_.clear();
   if (sweep_ != 0) parts_.reactor.Cancel(std::exchange(sweep_, 0));

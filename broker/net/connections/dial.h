@@ -26,6 +26,7 @@ class Dial : public std::enable_shared_from_this<Dial> {
     Endpoint to;
     std::shared_ptr<Lease> lease{};  // of a connection into another cell
     bool by_proxy = false;           // `to` is the proxy
+    bool by_name = false;            // `to` is one of a name's addresses, which rules may refuse
     std::string resolver{};          // that the name's addresses are from
   };
   // The error is that of the address that failed last; that this host has no way to one (it lacks

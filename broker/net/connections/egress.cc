@@ -71,6 +71,14 @@ Egress::Egress(Parts parts)
                   .journal = parts_.journal,
                   .judge = [this](const Endpoint& to) { return Judge(to, Protocol::kUdp); },
                   .way_out = [this](const Target& target) { return MakeOutgoing(target); },
+                  .still_let_out =
+                      [this](const Target& target, const std::optional<Address>& dialled,
+                             bool approved) { return IsStillLetOut(target, dialled, approved); },
+                  .record_failure =
+                      [this](const Origin& origin, const Target& target, const Outgoing* outgoing,
+                             std::string result) {
+                        RecordFailure(origin, target, outgoing, std::move(result));
+                      },
                   .ask = parts_.ask}) {}
 
 Egress::~Egress() = default;
@@ -187,20 +195,20 @@ void Egress::Begin(const std::shared_ptr<Waiting>& waiting) {
 }
 
 void Egress::BeginDatagrams(const Attempt& attempt, const Reply& reply) {
-  const Result<void> opened = datagrams_.Open(attempt.target.endpoint);
+  const Result<void> opened = datagrams_.Open(attempt.target.endpoint, Datagrams::Stay::kWhileUsed);
   if (!opened.ok())
     return Refuse(attempt, reply, EAGAIN, "the broker cannot take datagrams for it");
   datagrams_.Expect(attempt.target.endpoint, attempt.origin);
   reply(0);
 }
 
-void Egress::OpenDatagrams(const std::vector<Endpoint>& endpoints) {
+void Egress::OpenDatagrams(const std::vector<Endpoint>& endpoints, Datagrams::Stay stay) {
   std::promise<void> done;
   home_.Post([&] {
     for (const Endpoint& endpoint : endpoints) {
       if (closed_ || Judge(endpoint, Protocol::kUdp).verdict.action == policy::Action::kDeny)
         continue;
-      const Result<void> opened = datagrams_.Open(endpoint);
+      const Result<void> opened = datagrams_.Open(endpoint, stay);
       if (!opened.ok()) log::Warn("no UDP in a gateway", {{"error", opened.error().ToString()}});
     }
     done.set_value();

@@ -77,7 +77,7 @@ class Egress : public std::enable_shared_from_this<Egress> {
 
   // Takes datagrams for these from now on, as far as the policy lets out UDP there. Returns when it
   // does. Not on a reactor's thread.
-  void OpenDatagrams(const std::vector<Endpoint>& endpoints);
+  void OpenDatagrams(const std::vector<Endpoint>& endpoints, Datagrams::Stay stay);
 
   // The policy has changed: what it no longer allows is cut. Thread-safe.
   void Rejudge();
@@ -122,6 +122,8 @@ class Egress : public std::enable_shared_from_this<Egress> {
                         journal::Sink& journal, const Traffic& traffic, const char* how);
   void Fail(ConnectionId id, int code, const char* result);
   void CutDenied();
+  [[nodiscard]] bool IsStillLetOut(const Target& target, const std::optional<Address>& dialled,
+                                   bool approved) const;
   void Close(Leftovers leftovers, std::function<void()> closed);
   void Refuse(const Attempt& attempt, const Reply& reply, int code, const char* why);
   std::shared_ptr<Outgoing> MakeOutgoing(const Target& target);

@@ -188,6 +188,10 @@ void Egress::Join(ConnectionId id) {
 // Recorded before the first byte can leave.
 void Egress::StartRelay(Connection& connection, Dial::Made made) {
   const ConnectionId id = connection.id;
+  if (made.by_name) connection.dialled = made.to.address;
+  // The policy may have changed since the address was judged.
+  if (!IsStillLetOut(connection.target, connection.dialled, connection.approved))
+    return Fail(id, EACCES, "cut");
   journal::Record record = RecordOf(parts_.cell, connection.origin, connection.target);
   if (connection.approved) record.verdict = policy::Action::kAllow;
   record.result = "connected";
@@ -304,15 +308,24 @@ void Egress::RecordFailure(const Origin& origin, const Target& target, const Out
   if (denied && parts_.tell) parts_.tell(record, seq);
 }
 
+// By where the program wanted to go, and by the address that this led to. `approved`: what a rule
+// asks about, a person has let out.
+bool Egress::IsStillLetOut(const Target& target, const std::optional<Address>& dialled,
+                           bool approved) const {
+  const auto passes = [approved](const Verdict& verdict) {
+    return verdict.action == policy::Action::kAllow ||
+           (verdict.action == policy::Action::kAsk && approved);
+  };
+  return passes(parts_.judge->Decide(target.destination)) &&
+         (!dialled || passes(parts_.judge->MayDial(target.destination, *dialled)));
+}
+
 void Egress::CutDenied() {
   datagrams_.Rejudge();
   std::vector<ConnectionId> cut;
   for (const auto& [id, connection] : connections_) {
-    const policy::Action now = Judge(connection->target.endpoint, Protocol::kTcp).verdict.action;
-    const bool kept =
-        now == policy::Action::kAllow ||
-        (now == policy::Action::kAsk && (connection->approved || connection->withdraw));
-    if (!kept) cut.push_back(id);
+    const bool asked = connection->approved || connection->withdraw;
+    if (!IsStillLetOut(connection->target, connection->dialled, asked)) cut.push_back(id);
   }
   for (const ConnectionId id : cut) Fail(id, EACCES, "cut");
   std::vector<Endpoint> closed;

@@ -123,6 +123,7 @@ void Outgoing::OnResolved(Result<std::vector<Address>> addresses) {
     }
   }
   if (!allowed.empty()) refused_.reset();
+  by_name_ = true;
   if (allowed.empty())
     return End(Error(addresses->empty() ? EHOSTUNREACH : EACCES, "", "no address may be dialled"));
   DialAll(InTurn(allowed, target_.endpoint.port));
@@ -199,6 +200,7 @@ void Outgoing::OnProxyDialled(Result<Dial::Made> made) {
 void Outgoing::End(Result<Dial::Made> result) {
   if (result_.has_value()) return;
   if (result.ok()) result->resolver = resolver_;
+  if (result.ok()) result->by_name = by_name_;
   result_.emplace(std::move(result));
   if (const auto over = std::exchange(over_, nullptr)) over();
 }

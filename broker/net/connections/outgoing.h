@@ -86,6 +86,7 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   ProxyAccess::Known proxy_;
   std::shared_ptr<Handshake> handshake_;
   std::optional<Result<Dial::Made>> result_;
+  bool by_name_ = false;
   std::string resolver_;
   std::optional<Refused> refused_;
   std::function<void()> over_;
