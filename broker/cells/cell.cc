@@ -248,6 +248,8 @@ void Cell::Dismantle(CellNamespaces namespaces) {
       egress_->Stop(leftovers);  // while there is a supervisor to answer through
     supervisor_.reset();
   }
+  if (egress_ != nullptr) looked_up_ = egress_->Lookups();
+  if (lookups_ != nullptr) looked_up_ = lookups_->Counters();
   egress_.reset();
   lookups_.reset();
   if (inbound_ != nullptr) inbound_->Stop(leftovers);
@@ -261,8 +263,11 @@ void Cell::Dismantle(CellNamespaces namespaces) {
 }
 
 bool Cell::Record(const char* result) {
-  const CellMoment moment{
-      .result = result, .init_pid = init_pid_, .layers = Layers(), .report = report_};
+  const CellMoment moment{.result = result,
+                          .init_pid = init_pid_,
+                          .layers = Layers(),
+                          .report = report_,
+                          .lookups = looked_up_};
   return services_.journal.Append(RecordOf(setup_, moment)) != 0;
 }
 

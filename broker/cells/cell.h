@@ -193,6 +193,7 @@ class Cell {
   std::shared_ptr<rooms::Shelf> shelf_;
   net::Resolver::Sockets resolver_sockets_;  // of a cell without a gateway, until lookups_ has them
   std::unique_ptr<CellLookups> lookups_;
+  std::map<std::string, std::uint64_t> looked_up_;  // once its resolver has gone
   // Of a cell with a gateway, once that is there. Goes before the supervisor, through which it
   // answers.
   std::unique_ptr<CellEgress> egress_;

@@ -214,8 +214,22 @@ Result<void> CellEgress::Compile(const SharedProfile& profile) {
   expiry_.reset();
   const auto next = policy->NextExpiry();
   if (!next) return {};
-  expiry_ = AtExpiry(*loop_, *next, [this] { (void)ReplacePolicy(SharedProfile(profile_)); });
+  expiry_ = AtExpiry(*loop_, *next, [this] {
+    const Result<void> narrowed = ReplacePolicy(SharedProfile(profile_));
+    if (!narrowed.ok()) LetNothingOut(narrowed.error());
+  });
   return {};
+}
+
+// A rule that has expired would still be in the policy.
+void CellEgress::LetNothingOut(const Error& why) {
+  log::Fail("a policy cannot be made again: nothing leaves", {{"error", why.ToString()}});
+  policy::Profile closed;
+  closed.network_default.value = policy::Action::kDeny;
+  auto policy = policy::NetworkPolicy::Compile(closed);
+  if (policy.ok())
+    judge_->Replace(std::make_shared<const policy::NetworkPolicy>(std::move(policy.value())));
+  egress_->Rejudge();
 }
 
 void CellEgress::Stop(net::Leftovers leftovers) {

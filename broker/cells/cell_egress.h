@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,6 +51,10 @@ class CellEgress {
   CellEgress& operator=(const CellEgress&) = delete;
 
   [[nodiscard]] const std::shared_ptr<net::Egress>& egress() const { return egress_; }
+  // What its resolver has done so far.
+  [[nodiscard]] std::map<std::string, std::uint64_t> Lookups() const {
+    return resolver_->counters().Read();
+  }
   // From now on; connections that it no longer allows are cut.
   Result<void> ReplacePolicy(const SharedProfile& profile);
   // Everything is cut, but for `leftovers`; nothing answers a call any more.
@@ -63,6 +68,7 @@ class CellEgress {
   void OpenDatagrams(const std::vector<net::Address>& addresses,
                      const std::vector<std::uint16_t>& ports, net::Datagrams::Stay stay) const;
   Result<void> Compile(const SharedProfile& profile);
+  void LetNothingOut(const Error& why);
   std::string home_;
   std::unique_ptr<RefusedNames> refused_;
   std::shared_ptr<const std::function<void(const journal::Record& record, std::uint64_t seq)>>

@@ -14,6 +14,11 @@ CellLookups::CellLookups(loop::Loop& loop, net::Resolver::Sockets sockets, MakeJ
       datagrams_(loop_.WatchReadable(sockets_.datagrams, [this] { Begin(); })),
       streams_(loop_.WatchReadable(sockets_.streams, [this] { Begin(); })) {}
 
+std::map<std::string, std::uint64_t> CellLookups::Counters() const {
+  if (resolver_ == nullptr) return {};
+  return resolver_->counters().Read();
+}
+
 // What has come waits in its socket.
 void CellLookups::Begin() {
   // One watch a descriptor: the resolver has its own.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "broker/cells/refused_names.h"
 #include "broker/loop/loop.h"
@@ -21,6 +23,9 @@ class CellLookups {
               RefusedNames refused);
   CellLookups(const CellLookups&) = delete;
   CellLookups& operator=(const CellLookups&) = delete;
+
+  // What its resolver has done so far; nothing if nobody has asked.
+  [[nodiscard]] std::map<std::string, std::uint64_t> Counters() const;
 
  private:
   void Begin();

@@ -30,6 +30,7 @@ journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment) {
     if (moment.report.memory_kills > 0) facts["memory_kills"] = moment.report.memory_kills;
     facts["lost"] = text::Escape(moment.report.lost);
     if (!setup.wall.cgroup().empty()) facts["wall"] = setup.wall.Counters();
+    if (!moment.lookups.empty()) facts["lookups"] = moment.lookups;
     facts["verdicts"] = {{"allow", moment.report.allowed},
                          {"ask", moment.report.asked},
                          {"deny", moment.report.denied}};

@@ -13,7 +13,8 @@ struct CellMoment {
   const char* result = "";  // started, policy, ended
   pid_t init_pid = 0;
   std::vector<std::string> layers;
-  const wire::ExitReport& report;  // counts only once it has ended
+  const wire::ExitReport& report;                       // counts only once it has ended
+  const std::map<std::string, std::uint64_t>& lookups;  // as that; none if there were none
 };
 // What the journal says of a cell as a whole.
 journal::Record RecordOf(const Cell::Setup& setup, const CellMoment& moment);

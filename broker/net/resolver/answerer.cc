@@ -40,6 +40,13 @@ Names::Addresses LoopbackAddresses() {
 
 }  // namespace
 
+std::map<std::string, std::uint64_t> ResolverCounters::Read() const {
+  return {{"queries", queries}, {"addresses", addresses},
+          {"closed", closed},   {"malformed", malformed},
+          {"capped", capped},   {"full", full},
+          {"dropped", dropped}, {"streams_closed", streams_closed}};
+}
+
 Answerer::Answerer(std::shared_ptr<Names> names, std::shared_ptr<const EgressJudge> judge,
                    ResolverLimits limits, ResolverEvents events)
     : names_(std::move(names)),

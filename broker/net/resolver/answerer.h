@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +20,9 @@ namespace cellrun::net {
 
 // Everything that one cell's resolver did with what it was sent.
 struct ResolverCounters {
+  // By name, as records have them.
+  [[nodiscard]] std::map<std::string, std::uint64_t> Read() const;
+
   std::atomic<std::uint64_t> queries{0};         // read
   std::atomic<std::uint64_t> addresses{0};       // answered with addresses
   std::atomic<std::uint64_t> closed{0};          // names that nothing lets out: NXDOMAIN
@@ -61,6 +65,7 @@ class Answerer {
 
   [[nodiscard]] const ResolverLimits& limits() const { return limits_; }
   [[nodiscard]] ResolverCounters& counters() { return counters_; }
+  [[nodiscard]] const ResolverCounters& counters() const { return counters_; }
 
  private:
   Reply Decide(const Query& query);

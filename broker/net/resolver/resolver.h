@@ -36,7 +36,7 @@ class Resolver {
   Resolver& operator=(const Resolver&) = delete;
 
   // Any thread may read them.
-  [[nodiscard]] const ResolverCounters& counters() { return answerer_.counters(); }
+  [[nodiscard]] const ResolverCounters& counters() const { return answerer_.counters(); }
 
  private:
   void WatchDatagrams();
