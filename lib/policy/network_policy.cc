@@ -197,10 +197,13 @@ Verdict NetworkPolicy::Judge(const Wanted& wanted) const {
 }
 
 // What the rules for addresses say; nothing: they are silent, which refuses what leads inwards.
-std::optional<Verdict> NetworkPolicy::JudgeAddress(const Wanted& wanted) const {
+std::optional<Verdict> NetworkPolicy::JudgeAddress(const Wanted& wanted, bool own) const {
   const Address address = AddressOf(wanted.target);
-  const AddressBlock block = BlockOfReach(address);
-  const AddressBlock* range = ReachOf(address) == Reach::kPublic ? nullptr : &block;
+  const bool is_public = ReachOf(address) == Reach::kPublic;
+  AddressBlock block = BlockOfReach(address);
+  // A block as large as the world does not name this machine.
+  if (is_public) block.prefix = block.first.ipv6 ? 16 : 8;
+  const AddressBlock* range = is_public && !own ? nullptr : &block;
   const Wanted judged = wanted.At(Ipv4Inside(address).value_or(address));
   const Decision<Rule> decision =
       Walk(rules_, [&](const Rule& rule) { return judged.MatchesBlock(rule, range); });
@@ -214,7 +217,9 @@ std::optional<Verdict> NetworkPolicy::JudgeAddress(const Wanted& wanted) const {
 Verdict NetworkPolicy::RefuseReach(const Address& address) const {
   Verdict verdict;
   verdict.rule = default_rule_;
-  verdict.message = FormatAddress(address) + " is " + ReachName(ReachOf(address)) +
+  const Reach reach = ReachOf(address);
+  verdict.message = FormatAddress(address) + " is " +
+                    (reach == Reach::kPublic ? "of this machine" : ReachName(reach)) +
                     ": such addresses are refused unless a rule names them";
   return verdict;
 }
@@ -248,7 +253,7 @@ Verdict NetworkPolicy::Decide(const Destination& destination) const {
     const Address address = AddressOf(wanted.target);
     Verdict verdict = Judge(wanted.At(Ipv4Inside(address).value_or(address)));
     if (ReachOf(address) != Reach::kPublic) {
-      Raise(&verdict, JudgeAddress(wanted).value_or(RefuseReach(address)));
+      Raise(&verdict, JudgeAddress(wanted, false).value_or(RefuseReach(address)));
     }
     RaiseByOuterForm(wanted, &verdict);
     return Finish(std::move(verdict));
@@ -259,12 +264,13 @@ Verdict NetworkPolicy::Decide(const Destination& destination) const {
   }
 }
 
-Verdict NetworkPolicy::DecideResolved(const Destination& named, const Address& address) const {
+Verdict NetworkPolicy::DecideResolved(const Destination& named, const Address& address,
+                                      bool own) const {
   try {
     const Reach reach = ReachOf(address);
     const Wanted wanted{
         .target = TargetOf(Canonical(address)), .port = named.port, .protocol = named.protocol};
-    std::optional<Verdict> said = JudgeAddress(wanted);
+    std::optional<Verdict> said = JudgeAddress(wanted, own);
     if (!said && reach == Reach::kLoopback) {
       // `host` stands for this machine's loopback.
       Wanted host = wanted;
@@ -274,7 +280,7 @@ Verdict NetworkPolicy::DecideResolved(const Destination& named, const Address& a
     }
     Verdict verdict;
     verdict.action = Action::kAllow;
-    if (said || reach != Reach::kPublic) verdict = said.value_or(RefuseReach(address));
+    if (said || own || reach != Reach::kPublic) verdict = said.value_or(RefuseReach(address));
     RaiseByOuterForm(wanted, &verdict);
     return Finish(std::move(verdict));
   } catch (...) {

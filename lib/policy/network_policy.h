@@ -54,8 +54,10 @@ class NetworkPolicy {
   // something here. An address rule never matches a name.
   [[nodiscard]] Verdict Decide(const Destination& destination) const;
   // The second judgement of a name, on an address that it resolved to: allow where no address rule
-  // objects. An ask is for a person unless the name was asked about already.
-  [[nodiscard]] Verdict DecideResolved(const Destination& named, const Address& address) const;
+  // objects. An ask is for a person unless the name was asked about already. `own`: it is an
+  // address of this machine, which needs a rule that names it as a private one does.
+  [[nodiscard]] Verdict DecideResolved(const Destination& named, const Address& address,
+                                       bool own = false) const;
   // Whether Decide would let this name out on some port and protocol. Exact, floor included.
   [[nodiscard]] Opening MightAllow(std::string_view name) const;
   // For `why`: every rule in the order tried.
@@ -86,7 +88,7 @@ class NetworkPolicy {
            std::vector<Problem>* problems);
   [[nodiscard]] Verdict DefaultFor(const Wanted& wanted) const;
   [[nodiscard]] Verdict Judge(const Wanted& wanted) const;
-  [[nodiscard]] std::optional<Verdict> JudgeAddress(const Wanted& wanted) const;
+  [[nodiscard]] std::optional<Verdict> JudgeAddress(const Wanted& wanted, bool own) const;
   [[nodiscard]] Verdict RefuseReach(const Address& address) const;
   void RaiseByOuterForm(const Wanted& wanted, Verdict* verdict) const;
   [[nodiscard]] Opening OpeningOf(const NetworkTarget& target, Protocol protocol) const;

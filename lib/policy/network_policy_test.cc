@@ -182,6 +182,25 @@ TEST_F(NetworkPolicyTest, WhatANameResolvesToIsJudgedAgain) {
   EXPECT_EQ(resolved("127.0.0.1", 5432), Action::kDeny);
 }
 
+// One that the whole world may have is as private as its loopback.
+TEST_F(NetworkPolicyTest, AnAddressOfThisMachineNeedsARuleThatNamesIt) {
+  profile_.network_default.value = Action::kAllow;
+  Add({"*", "0.0.0.0/0", "::/0", "git.example.com"}, Action::kAllow);
+  const auto decide = [this](const char* address, bool own) {
+    const auto policy = NetworkPolicy::Compile(profile_);
+    return policy.value().DecideResolved({.host = "git.example.com", .port = 1},
+                                         *ParseAddress(address), own);
+  };
+  for (const char* address : {"203.0.113.5", "2001:db8::5", "2002:cb00:7105::1"}) {
+    EXPECT_EQ(decide(address, false).action, Action::kAllow) << address;
+    EXPECT_EQ(decide(address, true).action, Action::kDeny) << address;
+    EXPECT_NE(decide(address, true).message.find("of this machine"), std::string::npos);
+  }
+  Add({"203.0.113.0/24", "2001:db8::5"}, Action::kAllow);
+  for (const char* address : {"203.0.113.5", "2001:db8::5", "2002:cb00:7105::1"})
+    EXPECT_EQ(decide(address, true).action, Action::kAllow) << address;
+}
+
 TEST_F(NetworkPolicyTest, TheFloorOpensNoRange) {
   Add({"git.example.com"}, Action::kAllow);
   Add({"10.0.0.0/8"}, Action::kAllow, Layer::kFloor);

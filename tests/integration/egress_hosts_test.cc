@@ -136,6 +136,29 @@ TEST_F(EgressHostsTest, ALiteralAddressOfTheMissingFamilyIsAnHonestError) {
       << outcome;
 }
 
+// What listens on every address of the host is for the host, though anybody may have that address.
+TEST_F(EgressHostsTest, AnAddressOfThisMachineNeedsARuleThatNamesIt) {
+  const Network host({.addresses = {kFour, kSix}, .resolv_conf = Resolvers("nameserver ::1\n")});
+  NameServer names(kNames, host.Bound(SOCK_DGRAM, "::1", 53));
+  const Server four(Server::Say("hello"), Listening(host, kFour));
+  Options options{.in_child = host.Enter()};
+  const auto say = [&](const std::string& rules) {
+    options.profile = WriteProfile(
+        "cellrun: 1\nname: host\ncommands: {default: allow}\nnetwork:\n  rules:\n" + rules);
+    return Try({"four.example.com", kFour}, four.port_text(), options).out;
+  };
+  const std::string both = "four.example.com hello soon\n203.0.113.10 hello soon\n";
+  EXPECT_EQ(say("    - {to: [\"*\", 0.0.0.0/0], then: allow}\n"),
+            "four.example.com EACCES soon\n203.0.113.10 EACCES soon\n");
+  std::string reasons;
+  for (const json& record : History()) {
+    if (record.value("proto", "") == "tcp") reasons += record.value("reason", "") + "\n";
+  }
+  EXPECT_THAT(reasons, HasSubstr("203.0.113.10 is of this machine: such addresses are refused "
+                                 "unless a rule names them; `- {to: \"203.0.113.10\""));
+  EXPECT_EQ(say("    - {to: [\"*\", 203.0.113.0/24], then: allow}\n"), both);
+}
+
 // ---- resolv.conf
 
 // How many bytes of questions wait on a socket that nobody reads.

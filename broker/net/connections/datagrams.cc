@@ -74,7 +74,7 @@ class Datagrams::Flow : public Source {
   const std::shared_ptr<Gate> gate;
   const Endpoint peer;
   UniqueFd outside;
-  std::optional<Address> dialled;  // where its name led to
+  std::optional<Dial::Judged> dialled;  // where rules about addresses count as well
   std::shared_ptr<Outgoing> way_out;
   std::function<void()> withdraw;
   std::vector<std::string> waiting;
@@ -236,7 +236,7 @@ void Datagrams::Connect(const FlowKey& key) {
     if (found == flows_.end()) return;
     const std::shared_ptr<Flow> opened = found->second;
     Result<Dial::Made> made = opened->way_out->Take();
-    if (made.ok() && made->by_name) opened->dialled = made->to.address;
+    if (made.ok()) opened->dialled = made->judged;
     // The policy may have changed since the address was judged.
     const bool cut =
         made.ok() && !parts_.still_let_out(opened->target, opened->dialled, opened->approved);

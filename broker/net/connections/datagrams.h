@@ -39,7 +39,7 @@ class Datagrams {
     std::function<Target(const Endpoint&)> judge;
     std::function<std::shared_ptr<Outgoing>(const Target&)> way_out;
     // Under the policy of this moment, with the address that a name has led to.
-    std::function<bool(const Target&, const std::optional<Address>& dialled, bool approved)>
+    std::function<bool(const Target&, const std::optional<Dial::Judged>& dialled, bool approved)>
         still_let_out;
     // `outgoing` may be null.
     std::function<void(const Origin&, const Target&, const Outgoing* outgoing, std::string result)>

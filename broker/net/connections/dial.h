@@ -21,12 +21,16 @@ namespace cellrun::net {
 // thread only; `done` is called once, perhaps before Start returns, unless it is destroyed before.
 class Dial : public std::enable_shared_from_this<Dial> {
  public:
+  struct Judged {
+    Address address;
+    bool own = false;  // of this machine
+  };
   struct Made {
     UniqueFd socket;  // connected, non-blocking
     Endpoint to;
     std::shared_ptr<Lease> lease{};  // of a connection into another cell
     bool by_proxy = false;           // `to` is the proxy
-    bool by_name = false;            // `to` is one of a name's addresses, which rules may refuse
+    std::optional<Judged> judged{};  // `to`, where rules about addresses decided on it
     std::string resolver{};          // that the name's addresses are from
   };
   // The error is that of the address that failed last; that this host has no way to one (it lacks

@@ -72,7 +72,7 @@ Egress::Egress(Parts parts)
                   .judge = [this](const Endpoint& to) { return Judge(to, Protocol::kUdp); },
                   .way_out = [this](const Target& target) { return MakeOutgoing(target); },
                   .still_let_out =
-                      [this](const Target& target, const std::optional<Address>& dialled,
+                      [this](const Target& target, const std::optional<Dial::Judged>& dialled,
                              bool approved) { return IsStillLetOut(target, dialled, approved); },
                   .record_failure =
                       [this](const Origin& origin, const Target& target, const Outgoing* outgoing,

@@ -122,7 +122,7 @@ class Egress : public std::enable_shared_from_this<Egress> {
                         journal::Sink& journal, const Traffic& traffic, const char* how);
   void Fail(ConnectionId id, int code, const char* result);
   void CutDenied();
-  [[nodiscard]] bool IsStillLetOut(const Target& target, const std::optional<Address>& dialled,
+  [[nodiscard]] bool IsStillLetOut(const Target& target, const std::optional<Dial::Judged>& dialled,
                                    bool approved) const;
   void Close(Leftovers leftovers, std::function<void()> closed);
   void Refuse(const Attempt& attempt, const Reply& reply, int code, const char* why);

@@ -188,7 +188,7 @@ void Egress::Join(ConnectionId id) {
 // Recorded before the first byte can leave.
 void Egress::StartRelay(Connection& connection, Dial::Made made) {
   const ConnectionId id = connection.id;
-  if (made.by_name) connection.dialled = made.to.address;
+  connection.dialled = made.judged;
   // The policy may have changed since the address was judged.
   if (!IsStillLetOut(connection.target, connection.dialled, connection.approved))
     return Fail(id, EACCES, "cut");
@@ -310,14 +310,15 @@ void Egress::RecordFailure(const Origin& origin, const Target& target, const Out
 
 // By where the program wanted to go, and by the address that this led to. `approved`: what a rule
 // asks about, a person has let out.
-bool Egress::IsStillLetOut(const Target& target, const std::optional<Address>& dialled,
+bool Egress::IsStillLetOut(const Target& target, const std::optional<Dial::Judged>& dialled,
                            bool approved) const {
   const auto passes = [approved](const Verdict& verdict) {
     return verdict.action == policy::Action::kAllow ||
            (verdict.action == policy::Action::kAsk && approved);
   };
   return passes(parts_.judge->Decide(target.destination)) &&
-         (!dialled || passes(parts_.judge->MayDial(target.destination, *dialled)));
+         (!dialled ||
+          passes(parts_.judge->MayDial(target.destination, dialled->address, dialled->own)));
 }
 
 void Egress::CutDenied() {

@@ -37,7 +37,7 @@ struct Egress::Connection {
   const Origin origin;
   const Target target;
   std::shared_ptr<Outgoing> outgoing;
-  std::optional<Address> dialled;  // where its name led to
+  std::optional<Dial::Judged> dialled;  // where rules about addresses count as well
   std::shared_ptr<Relay> relay;
   std::shared_ptr<Lease> lease;  // of one into another cell
   Engine::Place place;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/sys/internet.h"
+#include "lib/sys/socket.h"
 
 namespace cellrun::net {
 namespace {
@@ -29,6 +30,20 @@ std::vector<Endpoint> InTurn(const std::vector<Address>& addresses, std::uint16_
     if (i < four.size()) turn.push_back(four[i]);
   }
   return turn;
+}
+
+// Packets to an address of this machine leave from it. Connecting a datagram socket sends nothing.
+// The error is that there are no descriptors to find out.
+Result<bool> IsOfThisMachine(const Address& address) {
+  Result<UniqueFd> made =
+      sys::InternetSocket(address.ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK);
+  if (!made.ok() && made.error().code() != EAFNOSUPPORT) return made.error();
+  constexpr std::uint16_t kAnyPort = 9;
+  const SocketAddress to = SocketAddressOf({.address = address, .port = kAnyPort});
+  if (!made.ok() || !sys::ConnectInternet(*made, to.get(), to.size).ok()) return false;  // no way
+  const sockaddr_storage from = TRY(sys::LocalAddress(*made));
+  const auto source = EndpointOf({reinterpret_cast<const char*>(&from), sizeof from});
+  return source && source->address == Canonical(address);
 }
 
 // The first that there is a way to; whether anybody is there, datagrams do not tell.
@@ -71,7 +86,7 @@ void Outgoing::Start() {
   }
   if (host.starts_with(kOtherCell)) return JoinCell(host.substr(kOtherCell.size()));
   if (LeavesByProxy()) return FindProxy();
-  if (ParseAddress(host).has_value()) return DialAll({target_.endpoint});
+  if (const auto address = ParseAddress(host)) return DialLiteral(*address);
   Resolve(host, &Outgoing::OnResolved);
 }
 
@@ -103,8 +118,8 @@ void Outgoing::JoinCell(const std::string& name) {
 }
 
 // A person who let the name out has let out what it resolves to, as far as no rule denies that.
-std::optional<Verdict> Outgoing::WhyNot(const Address& address) const {
-  Verdict verdict = means_.judge->MayDial(target_.destination, address);
+std::optional<Verdict> Outgoing::WhyNot(const Address& address, bool own) const {
+  Verdict verdict = means_.judge->MayDial(target_.destination, address, own);
   if (verdict.action == policy::Action::kAllow ||
       (verdict.action == policy::Action::kAsk && target_.verdict.action == policy::Action::kAsk))
     return std::nullopt;
@@ -116,17 +131,33 @@ void Outgoing::OnResolved(Result<std::vector<Address>> addresses) {
   if (!addresses.ok()) return End(addresses.error());
   std::vector<Address> allowed;
   for (const Address& address : *addresses) {
-    if (std::optional<Verdict> verdict = WhyNot(address)) {
+    const Result<bool> own = IsOfThisMachine(address);
+    if (!own.ok()) return End(own.error());
+    if (std::optional<Verdict> verdict = WhyNot(address, *own)) {
       refused_ = Refused{address, std::move(*verdict)};
     } else {
       allowed.push_back(address);
+      judged_[address] = *own;
     }
   }
   if (!allowed.empty()) refused_.reset();
-  by_name_ = true;
   if (allowed.empty())
     return End(Error(addresses->empty() ? EHOSTUNREACH : EACCES, "", "no address may be dialled"));
   DialAll(InTurn(allowed, target_.endpoint.port));
+}
+
+// The program's own word for it has been judged; that it is of this machine is not in that.
+void Outgoing::DialLiteral(const Address& address) {
+  const Result<bool> own = IsOfThisMachine(address);
+  if (!own.ok()) return End(own.error());
+  if (*own) {
+    judged_[address] = true;
+    if (std::optional<Verdict> verdict = WhyNot(address, true)) {
+      refused_ = Refused{address, std::move(*verdict)};
+      return End(Error(EACCES, "", "it may not be dialled"));
+    }
+  }
+  DialAll({target_.endpoint});
 }
 
 void Outgoing::DialAll(std::vector<Endpoint> to) {
@@ -200,7 +231,9 @@ void Outgoing::OnProxyDialled(Result<Dial::Made> made) {
 void Outgoing::End(Result<Dial::Made> result) {
   if (result_.has_value()) return;
   if (result.ok()) result->resolver = resolver_;
-  if (result.ok()) result->by_name = by_name_;
+  if (const auto judged = judged_.find(result.ok() ? result->to.address : Address());
+      result.ok() && !result->by_proxy && judged != judged_.end())
+    result->judged = Dial::Judged{.address = judged->first, .own = judged->second};
   result_.emplace(std::move(result));
   if (const auto over = std::exchange(over_, nullptr)) over();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,9 +77,10 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
                void (Outgoing::*resolved)(Result<std::vector<Address>> addresses));
   void OnProxyResolved(Result<std::vector<Address>> addresses);
   void DialAll(std::vector<Endpoint> to);
+  void DialLiteral(const Address& address);
   void End(Result<Dial::Made> result);
   // What refuses to dial it; nothing: it may be.
-  [[nodiscard]] std::optional<Verdict> WhyNot(const Address& address) const;
+  [[nodiscard]] std::optional<Verdict> WhyNot(const Address& address, bool own) const;
 
   Means means_;
   const Target target_;
@@ -86,7 +88,7 @@ class Outgoing : public std::enable_shared_from_this<Outgoing> {
   ProxyAccess::Known proxy_;
   std::shared_ptr<Handshake> handshake_;
   std::optional<Result<Dial::Made>> result_;
-  bool by_name_ = false;
+  std::map<Address, bool> judged_;  // those that may be dialled; whether it is this machine's own
   std::string resolver_;
   std::optional<Refused> refused_;
   std::function<void()> over_;

@@ -37,8 +37,8 @@ Opening EgressJudge::OpeningOf(std::string_view name) const {
   return host ? policy()->MightAllow(*host) : Opening::kClosed;
 }
 
-Verdict EgressJudge::MayDial(const Destination& named, const Address& resolved) const {
-  return policy()->DecideResolved(named, resolved);
+Verdict EgressJudge::MayDial(const Destination& named, const Address& resolved, bool own) const {
+  return policy()->DecideResolved(named, resolved, own);
 }
 
 std::optional<std::string> HostOfName(std::string_view name) {

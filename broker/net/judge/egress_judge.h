@@ -43,7 +43,9 @@ class EgressJudge {
   [[nodiscard]] Opening OpeningOf(std::string_view name) const;
   // The second judgement, on the address that would be dialled: it must be this one then. Allow
   // where no address rule objects; an ask asks a person unless the name's verdict has done so.
-  [[nodiscard]] Verdict MayDial(const Destination& named, const Address& resolved) const;
+  // `own`: it is an address of this machine, whatever range it is in.
+  [[nodiscard]] Verdict MayDial(const Destination& named, const Address& resolved,
+                                bool own = false) const;
 
  private:
   std::shared_ptr<const policy::NetworkPolicy> policy_;  // by atomic operations only
