@@ -52,12 +52,17 @@ class Reader : public PolicyReader {
   // A whole configuration, its section `firewall`, or what stands in that.
   static const YamlNode* FindFirewall(const YamlNode& root, ClawkerFirewall* firewall) {
     if (root.Find("add_domains") != nullptr || root.Find("rules") != nullptr) return &root;
-    if (const YamlNode* section = root.Find("firewall")) return section;
+    const YamlNode* section = root.Find("firewall");
+    const YamlNode* security = section == nullptr ? root.Find("security") : nullptr;
     for (const YamlEntry& entry : root.entries) {
-      if (entry.key != "security") firewall->other_keys.push_back(entry.key);
+      if (entry.key != (section != nullptr ? "firewall" : "security"))
+        firewall->other_keys.push_back(entry.key);
     }
-    const YamlNode* security = root.Find("security");
-    return security != nullptr ? security->Find("firewall") : nullptr;
+    if (security == nullptr) return section;
+    for (const YamlEntry& entry : security->entries) {
+      if (entry.key != "firewall") firewall->other_keys.push_back("security." + entry.key);
+    }
+    return security->Find("firewall");
   }
 
   void AddDomain(const PolicyText& domain, ClawkerFirewall* firewall) {

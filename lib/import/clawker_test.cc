@@ -81,7 +81,9 @@ security:
   EXPECT_EQ(Decide(profile, "stun.example.com:3478/udp"), Action::kAllow);
   EXPECT_EQ(Decide(profile, "stun.example.com:3478"), Action::kDeny);
   EXPECT_EQ(Decide(profile, "203.0.113.9:8443"), Action::kAllow);
-  EXPECT_THAT(profile, HasSubstr("Not imported: build"));
+  EXPECT_THAT(profile, HasSubstr("Not imported: build, security.docker_socket\n"));
+  EXPECT_THAT(Import("firewall: {add_domains: [a.example]}\nbuild: {}\nsecurity: {}\n").profile,
+              HasSubstr("Not imported: build, security\n"));
 }
 
 TEST(ClawkerTest, ExactBeatsWildcardAndDenyWinsAmongEquals) {
