@@ -95,7 +95,7 @@ Result<void> Datagrams::Open(const Endpoint& endpoint, Stay stay) {
     known->second->lasting |= stay == Stay::kLasting;
     return {};
   }
-  if (gates_.size() >= kMaxGates && !DropOldestGate())
+  if (gates_.size() >= kMaxGates && !(room_.Take(TokenBucket::Clock::now()) && DropOldestGate()))
     return Error(ENOSPC, "", "too many UDP destinations");
   const bool six = endpoint.address.ipv6;
   UniqueFd made = TRY(parts_.stock.Take(six ? SocketStock::Kind::kUdp6 : SocketStock::Kind::kUdp4));

@@ -15,6 +15,7 @@
 #include "broker/net/connections/target.h"
 #include "broker/net/gateway/socket_stock.h"
 #include "broker/net/reactor/reactor.h"
+#include "broker/net/resolver/token_bucket.h"
 
 namespace cellrun::net {
 
@@ -52,7 +53,8 @@ class Datagrams {
   Datagrams& operator=(const Datagrams&) = delete;
 
   // What is sent there is taken from now on; of too many the one that is unused longest goes.
-  // `lasting`: not this one, since nobody will ask for it again. ENOSPC: all are of these.
+  // `lasting`: not this one, since nobody will ask for it again. ENOSPC: all are of these, or they
+  // change too fast.
   enum class Stay : std::uint8_t { kLasting, kWhileUsed };
   Result<void> Open(const Endpoint& endpoint, Stay stay);
   // Whose the next flow to this address is.
@@ -80,6 +82,8 @@ class Datagrams {
   std::map<Endpoint, std::shared_ptr<Gate>> gates_;
   std::map<Endpoint, Origin> expected_;
   std::map<FlowKey, std::shared_ptr<Flow>> flows_;
+  // Each that makes room costs a new socket, which comes from another process.
+  TokenBucket room_{50, 500};
   std::uint64_t uses_ = 0;
   std::uint64_t dropped_ = 0;  // datagrams that there was no room for, until it is recorded
   Reactor::TimerId sweep_ = 0;

@@ -209,7 +209,9 @@ void Egress::OpenDatagrams(const std::vector<Endpoint>& endpoints, Datagrams::St
       if (closed_ || Judge(endpoint, Protocol::kUdp).verdict.action == policy::Action::kDeny)
         continue;
       const Result<void> opened = datagrams_.Open(endpoint, stay);
-      if (!opened.ok()) log::Warn("no UDP in a gateway", {{"error", opened.error().ToString()}});
+      // Of too many, a program asks as often as it likes.
+      if (!opened.ok() && opened.error().code() != ENOSPC)
+        log::Warn("no UDP in a gateway", {{"error", opened.error().ToString()}});
     }
     done.set_value();
   });
