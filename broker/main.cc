@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "broker/daemon/daemon.h"
 #include "broker/daemon/instance.h"
@@ -114,9 +116,10 @@ int Main(int argc, char** argv) {
     fputs(&kUsage[0], stderr);
     return 2;
   }
-  // Two arenas serve all threads: a supervisor's own would cost its cell more memory than
-  // everything else about it.
-  mallopt(M_ARENA_MAX, 2);
+  // One arena for each two processors serves all threads: a supervisor's own would cost its cell
+  // more memory than everything else about it, and what a burst leaves free in one is of no use to
+  // another.
+  mallopt(M_ARENA_MAX, static_cast<int>(std::max(1U, std::thread::hardware_concurrency() / 2)));
   (void)unsetenv("GLIBC_TUNABLES");  // it was for this process; single-threaded here
   umask(077);
   signal(SIGPIPE, SIG_IGN);

@@ -163,7 +163,7 @@ std::string AskJson(const Entry& entry, Detail detail, std::chrono::steady_clock
   for (const Approver& approver : entry.approved_by) json.Item(approver.ToString());
   json.CloseList();
   json.Boolean("rememberable", ask.rememberable);
-  if (entry.answer) WriteAnswer(json, *entry.answer);
+  if (entry.answer != nullptr) WriteAnswer(json, *entry.answer);
   return json.Finish();
 }
 

@@ -148,7 +148,6 @@ std::optional<Decision> Book::Cooling(Cell& cell, const std::string& digest, con
 Entry& Book::Add(Entry entry) {
   entry.order = next_order_++;
   Cell& cell = cells_[entry.ask->cell_id];
-  cell.pending[entry.digest] = entry.order;
   cell.bytes += entry.bytes;
   cell.waiters += entry.waiters.size();
   bytes_ += entry.bytes;
@@ -157,16 +156,18 @@ Entry& Book::Add(Entry entry) {
   deadlines_.emplace(entry.deadline, entry.order);
   for (const std::uint64_t waiter : entry.waiters) waiters_[waiter] = entry.order;
   const std::uint64_t order = entry.order;
-  return entries_.emplace(order, std::move(entry)).first->second;
+  Entry& added = entries_.emplace(order, std::move(entry)).first->second;
+  cell.pending[added.digest] = order;
+  return added;
 }
 
 Entry Book::Remove(std::uint64_t order) {
   const auto found = entries_.find(order);
   CHECK(found != entries_.end());
+  Cell& cell = cells_.at(found->second.ask->cell_id);
+  cell.pending.erase(found->second.digest);
   Entry entry = std::move(found->second);
   entries_.erase(found);
-  Cell& cell = cells_.at(entry.ask->cell_id);
-  cell.pending.erase(entry.digest);
   cell.bytes -= entry.bytes;
   cell.waiters -= entry.waiters.size();
   bytes_ -= entry.bytes;
@@ -182,7 +183,7 @@ void Book::End(std::uint64_t order, State state, Answered answer, const Decision
   Entry entry = Remove(order);
   for (const std::uint64_t waiter : entry.waiters) changes.decided.emplace_back(waiter, decision);
   entry.state = state;
-  entry.answer = std::move(answer);
+  entry.answer = std::make_shared<const Answered>(std::move(answer));
   Remember(entry, "");
   changes.ended.push_back(std::move(entry));
 }
@@ -360,12 +361,13 @@ void Book::Approve(std::uint64_t order, const Answer& answer, const Approver& ap
   for (std::size_t i = 0; i < released; ++i) changes.decided.emplace_back(others[i], decision);
   others.erase(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(released));
   entry.state = State::kApproved;
-  entry.answer = Answered{.by = decision.by,
-                          .at = now.wall,
-                          .scope = answer.scope,
-                          .reason = answer.reason,
-                          .edited = decision.edited,
-                          .after = duration_cast<milliseconds>(now.steady - entry.asked)};
+  entry.answer = std::make_shared<const Answered>(
+      Answered{.by = decision.by,
+               .at = now.wall,
+               .scope = answer.scope,
+               .reason = answer.reason,
+               .edited = decision.edited,
+               .after = duration_cast<milliseconds>(now.steady - entry.asked)});
   std::string next;
   if (!others.empty()) {
     Entry rest = entry;

@@ -7,9 +7,11 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -60,9 +62,9 @@ struct Entry {
   State state = State::kPending;
   std::chrono::system_clock::time_point created, expires;
   std::chrono::steady_clock::time_point asked, deadline;
-  std::vector<std::uint64_t> waiters;  // in the order in which they came
-  std::vector<Approver> approved_by;   // where several people must
-  std::optional<Answered> answer;
+  std::vector<std::uint64_t> waiters;      // in the order in which they came
+  std::vector<Approver> approved_by;       // where several people must
+  std::shared_ptr<const Answered> answer;  // null: none yet
   std::uint64_t order = 0;
   std::size_t bytes = 0;  // about so much memory
   bool unseen = false;    // ends early unless somebody looks
@@ -150,7 +152,7 @@ class Book {
     std::string reason, by;
   };
   struct Cell {
-    std::map<std::string, std::uint64_t> pending;  // digest → order
+    std::map<std::string_view, std::uint64_t> pending;  // digest, of its entry → order
     std::size_t bytes = 0, waiters = 0;
     std::map<std::string, Cooldown> cooldowns;  // by digest
   };

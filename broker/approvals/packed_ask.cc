@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/approvals/packed_ask.h"
 
-#include "broker/approvals/packing.h"
+#include "lib/base/packing.h"
 
 namespace cellrun::approvals {
 

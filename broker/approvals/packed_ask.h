@@ -8,22 +8,7 @@
 #include <utility>
 
 #include "broker/approvals/ask.h"
-
-namespace cellrun::policy {
-
-template <typename Archive, typename T>
-requires(std::is_same_v<std::remove_const_t<T>, Position>) void PackFields(Archive& archive,
-                                                                           T& at) {
-  archive(at.file, at.line, at.column);
-}
-
-template <typename Archive, typename T>
-requires(std::is_same_v<std::remove_const_t<T>, RuleReference>) void PackFields(Archive& archive,
-                                                                                T& rule) {
-  archive(rule.name, rule.layer, rule.at);
-}
-
-}  // namespace cellrun::policy
+#include "lib/policy/rule_packing.h"
 
 namespace cellrun::approvals {
 

@@ -17,6 +17,7 @@
 #include "broker/cells/plan.h"
 #include "broker/cells/runner.h"
 #include "broker/cells/tool_directory.h"
+#include "broker/exec/attachments.h"
 #include "broker/exec/known_hashes.h"
 #include "broker/journal/record.h"
 #include "broker/loop/janitor.h"
@@ -48,6 +49,7 @@ struct Services {
   net::Wall& wall;
   std::string cgroup_notes;  // directory of where cgroups are
   std::shared_ptr<exec::KnownHashes> hashes;
+  std::shared_ptr<exec::SharedPlaces> shared_places = nullptr;  // may be null
 };
 
 // One cell, from the plan to the proof that nothing of it is left. It owns the broker's end of

@@ -148,6 +148,7 @@ void Cell::StartSupervisor() {
   facts.nests = setup_.plan.namespaces > 0;
   facts.proposals = std::make_shared<exec::Proposals>();
   facts.hashes = services_.hashes;
+  facts.shared_places = services_.shared_places;
   ListenInside(facts);
   Result<std::unique_ptr<notify::Supervisor>> started =
       notify::Supervisor::Start(std::move(listener_), std::move(facts), EndIfUnheard());

@@ -236,7 +236,8 @@ cells::Services Daemon::SharedServices() {
               },
           .wall = *wall_,
           .cgroup_notes = cgroup_notes_,
-          .hashes = hashes_};
+          .hashes = hashes_,
+          .shared_places = shared_places_};
 }
 
 void Daemon::OnLauncher() {
@@ -271,12 +272,15 @@ void Daemon::OnLauncher() {
   TrimSoon();
 }
 
-// What starting a cell took, and many asks, is free again: given back.
+// What starting a cell took, and many asks, is free again: given back. And once more: the threads
+// of a burst end a while after it, and what they held is free only then.
 void Daemon::TrimSoon() {
   if (trim_timer_ != nullptr) return;
   trim_timer_ = loop_.After(kTrimAfter, [this] {
     trim_timer_.reset();
-    janitor_.Do([] { malloc_trim(0); });
+    const auto trim = [this] { janitor_.Do([] { malloc_trim(0); }); };
+    trim();
+    trim_again_ = loop_.After(kTrimAfter, trim);
   });
 }
 

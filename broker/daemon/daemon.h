@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "broker/approvals/approvals.h"
 #include "broker/approvals/routes.h"
@@ -38,6 +39,8 @@ class Daemon {
   };
   // Threads that look into files for those who decide about them.
   static constexpr std::size_t kExaminers = 2;
+  // Tasks that all cells together may have the broker attached to, beyond what each may anyway.
+  static constexpr std::size_t kAttachedForEachProcessor = 8;
   static Result<std::unique_ptr<Daemon>> Make(Instance instance, Options options);
 
   void Run();  // returns when stopped: cells ended, journal on disk
@@ -67,6 +70,8 @@ class Daemon {
   loop::Loop loop_;
   loop::Janitor janitor_;
   const std::shared_ptr<exec::KnownHashes> hashes_ = std::make_shared<exec::KnownHashes>();
+  const std::shared_ptr<exec::SharedPlaces> shared_places_ = std::make_shared<exec::SharedPlaces>(
+      kAttachedForEachProcessor * std::thread::hardware_concurrency());
   loop::Pool pool_{kExaminers};
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<run::Veil> veil_;  // what cells record goes through it
@@ -91,7 +96,8 @@ class Daemon {
   std::uint64_t next_session_ = 1;
   std::map<std::uint64_t, std::unique_ptr<cells::LaunchSession>> sessions_;
   std::unique_ptr<loop::Loop::Watch> launchers_, signal_watch_;
-  std::unique_ptr<loop::Loop::Timer> idle_timer_, stop_timer_, accept_again_, trim_timer_;
+  std::unique_ptr<loop::Loop::Timer> idle_timer_, stop_timer_, accept_again_, trim_timer_,
+      trim_again_;
 };
 
 }  // namespace cellrun::daemon

@@ -12,6 +12,30 @@ constexpr std::size_t kMaxAside = 4096;
 
 }  // namespace
 
+bool SharedPlaces::Take() {
+  std::ptrdiff_t free = free_;
+  while (free > 0) {
+    if (free_.compare_exchange_weak(free, free - 1)) return true;
+  }
+  return false;
+}
+
+Attachments::~Attachments() {
+  for (; borrowed_ > 0; --borrowed_) shared_->GiveBack();
+}
+
+bool Attachments::HasPlace() const {
+  if (groups_.size() >= kMaxAttached) return false;
+  return groups_.size() < kOwnPlaces + borrowed_ || shared_ == nullptr || shared_->any();
+}
+bool Attachments::TakePlace() {
+  if (groups_.size() >= kMaxAttached) return false;
+  if (groups_.size() < kOwnPlaces + borrowed_ || shared_ == nullptr) return true;
+  if (!shared_->Take()) return false;
+  ++borrowed_;
+  return true;
+}
+
 Attachments::Entry Attachments::Aside(const seccomp_notif& notification, pid_t tgid) {
   if (aside_.size() >= kMaxAside) return Entry::kRefuse;
   aside_.push_back({notification, tgid});
@@ -44,7 +68,7 @@ Attachments::Entry Attachments::Enter(const seccomp_notif& notification, pid_t t
     const std::optional<Entry> overtaking = Overtaking(notification, group->second);
     return overtaking.has_value() ? *overtaking : Aside(notification, tgid);
   }
-  if (groups_.size() >= kMaxAttached) return Aside(notification, tgid);
+  if (!TakePlace()) return Aside(notification, tgid);
   groups_[tgid].tid = static_cast<pid_t>(notification.pid);
   return Entry::kEntered;
 }
@@ -57,6 +81,10 @@ void Attachments::Leave(pid_t tgid) {
   for (const seccomp_notif& held : group->second.held) aside_.push_front({held, tgid});
   aside_count_ = aside_.size();
   groups_.erase(group);
+  if (borrowed_ > 0) {
+    --borrowed_;
+    shared_->GiveBack();
+  }
 }
 
 std::vector<std::uint64_t> Attachments::Advance(pid_t tgid, Stage stage) {
@@ -76,7 +104,7 @@ std::vector<std::uint64_t> Attachments::Advance(pid_t tgid, Stage stage) {
 std::optional<seccomp_notif> Attachments::Next() {
   if (aside_count_ == 0) return std::nullopt;
   const std::lock_guard lock(mutex_);
-  if (groups_.size() >= kMaxAttached) return std::nullopt;
+  if (!HasPlace()) return std::nullopt;
   const auto found = std::find_if(aside_.begin(), aside_.end(), [&](const PutAside& one) {
     return groups_.find(one.tgid) == groups_.end();
   });

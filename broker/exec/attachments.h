@@ -6,14 +6,31 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace cellrun::exec {
+
+// Places that the cells of one broker share, for more attachments at a time than each has anyway:
+// every one occupies a thread, and a cell that is short of a processor occupies it for seconds.
+// Thread-safe.
+class SharedPlaces {
+ public:
+  explicit SharedPlaces(std::size_t count) : free_(static_cast<std::ptrdiff_t>(count)) {}
+  [[nodiscard]] bool Take();
+  void GiveBack() { ++free_; }
+  [[nodiscard]] bool any() const { return free_ > 0; }
+
+ private:
+  std::atomic<std::ptrdiff_t> free_;
+};
 
 // Which thread groups have an attached task, and what waits for one. At most one task of a group is
 // attached at a time: a thread in exec waits, with a mutex held that PTRACE_SEIZE of its siblings
@@ -23,6 +40,15 @@ class Attachments {
  public:
   // Fewer than there can be receivers (notify::Receivers): one of those is always left to receive.
   static constexpr std::size_t kMaxAttached = 14;
+  // Whatever other cells do.
+  static constexpr std::size_t kOwnPlaces = 1;
+
+  // `shared`: for more than that. Null: as many as can be.
+  explicit Attachments(std::shared_ptr<SharedPlaces> shared = nullptr)
+      : shared_(std::move(shared)) {}
+  ~Attachments();
+  Attachments(const Attachments&) = delete;
+  Attachments& operator=(const Attachments&) = delete;
 
   enum class Entry {
     kEntered,   // attach, and call Leave
@@ -76,10 +102,14 @@ class Attachments {
     Stage stage = Stage::kEntered;
     std::vector<seccomp_notif> held;
   };
+  bool TakePlace();                                            // with mutex_ held
+  [[nodiscard]] bool HasPlace() const;                         // likewise
   Entry Aside(const seccomp_notif& notification, pid_t tgid);  // with mutex_ held
   static std::optional<Entry> Overtaking(const seccomp_notif& notification, Group& group);
 
+  const std::shared_ptr<SharedPlaces> shared_;
   std::mutex mutex_;
+  std::size_t borrowed_ = 0;  // of shared_
   std::unordered_map<pid_t, Group> groups_;
   std::deque<PutAside> aside_;
   std::unordered_map<pid_t, Call> expected_;

@@ -41,6 +41,51 @@ TEST(AttachmentsTest, WhatFindsNoPlaceWaitsForOne) {
   EXPECT_EQ(attachments.Enter(Notification(7), 500), Attachments::Entry::kEntered);
 }
 
+constexpr std::size_t kOwn = Attachments::kOwnPlaces;
+
+TEST(AttachmentsTest, MoreThanItsOwnPlacesAreSharedWithOtherCells) {
+  const auto shared = std::make_shared<SharedPlaces>(1);
+  Attachments one(shared), other(shared);
+  pid_t group = 0;
+  for (std::size_t i = 0; i < kOwn + 1; ++i) {
+    EXPECT_EQ(one.Enter(Notification(1), ++group), Attachments::Entry::kEntered);
+  }
+  EXPECT_EQ(one.Enter(Notification(8), ++group), Attachments::Entry::kPutAside);
+  for (std::size_t i = 0; i < kOwn; ++i) {
+    EXPECT_EQ(other.Enter(Notification(1), ++group), Attachments::Entry::kEntered);
+  }
+  EXPECT_EQ(other.Enter(Notification(9), ++group), Attachments::Entry::kPutAside);
+  EXPECT_FALSE(other.Next().has_value());
+  one.Leave(1);
+  EXPECT_EQ(other.Next()->id, 9U) << "what one gives back, the other can have";
+}
+
+TEST(AttachmentsTest, WhoLeavesMakesRoomForItsOwn) {
+  const auto shared = std::make_shared<SharedPlaces>(0);
+  Attachments attachments(shared);
+  for (std::size_t i = 0; i < kOwn; ++i) {
+    EXPECT_EQ(attachments.Enter(Notification(1), static_cast<pid_t>(i + 1)),
+              Attachments::Entry::kEntered);
+  }
+  EXPECT_EQ(attachments.Enter(Notification(9), 50), Attachments::Entry::kPutAside);
+  EXPECT_FALSE(attachments.Next().has_value());
+  attachments.Leave(1);
+  EXPECT_EQ(attachments.Next()->id, 9U);
+  EXPECT_EQ(attachments.Enter(Notification(9), 50), Attachments::Entry::kEntered);
+}
+
+TEST(AttachmentsTest, WhatItHeldOfOthersPlacesIsGivenBackAtItsEnd) {
+  const auto shared = std::make_shared<SharedPlaces>(1);
+  {
+    Attachments attachments(shared);
+    for (std::size_t i = 0; i < kOwn + 1; ++i) {
+      (void)attachments.Enter(Notification(1), static_cast<pid_t>(i + 1));
+    }
+    EXPECT_FALSE(shared->any());
+  }
+  EXPECT_TRUE(shared->any());
+}
+
 using Stage = Attachments::Stage;
 using testing::ElementsAre;
 using testing::IsEmpty;

@@ -6,6 +6,7 @@
 
 #include "broker/exec/channel.h"
 #include "broker/exec/exec_call.h"
+#include "broker/exec/shelved_exec.h"
 #include "broker/exec/task.h"
 #include "broker/exec/tracee.h"
 #include "broker/exec/verify.h"
@@ -74,6 +75,7 @@ ExecHandler::ExecHandler(const notify::CellFacts& facts, const notify::Listener&
       listener_(listener),
       denials_(denials),
       tally_(tally),
+      attachments_(facts.shared_places),
       judge_(facts, listener, std::move(resolver), tickets_),
       redirector_(facts, listener, attachments_, tickets_) {}
 
@@ -250,17 +252,21 @@ Ticket ExecHandler::TicketFor(Judgement judgement, std::uint64_t seq) {
     case Judgement::Answer::kRewrite:
       ticket.purpose = Ticket::Purpose::kExecute;
       ticket.sealed = std::make_shared<const Sealed>(std::move(judgement.sealed));
-      ticket.environment = std::move(judgement.request.env);
+      ticket.message->environment = std::move(judgement.request.env);
       break;
     case Judgement::Answer::kAsk:
       ticket.purpose = Ticket::Purpose::kAsk;
-      ticket.asked = std::move(judgement.asked);
-      ticket.asked->record = std::move(judgement.record);
-      ticket.asked->seq = seq;
+      judgement.asked->record = std::move(judgement.record);
+      judgement.asked->seq = seq;
+      if (ShelvedExec::CanHoldNow(*judgement.asked)) {
+        ticket.message->shelved = ShelvedExec::Make(std::move(judgement.asked));
+      } else {
+        ticket.message->asked = std::move(judgement.asked);
+      }
       break;
     default:
       ticket.purpose = Ticket::Purpose::kExplain;
-      ticket.explanation = std::move(judgement.explanation);
+      ticket.message->explanation = std::move(judgement.explanation);
   }
   return ticket;
 }
@@ -269,23 +275,26 @@ void ExecHandler::Serve(pid_t pid, UniqueFd channel, Ticket ticket) {
   const auto sent = [&]() -> Result<void> {
     switch (ticket.purpose) {
       case Ticket::Purpose::kExplain:
-        return SendExplanation(channel, ticket.explanation);
+        return SendExplanation(channel, ticket.message->explanation);
       case Ticket::Purpose::kExecute:
         return SendCommand(channel, {.program = ticket.sealed->program,
                                      .argv = &ticket.sealed->argv,
-                                     .env = &ticket.environment});
+                                     .env = &ticket.message->environment});
       case Ticket::Purpose::kAsk:
         break;
     }
-    if (ticket.asked == nullptr) return Error(EPROTO, "", "nothing was asked");
+    if (ticket.message->asked == nullptr && ticket.message->shelved == nullptr)
+      return Error(EPROTO, "", "nothing was asked");
     TRY(sys::SetNonBlocking(channel, true));
-    const bool decided = ticket.asked->allowed && !ticket.asked->checks.has_value();
+    const bool decided = ticket.message->asked != nullptr && ticket.message->asked->allowed &&
+                         !ticket.message->asked->checks.has_value();
     const Admit& takes_over = decided ? facts_.run_elsewhere : facts_.admit;
     takes_over({.pid = pid,
                 .start_time = ticket.start_time,
                 .ticket = ticket.number,
                 .channel = std::move(channel),
-                .asked = std::move(ticket.asked),
+                .asked = std::move(ticket.message->asked),
+                .shelved = std::move(ticket.message->shelved),
                 .desk = this});
     return {};
   }();

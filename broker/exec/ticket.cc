@@ -52,8 +52,7 @@ std::optional<Ticket> Tickets::TakeChannel(pid_t pid) {
   Ticket ticket = found->second;
   found->second.has_channel = true;
   // What the process waits for is the business of whoever took this.
-  found->second.asked.reset();
-  found->second.environment.clear();
+  found->second.message.reset();
   return ticket;
 }
 

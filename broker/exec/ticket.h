@@ -18,6 +18,7 @@
 namespace cellrun::exec {
 
 struct AskedExec;
+class ShelvedExec;
 
 // What a waiting room may do: one process, once. Made while the process is stopped in the exec of
 // the shim, so it cannot be anybody else; number and start time together are never used again.
@@ -31,10 +32,17 @@ struct Ticket {
   std::uint64_t start_time = 0;
   std::uint64_t number =
       0;  // of the ticket, given by Tickets: a process may hold one after another
-  std::string explanation;
   std::shared_ptr<const Sealed> sealed;  // of kExecute
-  std::vector<std::string> environment;  // likewise
-  std::shared_ptr<AskedExec> asked;      // of kAsk; taken with the channel
+  // What is told when the process takes its channel, and no longer needed then.
+  struct Message {
+    std::string explanation;               // of kExplain
+    std::vector<std::string> environment;  // of kExecute
+    // Of kAsk, one of the two. Thousands can wait for a processor to take it: what can be shelved
+    // is.
+    std::shared_ptr<AskedExec> asked;
+    std::shared_ptr<const ShelvedExec> shelved;
+  };
+  std::shared_ptr<Message> message = std::make_shared<Message>();
   bool has_channel = false;
 };
 

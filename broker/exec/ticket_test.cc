@@ -12,21 +12,21 @@ namespace {
 Ticket Current() {
   Ticket ticket;
   ticket.start_time = StartTime(getpid()).value();
-  ticket.explanation = "no";
+  ticket.message->explanation = "no";
   return ticket;
 }
 
 TEST(TicketsTest, TheChannelIsGivenOnce) {
   Tickets tickets;
   tickets.Add(getpid(), Current());
-  EXPECT_TRUE(tickets.TakeChannel(getpid()).has_value());
+  EXPECT_EQ(tickets.TakeChannel(getpid())->message->explanation, "no");
   EXPECT_FALSE(tickets.TakeChannel(getpid()).has_value());
 }
 TEST(TicketsTest, AnExecUsesTheTicketUp) {
   Tickets tickets;
   tickets.Add(getpid(), Current());
   ASSERT_TRUE(tickets.TakeChannel(getpid()).has_value());
-  EXPECT_EQ(tickets.TakeExec(getpid())->explanation, "no");
+  EXPECT_TRUE(tickets.TakeExec(getpid()).has_value());
   EXPECT_FALSE(tickets.TakeExec(getpid()).has_value());
   EXPECT_FALSE(tickets.TakeChannel(getpid()).has_value());
 }

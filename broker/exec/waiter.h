@@ -89,7 +89,9 @@ struct Waiter {
   std::uint64_t start_time = 0;
   std::uint64_t ticket = 0;  // its number
   UniqueFd channel;          // the broker's end; non-blocking
+  // One of the two; shelved is what has nothing left to be found out.
   std::shared_ptr<AskedExec> asked;
+  std::shared_ptr<const ShelvedExec> shelved;
   Desk* desk = nullptr;  // lives as long as the supervisor
 };
 

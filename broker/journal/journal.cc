@@ -181,21 +181,19 @@ std::uint64_t Writer::WaitForCommit(Lock& lock, std::uint64_t seq) {
 
 // The caller will deny, whatever the record says; it cannot be taken back without a gap.
 void Writer::Withdraw(std::uint64_t seq) {
-  Entry* const entry = queue_.Find(seq);
-  if (entry == nullptr) return PushFollowUp(seq, "denied");
-  entry->record.result = "denied";
-  entry->record.reason = "the journal could not be written";
+  const bool amended = queue_.Amend(seq, [](Record& record) {
+    record.result = "denied";
+    record.reason = "the journal could not be written";
+  });
+  if (!amended) PushFollowUp(seq, "denied");
 }
 
 void Writer::SetResult(std::uint64_t seq, std::string result) {
   if (seq == 0) return;  // was refused
   const Lock lock(mutex_);
   if (seq >= queue_.next_seq()) return;
-  if (Entry* const entry = queue_.Find(seq); entry != nullptr) {
-    entry->record.result = std::move(result);
-    return;
-  }
-  PushFollowUp(seq, std::move(result));
+  if (!queue_.Amend(seq, [&](Record& record) { record.result = result; }))
+    PushFollowUp(seq, std::move(result));
 }
 
 void Writer::PushFollowUp(std::uint64_t seq, std::string result) {

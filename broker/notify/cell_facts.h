@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/exec/attachments.h"
 #include "broker/exec/known_hashes.h"
 #include "broker/exec/proposals.h"
 #include "broker/exec/waiter.h"
@@ -49,8 +50,9 @@ struct CellFacts {
   exec::Admit run_elsewhere;
   bool attended = true;  // it was started from a terminal: somebody may be there to be asked
   bool nests = false;    // its tasks may make namespaces of their own (the opt-in `userns`)
-  std::shared_ptr<exec::Proposals> proposals;  // may be null
-  std::shared_ptr<exec::KnownHashes> hashes;   // may be null
+  std::shared_ptr<exec::Proposals> proposals;         // may be null
+  std::shared_ptr<exec::KnownHashes> hashes;          // may be null
+  std::shared_ptr<exec::SharedPlaces> shared_places;  // may be null
   // Where the cell has a gateway; else null, and nothing can leave.
   std::shared_ptr<net::Egress> egress;
   bool observe = false;  // run what would be denied, and record what the verdict would have been

@@ -24,7 +24,7 @@ constexpr std::size_t kStackBytes = 512 * 1024;
 #else
 constexpr std::size_t kStackBytes = 128 * 1024;
 #endif
-constexpr std::chrono::seconds kSlowTick{2};
+constexpr std::chrono::seconds kSlowTick{1};
 // Several verdicts' worth: beside a cell that forks as fast as it can, a receiver of another one
 // is on a processor sooner for it.
 constexpr std::chrono::microseconds kTimeSlice{500};

@@ -16,14 +16,18 @@ constexpr int kNotFound = 127;
 
 }  // namespace
 
-AskErrand::AskErrand(std::shared_ptr<exec::AskedExec> asked)
-    : asked_(std::move(asked)), self_(std::make_shared<AskErrand*>(this)) {}
+AskErrand::AskErrand(std::shared_ptr<exec::AskedExec> asked,
+                     std::shared_ptr<const exec::ShelvedExec> shelved)
+    : asked_(std::move(asked)),
+      shelved_(std::move(shelved)),
+      self_(std::make_shared<AskErrand*>(this)) {}
 
 AskErrand::~AskErrand() {
   Withdraw();
 }
 
 void AskErrand::Begin(Room& room) {
+  if (shelved_ != nullptr) return Submit(room);
   if (!asked_->allowed && asked_->ask.timeout.count() <= 0) return DenyUnheard(room);
   room.rooms().Examine(asked_, [&room, weak = std::weak_ptr(self_)](Rooms::Examined examined) {
     const auto self = weak.lock();
@@ -44,9 +48,10 @@ exec::AskedExec& AskErrand::Asked() {
 
 // What Checks looks at stays where it is.
 approvals::PackedAsk AskErrand::Shelve() {
+  if (shelved_ != nullptr) return shelved_->ask();
   approvals::PackedAsk packed(asked_->ask);
-  if (checks_ == nullptr && ShelvedExec::CanHold(*asked_)) {
-    shelved_ = std::make_unique<ShelvedExec>(*asked_, packed);
+  if (checks_ == nullptr && exec::ShelvedExec::CanHold(*asked_)) {
+    shelved_ = std::make_shared<const exec::ShelvedExec>(*asked_, packed);
     asked_.reset();
   }
   return packed;
@@ -83,7 +88,7 @@ void AskErrand::DenyUnheard(Room& room) {
 }
 
 void AskErrand::Submit(Room& room) {
-  if (asked_->ask.timeout.count() <= 0) return DenyUnheard(room);
+  if (asked_ != nullptr && asked_->ask.timeout.count() <= 0) return DenyUnheard(room);
   approvals::Queue& queue = room.rooms().services().approvals;
   approvals::Queue::Submission submission = queue.Submit(
       Shelve(), [&room, weak = std::weak_ptr(self_)](const approvals::Decision& decision) {

@@ -7,11 +7,11 @@
 #include <string>
 
 #include "broker/approvals/queue.h"
+#include "broker/exec/shelved_exec.h"
 #include "broker/exec/waiter.h"
 #include "broker/rooms/checks.h"
 #include "broker/rooms/room.h"
 #include "broker/rooms/shelf.h"
-#include "broker/rooms/shelved_exec.h"
 
 namespace cellrun::rooms {
 
@@ -19,7 +19,9 @@ namespace cellrun::rooms {
 // to be different when it is done is refused, and asked anew.
 class AskErrand final : public Room::Errand {
  public:
-  explicit AskErrand(std::shared_ptr<exec::AskedExec> asked);
+  // What a waiter brings: one of the two.
+  AskErrand(std::shared_ptr<exec::AskedExec> asked,
+            std::shared_ptr<const exec::ShelvedExec> shelved);
   ~AskErrand() override;
 
   void Begin(Room& room) override;
@@ -41,7 +43,7 @@ class AskErrand final : public Room::Errand {
   void Withdraw();
 
   std::shared_ptr<exec::AskedExec> asked_;  // null while it is shelved
-  std::unique_ptr<ShelvedExec> shelved_;
+  std::shared_ptr<const exec::ShelvedExec> shelved_;
   std::unique_ptr<Checks> checks_;
   approvals::Queue* queue_ = nullptr;  // as long as it waits there
   std::uint64_t waiter_ = 0;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "broker/exec/hash.h"
-#include "broker/rooms/risks.h"
+#include "broker/exec/risks.h"
 #include "lib/sys/file.h"
 
 namespace cellrun::rooms {
@@ -57,7 +57,7 @@ Result<std::shared_ptr<Shelf::Lease>> Examiner::Examine(exec::AskedExec& asked) 
     if (shown) asked.ask.image_hash = *hash;
   }
   asked.files.clear();  // descriptors, for as long as a person needs
-  asked.ask.risks = FindRisks(asked);
+  asked.ask.risks = exec::FindRisks(asked);
   return lease;
 }
 

@@ -33,7 +33,7 @@ exec::Admit Rooms::Door() {
 
 void Rooms::Open(exec::Waiter waiter) {
   const std::uint64_t number = next_number_++;
-  auto errand = std::make_unique<AskErrand>(std::move(waiter.asked));
+  auto errand = std::make_unique<AskErrand>(std::move(waiter.asked), std::move(waiter.shelved));
   Room& room = *rooms_
                     .emplace(number, std::make_unique<Room>(*this, number, std::move(waiter),
                                                             std::move(errand)))

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/rooms/shelved_exec.h"
+#include "broker/exec/shelved_exec.h"
 
 #include <utility>
 
-#include "broker/approvals/packing.h"
+#include "broker/exec/risks.h"
+#include "broker/journal/record_packing.h"
+#include "lib/base/packing.h"
 
 namespace cellrun::policy {
 
@@ -30,25 +32,6 @@ requires(std::is_same_v<std::remove_const_t<T>, Sealed>) void PackFields(Archive
           sealed.cwd_id, sealed.rule, sealed.ask, sealed.checked);
 }
 
-}  // namespace cellrun::exec
-
-namespace cellrun::journal {
-
-template <typename Archive, typename T>
-requires(std::is_same_v<std::remove_const_t<T>, Record>) void PackFields(Archive& archive,
-                                                                         T& record) {
-  archive(record.time, record.cell, record.kind, record.pid, record.uid, record.path, record.exe,
-          record.chain, record.argv, record.cwd, record.env_digest, record.image_hash);
-  archive(record.parent, record.user, record.tty, record.script_images, record.writable_images,
-          record.anonymous_images);
-  archive(record.to, record.name, record.proto, record.port, record.bytes_in, record.bytes_out);
-  archive(record.verdict, record.strategy, record.observed, record.rule, record.reason,
-          record.result, record.count, record.layers, record.detail, record.redact, record.sync);
-}
-
-}  // namespace cellrun::journal
-
-namespace cellrun::rooms {
 namespace {
 
 template <typename Archive, typename T>
@@ -66,15 +49,27 @@ void PackRest(Archive& archive, T& asked) {
 
 }  // namespace
 
-bool ShelvedExec::CanHold(const exec::AskedExec& asked) {
+bool ShelvedExec::CanHold(const AskedExec& asked) {
   return asked.ask.strategy == policy::Strategy::kInPlace && asked.files.empty() &&
          asked.read_copy == nullptr;
 }
 
+bool ShelvedExec::CanHoldNow(const AskedExec& asked) {
+  constexpr std::size_t kFewBytes = 4096;  // or looking for risks takes long
+  std::size_t bytes = 0;
+  for (const std::string& argument : asked.ask.argv) bytes += argument.size();
+  return CanHold(asked) && !asked.allowed && !asked.checks.has_value() &&
+         !asked.script.has_value() && asked.ask.timeout.count() > 0 && bytes <= kFewBytes;
+}
+
+std::shared_ptr<const ShelvedExec> ShelvedExec::Make(std::shared_ptr<AskedExec> asked) {
+  asked->ask.risks = FindRisks(*asked);
+  return std::make_shared<const ShelvedExec>(*asked, asked->ask);
+}
+
 // Behind the ask, so that what it has said already is not said again; and then without it.
-ShelvedExec::ShelvedExec(const exec::AskedExec& asked, approvals::PackedAsk ask)
-    : ask_(std::move(ask)) {
-  approvals::Packer packer;
+ShelvedExec::ShelvedExec(const AskedExec& asked, approvals::PackedAsk ask) : ask_(std::move(ask)) {
+  Packer packer;
   packer(asked.ask);
   const std::size_t begin = packer.size();
   packer(asked.script.has_value(), asked.sealed.refusal != nullptr);
@@ -83,17 +78,17 @@ ShelvedExec::ShelvedExec(const exec::AskedExec& asked, approvals::PackedAsk ask)
   rest_ = packer.Take().substr(begin);
 }
 
-std::shared_ptr<exec::AskedExec> ShelvedExec::Restore() const {
+std::shared_ptr<AskedExec> ShelvedExec::Restore() const {
   const std::string whole = std::string(ask_.packed()) + rest_;
-  approvals::Unpacker unpacker(whole);
-  auto asked = std::make_shared<exec::AskedExec>();
+  Unpacker unpacker(whole);
+  auto asked = std::make_shared<AskedExec>();
   bool has_script = false;
   bool has_refusal = false;
   unpacker(asked->ask, has_script, has_refusal);
   if (has_script) PackScript(unpacker, asked->script.emplace());
   PackRest(unpacker, *asked);
-  if (has_refusal) asked->sealed.refusal = std::make_shared<exec::Refusal>();
+  if (has_refusal) asked->sealed.refusal = std::make_shared<Refusal>();
   return asked;
 }
 
-}  // namespace cellrun::rooms
+}  // namespace cellrun::exec

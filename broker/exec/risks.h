@@ -6,10 +6,10 @@
 
 #include "broker/exec/waiter.h"
 
-namespace cellrun::rooms {
+namespace cellrun::exec {
 
 // What a person should know before an answer, in cellrun's own words: one sentence each, with
 // nothing in it that the cell has written.
-std::vector<std::string> FindRisks(const exec::AskedExec& asked);
+std::vector<std::string> FindRisks(const AskedExec& asked);
 
-}  // namespace cellrun::rooms
+}  // namespace cellrun::exec

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/approvals/packing.h"
+#include "lib/base/packing.h"
 
 #include "lib/base/check.h"
 
-namespace cellrun::approvals {
+namespace cellrun {
 namespace {
 
 constexpr unsigned kBitsOfByte = 7;
@@ -58,4 +58,4 @@ void Unpacker::Get(std::string& text) {
   text = found;
 }
 
-}  // namespace cellrun::approvals
+}  // namespace cellrun

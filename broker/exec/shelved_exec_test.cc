@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/rooms/shelved_exec.h"
+#include "broker/exec/shelved_exec.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "broker/approvals/ask_json.h"
+#include "broker/exec/risks.h"
 #include "broker/journal/encode.h"
 
-namespace cellrun::rooms {
+namespace cellrun::exec {
 namespace {
 
 using testing::ElementsAre;
@@ -87,8 +88,8 @@ journal::Record WholeRecord() {
   return record;
 }
 
-exec::AskedExec Whole() {
-  exec::AskedExec asked;
+AskedExec Whole() {
+  AskedExec asked;
   asked.allowed = true;
   asked.ask = WholeAsk();
   asked.sealed = {.program = "./run",
@@ -105,12 +106,12 @@ exec::AskedExec Whole() {
                   .rule = kRule,
                   .ask = "7f3a91c2",
                   .checked = true,
-                  .refusal = std::make_shared<exec::Refusal>()};
+                  .refusal = std::make_shared<Refusal>()};
   asked.original_program = "./run";
   asked.environment = {"A=b", "A=b"};
   asked.own_environment = false;
   asked.script = {.file = {}, .is_image = true, .argument = 2, .interpreter = {"/bin/sh", "-e"}};
-  asked.operand = exec::ScriptOperand::Kind::kInline;
+  asked.operand = ScriptOperand::Kind::kInline;
   asked.operand_found = asked.image_writable = asked.content_may_change = asked.denied_by_rule =
       true;
   asked.record = WholeRecord();
@@ -119,7 +120,7 @@ exec::AskedExec Whole() {
 }
 
 TEST(ShelvedExecTest, RestoresWhatIsShown) {
-  const exec::AskedExec asked = Whole();
+  const AskedExec asked = Whole();
   const auto restored = ShelvedExec(asked, asked.ask).Restore();
   EXPECT_EQ(approvals::ShownJson(restored->ask), approvals::ShownJson(asked.ask));
   EXPECT_EQ(restored->ask.pid, 4711);
@@ -131,9 +132,9 @@ TEST(ShelvedExecTest, RestoresWhatIsShown) {
 }
 
 TEST(ShelvedExecTest, RestoresWhatMayRun) {
-  const exec::AskedExec asked = Whole();
+  const AskedExec asked = Whole();
   const auto restored = ShelvedExec(asked, asked.ask).Restore();
-  const exec::Sealed& sealed = restored->sealed;
+  const Sealed& sealed = restored->sealed;
   EXPECT_EQ(sealed.program, "./run");
   EXPECT_EQ(sealed.images, asked.sealed.images);
   EXPECT_TRUE(sealed.by_path);
@@ -153,14 +154,14 @@ TEST(ShelvedExecTest, RestoresWhatMayRun) {
   EXPECT_TRUE(restored->script->is_image);
   EXPECT_EQ(restored->script->argument, 2U);
   EXPECT_THAT(restored->script->interpreter, ElementsAre("/bin/sh", "-e"));
-  EXPECT_EQ(restored->operand, exec::ScriptOperand::Kind::kInline);
+  EXPECT_EQ(restored->operand, ScriptOperand::Kind::kInline);
   EXPECT_TRUE(restored->operand_found && restored->image_writable && restored->content_may_change &&
               restored->denied_by_rule);
   EXPECT_EQ(restored->seq, 99U);
 }
 
 TEST(ShelvedExecTest, RestoresItsRecord) {
-  const exec::AskedExec asked = Whole();
+  const AskedExec asked = Whole();
   const auto restored = ShelvedExec(asked, asked.ask).Restore();
   const journal::Record& record = restored->record;
   const auto text = [](const journal::Record& from) {
@@ -173,7 +174,7 @@ TEST(ShelvedExecTest, RestoresItsRecord) {
 }
 
 TEST(ShelvedExecTest, AnEmptyOneStaysEmpty) {
-  const exec::AskedExec asked;
+  const AskedExec asked;
   const auto restored = ShelvedExec(asked, asked.ask).Restore();
   EXPECT_THAT(restored->sealed.images, IsEmpty());
   EXPECT_EQ(restored->sealed.refusal, nullptr);
@@ -181,11 +182,36 @@ TEST(ShelvedExecTest, AnEmptyOneStaysEmpty) {
   EXPECT_EQ(restored->ask.cell_id, "");
 }
 
+TEST(ShelvedExecTest, HoldsAtOnceWhatNeedsNoExamination) {
+  const auto holds = [](void (*change)(AskedExec & asked)) {
+    AskedExec asked;
+    asked.ask.timeout = std::chrono::minutes(1);
+    change(asked);
+    return ShelvedExec::CanHoldNow(asked);
+  };
+  EXPECT_TRUE(holds([](AskedExec& /*asked*/) {}));
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.files.resize(1); })) << "a hash is missing";
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.script.emplace(); })) << "a copy is missing";
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.checks.emplace(); }));
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.allowed = true; })) << "nobody is asked";
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.ask.timeout = {}; })) << "nobody is there";
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.ask.strategy = policy::Strategy::kGhost; }));
+  EXPECT_FALSE(holds([](AskedExec& asked) { asked.ask.argv = {std::string(5000, 'x')}; }));
+}
+
+TEST(ShelvedExecTest, SaysTheRisksThatAPersonIsShown) {
+  auto asked = std::make_shared<AskedExec>(Whole());
+  asked->ask.risks.clear();
+  const auto shelved = ShelvedExec::Make(asked);
+  EXPECT_EQ((*shelved->ask()).risks, FindRisks(*asked));
+  EXPECT_FALSE((*shelved->ask()).risks.empty());
+}
+
 TEST(ShelvedExecTest, TakesLittle) {
-  const exec::AskedExec asked = Whole();
+  const AskedExec asked = Whole();
   const approvals::PackedAsk packed(asked.ask);
   EXPECT_LT(packed.packed().size(), 500U);
 }
 
 }  // namespace
-}  // namespace cellrun::rooms
+}  // namespace cellrun::exec

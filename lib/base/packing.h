@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace cellrun::approvals {
+namespace cellrun {
 
 // Values in a row of bytes, for what is kept long and looked at rarely: numbers take as many bytes
 // as they need, and a text that comes again is a number. What is packed by calling a Packer with
@@ -102,4 +102,4 @@ class Unpacker {
   std::vector<std::string_view> known_;
 };
 
-}  // namespace cellrun::approvals
+}  // namespace cellrun

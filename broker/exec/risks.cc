@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/rooms/risks.h"
+#include "broker/exec/risks.h"
 
 #include <algorithm>
 #include <array>
@@ -7,12 +7,10 @@
 
 #include "lib/base/text.h"
 
-namespace cellrun::rooms {
+namespace cellrun::exec {
 namespace {
 
 using approvals::Ask;
-using exec::AskedExec;
-using exec::ScriptOperand;
 
 constexpr std::size_t kLongArguments = 4096;
 
@@ -145,4 +143,4 @@ std::vector<std::string> FindRisks(const AskedExec& asked) {
   return risks;
 }
 
-}  // namespace cellrun::rooms
+}  // namespace cellrun::exec
