@@ -97,6 +97,23 @@ Result<void> PrepareElsewhere(const AskInput& input, AskedExec& asked) {
   return {};
 }
 
+// What the rule itself changes is shown whatever it is called.
+void AddRewritten(const AskInput& input, const std::vector<std::string>& environment,
+                  std::vector<approvals::EnvironmentChange>& changes) {
+  const auto has = [](const auto& list, const std::string& name) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& one) { return one.name == name; });
+  };
+  std::vector<std::string> argv = input.original_argv, rewritten = input.request.env;
+  if (!ApplyRewrite(*input.verdict.rewrite, &argv, &rewritten).ok()) return;  // was not asked
+  const auto by_rule = AllChanges(input.request.env, rewritten);
+  for (approvals::EnvironmentChange& change : AllChanges(input.request.env, environment)) {
+    if (has(by_rule, change.name) && !has(changes, change.name))
+      changes.push_back(std::move(change));
+  }
+  std::stable_sort(changes.begin(), changes.end(),
+                   [](const auto& a, const auto& b) { return a.name < b.name; });
+}
+
 void FillWhat(const notify::CellFacts& facts, const AskInput& input, AskedExec& asked) {
   approvals::Ask& ask = asked.ask;
   const std::vector<policy::ExecImage>& images = input.request.images;
@@ -113,6 +130,7 @@ void FillWhat(const notify::CellFacts& facts, const AskInput& input, AskedExec& 
   const std::vector<std::string>& environment =
       asked.own_environment ? input.request.env : asked.environment;
   ask.environment = ChangesThatMatter(facts.environment, environment);
+  if (input.verdict.rewrite != nullptr) AddRewritten(input, environment, ask.environment);
 }
 
 // The program is a script that the cell can write: what was read once runs, by its interpreter.

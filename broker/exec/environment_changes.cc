@@ -93,13 +93,17 @@ bool ContainsProxy(std::string_view name) {
 // The values of each name, each once.
 using Variables = std::map<std::string_view, std::vector<std::string_view>>;
 
-Variables Parse(const std::vector<std::string>& strings) {
+bool Any(std::string_view /*name*/) {
+  return true;
+}
+
+Variables Parse(const std::vector<std::string>& strings, bool (*counts)(std::string_view name)) {
   Variables variables;
   for (const std::string_view text : strings) {
     const std::size_t equals = text.find('=');
     if (equals == std::string_view::npos) continue;
     const std::string_view name = text.substr(0, equals);
-    if (!IsVariableThatMatters(name)) continue;
+    if (!counts(name)) continue;
     const std::string_view value = text.substr(equals + 1);
     std::vector<std::string_view>& values = variables[name];
     if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
@@ -107,18 +111,7 @@ Variables Parse(const std::vector<std::string>& strings) {
   return variables;
 }
 
-}  // namespace
-
-bool IsVariableThatMatters(std::string_view name) {
-  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() ||
-         std::any_of(kPrefixes.begin(), kPrefixes.end(),
-                     [&](std::string_view prefix) { return name.starts_with(prefix); }) ||
-         ContainsProxy(name);
-}
-
-std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
-                                                            const std::vector<std::string>& after) {
-  const Variables old = Parse(before), now = Parse(after);
+std::vector<approvals::EnvironmentChange> Changes(const Variables& old, const Variables& now) {
   std::map<std::string_view, std::vector<approvals::EnvironmentChange>> changes;
   for (const auto& [name, values] : now) {
     const auto found = old.find(name);
@@ -145,6 +138,25 @@ std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<st
     std::move(of_name.begin(), of_name.end(), std::back_inserter(list));
   }
   return list;
+}
+
+}  // namespace
+
+bool IsVariableThatMatters(std::string_view name) {
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() ||
+         std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); }) ||
+         ContainsProxy(name);
+}
+
+std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
+                                                            const std::vector<std::string>& after) {
+  return Changes(Parse(before, IsVariableThatMatters), Parse(after, IsVariableThatMatters));
+}
+
+std::vector<approvals::EnvironmentChange> AllChanges(const std::vector<std::string>& before,
+                                                     const std::vector<std::string>& after) {
+  return Changes(Parse(before, Any), Parse(after, Any));
 }
 
 }  // namespace cellrun::exec

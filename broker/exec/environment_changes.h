@@ -18,5 +18,8 @@ bool IsVariableThatMatters(std::string_view name);
 // the last.
 std::vector<approvals::EnvironmentChange> ChangesThatMatter(const std::vector<std::string>& before,
                                                             const std::vector<std::string>& after);
+// All that differ, whether they matter or not.
+std::vector<approvals::EnvironmentChange> AllChanges(const std::vector<std::string>& before,
+                                                     const std::vector<std::string>& after);
 
 }  // namespace cellrun::exec

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -75,6 +76,21 @@ TEST_F(WaitingTest, SaysSoOnceAndLeavesStandardOutputAlone) {
   EXPECT_THAT(outcome.err, StartsWith("cellrun: waiting for approval " + id + " (1m)\n"));
   EXPECT_EQ(outcome.err.find("waiting"), outcome.err.rfind("waiting")) << outcome;
   EXPECT_THAT(outcome.err, Not(HasSubstr("left")));
+}
+
+// What a person approves is what the rule makes of the command, arguments and environment.
+TEST_F(WaitingTest, ShowsEveryVariableThatItsRuleRewrites) {
+  Process cell =
+      Start({"bash", "-c", "export KEPT=1 DROPPED=2; sh -c 'echo $KEPT-$DROPPED-$ADDED'"},
+            Asking("exe: sh", ", rewrite: {env-set: {ADDED: three}, env-drop: ['DROP*']}"));
+  const json ask = NextAsk();
+  std::map<std::string, json> changes;
+  for (const json& change : ask["env"]) changes[change["name"].get<std::string>()] = change;
+  EXPECT_EQ(changes["ADDED"].value("after", ""), "three") << ask;
+  EXPECT_TRUE(changes.contains("DROPPED")) << ask;
+  EXPECT_FALSE(changes.contains("KEPT")) << ask;
+  Approve(ask["id"].get<std::string>());
+  EXPECT_EQ(cell.Wait().out, "1--three\n");
 }
 
 TEST_F(WaitingTest, DoesNotWaitLongWhereNobodyIsThere) {
